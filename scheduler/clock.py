@@ -1,0 +1,40 @@
+"""What time it is, as an object that is passed in, and instants as integer microseconds.
+
+Everything below the face reckons in microseconds since 1970 in UTC: exact, ordered, and the same in each database.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+SECOND: Final = 1_000_000
+"""One second in microseconds."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Clock(Protocol):
+    """Anything that tells the present instant in microseconds since 1970, UTC."""
+
+    def now(self) -> int:
+        """Return the present instant."""
+        ...
+
+
+class WallClock:
+    """The machine's own clock."""
+
+    def now(self) -> int:
+        """Return the present instant in microseconds since 1970, UTC."""
+        return time.time_ns() // 1000
+
+
+def to_micros(moment: datetime) -> int:
+    """Return an aware datetime as microseconds since 1970, exactly (floats would round)."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def to_datetime(micros: int) -> datetime:
+    """Return microseconds since 1970 as an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)

@@ -1,0 +1,406 @@
+"""A crontab expression -> its next instant in a zone (strict parser, Debian's DST rules).
+
+The rules are those of Debian's cron 3.0pl1: `entry.c` for what an expression means, the main loop of `cron.c` for what
+happens when the clock of a zone jumps. `cronsim` does the calendar, on datetimes without a zone; here are the parser in
+front of it, which refuses what Debian would refuse or misread, and the way from local times to instants behind it.
+
+Inside this module an *instant* is a naive datetime in UTC, a *local time* is a naive datetime of the zone's clock, and
+a *match* is a local time that fits the five fields. Instants are exact from 1970 to 2099; no match is looked for from
+2200 on.
+"""
+
+import re
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+MAX_LENGTH = 1_000
+"""The longest expression that is accepted, in characters."""
+
+_HORIZON = datetime(2200, 1, 1)  # noqa: DTZ001 - a local time
+_TICK = timedelta(microseconds=1)
+_SECOND = timedelta(seconds=1)
+# In IANA's data the changes of a zone lie a week apart at least (Gaza's, around Ramadan), and none repeats over a day.
+_SAMPLE = timedelta(days=3)
+_LONGEST_OVERLAP = timedelta(days=1)
+_CALENDAR_CORRECTION = timedelta(hours=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Crontab:
+    """When a crontab expression is due; built by `parse_crontab`, immutable, equal if the expressions are.
+
+    A schedule is *wildcard* if its minute or its hour field begins with `*` (`@hourly` does, the other aliases do
+    not); every other one is *fixed*. The two differ only where the clock of the zone jumps (cron.c, `find_jobs`):
+
+    - a wildcard schedule is due whenever the clock shows a matching minute: never in a gap, in both passes of an
+      overlap;
+    - a fixed schedule is due once for each matching local time: those that a gap swallows are due together when the
+      gap ends (unless the gap is three hours or longer: then the calendar was corrected, and they never come), those
+      that an overlap repeats are due in the first pass only.
+    """
+
+    expression: str
+    """The expression, as it was given."""
+
+    is_wildcard: bool = field(compare=False)
+    """Whether the minute or the hour field begins with `*`."""
+
+    _calendar: CronSim = field(compare=False, repr=False)
+
+    def next_after(self, after: datetime, zone: ZoneInfo) -> datetime | None:
+        """Return the first due time later than `after`, to the microsecond, on the clock of `zone`.
+
+        `after` is aware, in any zone; the result is in UTC. It is `None` if nothing is due before the year 2200.
+        Raises `ValueError` if `after` is naive.
+        """
+        start = _instant(after)
+        offset = _offset(start, zone)
+        bound = self._shown_until(start, offset, zone)
+        match = self._match_after(bound)
+        while match is not None:
+            due = max(match - offset, start)
+            change = next(_changes(zone, start, due), None)
+            if change is None:
+                return due.replace(tzinfo=UTC)
+            start, offset = change.at, change.after
+            opening = change.opening(wildcard=self.is_wildcard) - _TICK
+            if not bound <= opening < match:
+                bound, match = opening, self._match_after(opening)
+        return None
+
+    def last_at_or_before(self, instant: datetime, zone: ZoneInfo, *, not_before: datetime) -> datetime | None:
+        """Return the latest due time from `not_before` to `instant`, both included, on the clock of `zone`.
+
+        Both are aware, in any zone; the result is in UTC, `None` if nothing is due between them. It is the time that
+        `next_after`, called again and again, would reach last. Raises `ValueError` if one of them is naive.
+        """
+        end, earliest = _instant(instant), _instant(not_before)
+        offset = _offset(end, zone)
+        bound = end + offset
+        match = self._match_until(bound)
+        while match is not None and end >= earliest:
+            due = match - offset
+            change = _last_change(zone, due - _LONGEST_OVERLAP, end)
+            if change is None or match >= change.opening(wildcard=self.is_wildcard):
+                due = due if change is None else max(due, change.at)
+                return due.replace(tzinfo=UTC) if due >= earliest else None
+            end, offset = change.at - _TICK, change.before
+            closing = end + offset
+            if not match <= closing <= bound:
+                bound, match = closing, self._match_until(closing)
+        return None
+
+    def count_between(self, after: datetime, until: datetime, zone: ZoneInfo) -> int:
+        """Return how many due times lie after `after` and not after `until`, on the clock of `zone`.
+
+        Both are aware, in any zone. The cost grows with the days between them, not with the due times: a year takes
+        less than a millisecond. Raises `ValueError` if one of them is naive.
+        """
+        start, end = _instant(after), _instant(until)
+        offset = _offset(start, zone)
+        opening = self._shown_until(start, offset, zone) + _TICK
+        total = 0
+        for change in _changes(zone, start, end):
+            total += self._matches(opening, change.at + offset)
+            opening, offset = change.opening(wildcard=self.is_wildcard), change.after
+            # All that the gap swallowed, and what is due at its very end, is one due time.
+            resumed = change.at + offset + _TICK
+            total += self._matches(opening, resumed) > 0
+            opening = max(opening, resumed)
+        return total + self._matches(opening, end + offset + _TICK)
+
+    def _shown_until(self, instant: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
+        """Return the latest local time that is used up at an instant: in a second pass, the end of the first."""
+        local = instant + offset
+        if self.is_wildcard:
+            return local
+        change = _last_change(zone, instant - _LONGEST_OVERLAP, instant)
+        return local if change is None else max(local, change.opening(wildcard=False) - _TICK)
+
+    def _match_after(self, local: datetime) -> datetime | None:
+        """Return the first match later than a local time."""
+        if local >= _HORIZON:
+            return None
+        calendar = copy(self._calendar)
+        calendar.dt = local.replace(microsecond=0)
+        match = next(calendar, None)
+        return match if match is not None and match < _HORIZON else None
+
+    def _match_until(self, local: datetime) -> datetime | None:
+        """Return the last match that is not later than a local time."""
+        calendar = copy(self._calendar)
+        calendar.tick_direction = -1
+        calendar.dt = local.replace(microsecond=0) + _SECOND
+        return next(calendar, None)
+
+    def _matches(self, first: datetime, stop: datetime) -> int:
+        """Count the matches from the local time `first` up to, not including, the local time `stop`."""
+        if stop <= first:
+            return 0
+        per_day = len(self._calendar.hours) * len(self._calendar.minutes)
+        dates = (first.date() + timedelta(day) for day in range((stop.date() - first.date()).days))
+        whole_days = sum(self._is_match_day(day) for day in dates)
+        return whole_days * per_day - self._matches_of_day_before(first) + self._matches_of_day_before(stop)
+
+    def _matches_of_day_before(self, local: datetime) -> int:
+        """Count the matches between midnight and a local time of the same day, not including the latter."""
+        if not self._is_match_day(local.date()):
+            return 0
+        hours, minutes = self._calendar.hours, self._calendar.minutes
+        minute = local.minute + (local.second > 0 or local.microsecond > 0)
+        whole_hours = sum(hour < local.hour for hour in hours)
+        return whole_hours * len(minutes) + (local.hour in hours) * sum(each < minute for each in minutes)
+
+    def _is_match_day(self, day: date) -> bool:
+        """Tell whether the month, day-of-month and day-of-week fields fit a day."""
+        return day.month in self._calendar.months and self._calendar.match_day(day)
+
+
+# --- Where the clock of a zone jumps ---
+
+
+class _Change(NamedTuple):
+    """An instant at which the UTC offset of a zone changes."""
+
+    at: datetime
+    before: timedelta
+    after: timedelta
+
+    def opening(self, *, wildcard: bool) -> datetime:
+        """Return the first local time whose match is still to come when the change has happened.
+
+        One that the new clock has already left behind (the gap swallowed it) is due at the change itself.
+        """
+        old, new = self.at + self.before, self.at + self.after
+        if not wildcard:
+            return new if new - old >= _CALENDAR_CORRECTION else old
+        # Only an offset with seconds lands within a minute; the clock shows that minute, so it is due.
+        minute = new.replace(second=0, microsecond=0)
+        return max(minute, old) if old <= new else minute
+
+
+def _changes(zone: ZoneInfo, after: datetime, until: datetime) -> Iterator[_Change]:
+    """Yield the changes later than `after` and not later than `until`, in order."""
+    for year in range(after.year, until.year + 1):
+        for change in _changes_of_year(zone, year):
+            if after < change.at <= until:
+                yield change
+
+
+def _last_change(zone: ZoneInfo, after: datetime, until: datetime) -> _Change | None:
+    """Return the last of the changes later than `after` and not later than `until`."""
+    for year in range(until.year, after.year - 1, -1):
+        for change in reversed(_changes_of_year(zone, year)):
+            if after < change.at <= until:
+                return change
+    return None
+
+
+@lru_cache(maxsize=8_192)
+def _changes_of_year(zone: ZoneInfo, year: int) -> tuple[_Change, ...]:
+    """Find the changes later than the first instant of a year in UTC, up to the first instant of the next one."""
+    first, last = datetime(year, 1, 1), datetime(year + 1, 1, 1)  # noqa: DTZ001 - instants
+    samples = [*(first + step * _SAMPLE for step in range((last - first) // _SAMPLE)), last]
+    offsets = [_offset(sample, zone) for sample in samples]
+    changes: list[_Change] = []
+    for (low, before), (high, after) in pairwise(zip(samples, offsets, strict=True)):
+        if before != after:
+            changes += _changes_within(zone, low, high)
+    return tuple(changes)
+
+
+def _changes_within(zone: ZoneInfo, low: datetime, high: datetime) -> Iterator[_Change]:
+    """Bisect for the changes between two instants, to the second."""
+    before, after = _offset(low, zone), _offset(high, zone)
+    while before != after:
+        left, right = low, high
+        while right - left > _SECOND:
+            middle = left + (right - left) // _SECOND // 2 * _SECOND
+            left, right = (middle, right) if _offset(middle, zone) == before else (left, middle)
+        yield _Change(right, before, _offset(right, zone))
+        low, before = right, _offset(right, zone)
+
+
+def _offset(instant: datetime, zone: ZoneInfo) -> timedelta:
+    """Return the UTC offset of a zone at an instant."""
+    return zone.fromutc(instant.replace(tzinfo=zone)).replace(tzinfo=None) - instant
+
+
+def _instant(moment: datetime) -> datetime:
+    """Return an aware datetime as an instant: naive, in UTC."""
+    if moment.utcoffset() is None:
+        message = f"{moment.isoformat()} has no time zone; pass an aware datetime, such as datetime.now(UTC)"
+        raise ValueError(message)
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+# --- The parser ---
+
+
+class _Field(NamedTuple):
+    """One of the five fields: what it is called, its lowest and highest number, and the names of its first numbers."""
+
+    title: str
+    low: int
+    high: int
+    names: tuple[str, ...] = ()
+
+
+_FIELDS = (
+    _Field("minute", 0, 59),
+    _Field("hour", 0, 23),
+    _Field("day-of-month", 1, 31),
+    _Field("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
+    _Field("day-of-week", 0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+)
+_ALIASES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_ITEM = re.compile(r"(?P<first>\*|[0-9A-Za-z]+)(?:(?<!\*)-(?P<last>[0-9A-Za-z]+))?(?:/(?P<step>[0-9]+))?", re.ASCII)
+_FOREIGN_BLANK = re.compile(r"[^\S \t]")
+_SHOWN = 60
+
+
+@lru_cache(maxsize=4_096)
+def parse_crontab(expression: str) -> Crontab:
+    """Return the schedule that a crontab expression means (entry.c of Debian's cron 3.0pl1, and stricter).
+
+    Five fields between blanks (spaces or tabs): minute 0-59, hour 0-23, day-of-month 1-31, month 1-12 or `jan`-`dec`,
+    day-of-week 0-7 (0 and 7 are Sunday) or `sun`-`sat`; each a list, between commas, of `*`, numbers, ranges `a-b`, and
+    steps `*/n` and `a-b/n`. If the day-of-month or the day-of-week field begins with `*`, a day must fit both of them,
+    else either. Instead of the five fields, an alias: `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`,
+    `@yearly`, `@annually`.
+
+    Raises `ValueError`, with the expression, the field, its value and the mend, for anything else, and for a date that
+    never comes, such as 30 February.
+    """
+    try:
+        fields = _split(expression)
+        calendar = _calendar(fields)
+    except ValueError as error:
+        shown = expression if len(expression) <= _SHOWN else expression[:_SHOWN] + "…"
+        message = f"cron_expression {shown!r}: {error}"
+        raise ValueError(message) from None
+    return Crontab(expression, is_wildcard=any(text.startswith("*") for text in fields[:2]), _calendar=calendar)
+
+
+def _split(expression: str) -> list[str]:
+    """Return the five fields of an expression, or those that its alias stands for."""
+    if len(expression) > MAX_LENGTH:
+        message = f"it has {len(expression):,} characters; write at most {MAX_LENGTH:,}"
+        raise ValueError(message)
+    if blank := _FOREIGN_BLANK.search(expression):
+        message = f"{blank.group()!r} does not separate fields; put spaces or tabs between them, and write one line"
+        raise ValueError(message)
+    fields = expression.split()
+    if fields and fields[0].startswith("@"):
+        return _expand_alias(" ".join(fields)).split()
+    if len(fields) != len(_FIELDS):
+        titles = " ".join(spec.title for spec in _FIELDS)
+        message = f"it has {len(fields)} fields; write five: {titles} (no seconds, no year, no command)"
+        raise ValueError(message)
+    return fields
+
+
+def _expand_alias(alias: str) -> str:
+    """Return the expression that an alias stands for."""
+    if alias in _ALIASES:
+        return _ALIASES[alias]
+    if alias.lower() in _ALIASES:
+        message = f"alias {alias!r} is not in lower case; write {alias.lower()!r}"
+    elif alias.lower() == "@reboot":
+        message = f"alias {alias!r} means no time of day; trigger the task when your program starts instead"
+    else:
+        message = f"alias {alias!r} is unknown; write one of {', '.join(_ALIASES)}, or five fields"
+    raise ValueError(message)
+
+
+def _calendar(fields: list[str]) -> CronSim:
+    """Return the calendar that five fields mean."""
+    parsed = [_parse_field(spec, text) for spec, text in zip(_FIELDS, fields, strict=True)]
+    try:
+        return CronSim(" ".join(parsed), _HORIZON)
+    except CronSimError:
+        # The one thing that it refuses and the parser lets pass: a day that none of the months has.
+        message = f"day-of-month {fields[2]!r} never comes in month {fields[3]!r}; write a day that a month has"
+        raise ValueError(message) from None
+
+
+def _parse_field(spec: _Field, text: str) -> str:
+    """Return a field as `cronsim` reads it."""
+    return ",".join(_parse_item(spec, item) for item in text.split(","))
+
+
+def _parse_item(spec: _Field, item: str) -> str:
+    """Return one item of a field's list as `cronsim` reads it."""
+    parts = _ITEM.fullmatch(item)
+    if parts is None:
+        raise ValueError(_explain_item(spec, item))
+    first, last, step = parts["first"], parts["last"], parts["step"]
+    if step is not None and int(step) == 0:
+        message = f"{spec.title} {item!r} has the step 0; write a step of 1 or more"
+        raise ValueError(message)
+    if first == "*":
+        return item
+    if last is None:
+        return _parse_single(spec, item, first, step)
+    return _parse_range(spec, item, (first, last), step)
+
+
+def _parse_single(spec: _Field, item: str, text: str, step: str | None) -> str:
+    """Return a number or a name as `cronsim` reads it."""
+    value = _value(spec, text)
+    if step is not None:
+        message = f"{spec.title} {item!r} has a step without a range; did you mean {f'{text}-{spec.high}/{step}'!r}?"
+        raise ValueError(message)
+    return str(value)
+
+
+def _parse_range(spec: _Field, item: str, ends: tuple[str, str], step: str | None) -> str:
+    """Return a range as `cronsim` reads it."""
+    first, last = _value(spec, ends[0]), _value(spec, ends[1])
+    if first > last:
+        low = str(spec.low) if last == spec.low else f"{spec.low}-{ends[1]}"
+        split = repr(f"{ends[0]}-{spec.high},{low}") if step is None else "its values one by one"
+        message = f"{spec.title} {item!r} runs backwards; write {split}"
+        raise ValueError(message)
+    # cronsim takes `5-5/10` for `5/10`; to Debian it is 5.
+    return str(first) if first == last else f"{first}-{last}" + ("" if step is None else f"/{step}")
+
+
+def _value(spec: _Field, text: str) -> int:
+    """Return the value of a number or a name."""
+    if text.lower() in spec.names:
+        return spec.low + spec.names.index(text.lower())
+    names = f", or a name from {spec.names[0]} to {spec.names[-1]}" if spec.names else ""
+    mend = f"write a number from {spec.low} to {spec.high}{names}"
+    if not text.isdecimal():
+        message = f"{spec.title} {text!r} is not a number; {mend}"
+        raise ValueError(message)
+    if not spec.low <= int(text) <= spec.high:
+        message = f"{spec.title} {text!r} is outside {spec.low}-{spec.high}; {mend}"
+        raise ValueError(message)
+    return int(text)
+
+
+def _explain_item(spec: _Field, item: str) -> str:
+    """Say what is wrong with an item that has not the form of one."""
+    if not item:
+        return f"{spec.title} has an empty item; write a value on both sides of each comma"
+    if item == "?":
+        return f"{spec.title} '?' is not known to cron; write '*'"
+    return f"{spec.title} {item!r} is not understood; write a number, 'a-b', '*', 'a-b/n' or '*/n'"

@@ -1,0 +1,74 @@
+"""The exceptions a caller can catch; each builds its own message from typed arguments."""
+
+
+class SchedulerError(Exception):
+    """The base of every error that this package raises on its own account."""
+
+
+class TaskNotFoundError(SchedulerError, KeyError):
+    """No task has this id.
+
+    It is a `KeyError` too, so that code written for a mapping of tasks goes on working.
+    """
+
+    def __init__(self, task_id: str) -> None:
+        """Name the id that was asked for."""
+        super().__init__(task_id)
+        self.task_id = task_id
+
+    def __str__(self) -> str:
+        """Return the sentence itself: `KeyError` would show the repr of its argument."""
+        return f"Task {self.task_id!r} does not exist; list_tasks() shows the ids that do"
+
+
+class InvalidTaskError(SchedulerError, ValueError):
+    """A definition that cannot be stored: the sentence names the task, the field, the value and the mend."""
+
+    def __init__(self, task_id: str, problem: str) -> None:
+        """Name the task; `problem` names the field, the value and the mend."""
+        super().__init__(f"Task {task_id}: {problem}")
+        self.task_id = task_id
+
+
+class StoreError(SchedulerError):
+    """The store cannot be opened, read or written; nothing of the call that raised it was stored."""
+
+    def __init__(self, store: str, problem: str, mend: str) -> None:
+        """Say which store, what is wrong with it, and what to do."""
+        super().__init__(f"Store {store}: {problem}; {mend}")
+        self.store = store
+
+
+class GraphError(SchedulerError):
+    """The graph cannot be imported or cannot be invoked by the scheduler."""
+
+    def __init__(self, graph: str, problem: str, mend: str) -> None:
+        """Say which graph, what is wrong with it, and what to do."""
+        super().__init__(f"graph={graph!r}: {problem}; {mend}")
+
+
+class NoEventLoopError(SchedulerError, RuntimeError):
+    """`start()` was called where no asyncio loop is running."""
+
+    def __init__(self) -> None:
+        """Say what is missing and how to give it."""
+        super().__init__(
+            "start() needs a running asyncio loop: call it inside a coroutine, such as the main() of asyncio.run(main())"
+        )
+
+
+class StillStoppingError(SchedulerError, RuntimeError):
+    """`start()` was called while an earlier `stop()` was still draining."""
+
+    def __init__(self) -> None:
+        """Say what to wait for."""
+        super().__init__("the scheduler is still stopping: `await scheduler.stop()` before start()")
+
+
+class ReachThroughError(SchedulerError):
+    """A change to one of our tasks was tried through the APScheduler object."""
+
+    def __init__(self, task_id: str | None, method: str) -> None:
+        """Name the task, if it is one task, and the method of `TaskScheduler` that does this."""
+        what = "All tasks" if task_id is None else f"Task {task_id!r}"
+        super().__init__(f"{what}: tasks are changed through TaskScheduler, not through APScheduler; use {method}")

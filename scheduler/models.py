@@ -1,0 +1,402 @@
+"""TaskDefinition, TaskType, Run, RunStatus and their kin, in pydantic; validates, computes nothing."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from typing_extensions import Self
+
+from scheduler.crontab import parse_crontab
+
+ID_LIMIT: Final = 255
+"""The longest id or session, in characters."""
+INTERVAL_LIMIT: Final = 3_155_760_000
+"""The longest time that a definition may name, in seconds: a hundred years."""
+
+
+class TaskType(StrEnum):
+    """What kind of schedule a task has."""
+
+    #: A crontab expression, read in the task's time zone.
+    CRON = "cron"
+    #: Every so many seconds, counted from an anchor.
+    INTERVAL = "interval"
+    #: One instant.
+    ONE_TIME = "one_time"
+
+
+class OverlapPolicy(StrEnum):
+    """What happens when a task becomes due while its previous run is still going (the names are Temporal's)."""
+
+    #: The due time is not started; the history says so in a `skipped` row.
+    SKIP = "skip"
+    #: One due time waits for the previous run to end; further ones are skipped.
+    BUFFER_ONE = "buffer_one"
+    #: Each due time waits for its turn, up to a thousand of them; further ones are skipped.
+    BUFFER_ALL = "buffer_all"
+    #: The previous run is cancelled, and the due time starts when that run has ended.
+    CANCEL_OTHER = "cancel_other"
+    #: The due time starts beside the previous run.
+    ALLOW_ALL = "allow_all"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. A status of `OPEN_STATUSES` may still change, the others are final."""
+
+    #: Waits to be started: triggered by hand, buffered by its overlap policy, or between two attempts.
+    PENDING = "pending"
+    #: An attempt is going on.
+    RUNNING = "running"
+    #: The graph returned.
+    SUCCEEDED = "succeeded"
+    #: The graph raised, at the last attempt.
+    FAILED = "failed"
+    #: The last attempt took longer than `timeout_seconds`.
+    TIMED_OUT = "timed_out"
+    #: Cancelled by its overlap policy, by itself, or because its task was removed before it began.
+    CANCELLED = "cancelled"
+    #: Its process died or was stopped before the graph returned.
+    INTERRUPTED = "interrupted"
+    #: Not started, because of the overlap policy or because its task was changed first; `error` gives the reason.
+    SKIPPED = "skipped"
+    #: Not started, because it was later than `misfire_grace_seconds`.
+    MISSED = "missed"
+
+
+OPEN_STATUSES: Final = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
+"""The statuses of runs that are not over; a run in one of them has no `finished_at`."""
+
+
+class RunTrigger(StrEnum):
+    """What called for a run."""
+
+    #: A due time of the task's schedule.
+    SCHEDULE = "schedule"
+    #: A call of `trigger_task`.
+    MANUAL = "manual"
+
+
+class Attempt(BaseModel):
+    """One try of a run at the graph that was followed by another try."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    """1 for the first attempt."""
+    status: RunStatus
+    """How it ended."""
+    started_at: AwareDatetime
+    """When it began, in UTC."""
+    finished_at: AwareDatetime
+    """When it ended, in UTC; for an attempt whose process died, when that was noticed."""
+    error: str | None = None
+    """What went wrong: type and message."""
+
+
+class Run(BaseModel):
+    """One firing of a task: a row of the run history. All datetimes are in UTC."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    """The run's id; ids rise with the time of their making."""
+    task_id: str
+    """The id of the task that it belongs to."""
+    scheduled_at: AwareDatetime
+    """The due time that it stands for; for a manual run, when it was triggered."""
+    started_at: AwareDatetime | None
+    """When its latest attempt began; None if none has begun."""
+    finished_at: AwareDatetime | None
+    """When it ended; None while it is `pending` or `running`."""
+    status: RunStatus
+    """Where it stands."""
+    attempt: int
+    """The number of attempts that have begun."""
+    coalesced: int
+    """Further due times that this row stands for, beside `scheduled_at`."""
+    trigger: RunTrigger
+    """What called for it."""
+    thread_id: str
+    """The LangGraph thread that it runs on."""
+    response: str | None
+    """The text of the graph's last message, cut to 2,000 characters."""
+    error: str | None
+    """Why it failed or was not started: a type and message, or a reason."""
+    earlier_attempts: tuple[Attempt, ...] = ()
+    """The attempts before the latest one, oldest first."""
+
+
+_MENDS: Final = {
+    "id": f"give a text of 1 to {ID_LIMIT} characters without control characters",
+    "name": "give a text that is not blank",
+    "prompt": "give a text that is not blank",
+    "session_id": f"give a text of 1 to {ID_LIMIT} characters without control characters",
+    "task_type": "give 'cron', 'interval' or 'one_time'",
+    "enabled": "give True or False",
+    "metadata": "give a dict of JSON values: text, finite numbers, True, False, None, lists and dicts",
+    "interval_seconds": f"give a whole number of seconds from 1 to {INTERVAL_LIMIT}",
+    "jitter_seconds": f"give a whole number of seconds from 0 to {INTERVAL_LIMIT}",
+    "run_at": "give a datetime; a naive one is taken as UTC",
+    "start_at": "give a datetime; a naive one is taken as UTC",
+    "end_at": "give a datetime; a naive one is taken as UTC",
+    "timezone": "give the name of an IANA zone, such as 'Europe/Berlin'",
+    "result_callback": "give the dotted path of an async function, such as 'my_package.callbacks.notify'",
+    "graph": "give 'module:attribute', such as 'my_package.graphs:research'",
+    "max_runs": "give a whole number, 1 or more, or None for no bound",
+    "misfire_grace_seconds": "give a number of seconds, 0 or more, or None for however late",
+    "timeout_seconds": "give a number of seconds above 0, or None for no time-out",
+    "coalesce": "give True or False",
+    "overlap": "give one of OverlapPolicy: 'skip', 'buffer_one', 'buffer_all', 'cancel_other', 'allow_all'",
+    "max_attempts": "give a whole number, 1 or more",
+    "retry_delay_seconds": "give a number of seconds, 0 or more",
+    "retry_max_delay_seconds": "give a number of seconds, 0 or more",
+    "rerun_after_crash": "give True or False",
+    "pause_after_failures": "give a whole number, 1 or more, or None for never",
+}
+
+_SCHEDULE_FIELDS: Final = {
+    TaskType.CRON: "cron_expression",
+    TaskType.INTERVAL: "interval_seconds",
+    TaskType.ONE_TIME: "run_at",
+}
+_CALLBACK_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
+_GRAPH_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable() and any(unicodedata.category(letter) == "Cc" for letter in value):
+        raise PydanticCustomError("control_characters", "it has control characters")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value or value.isspace():
+        raise PydanticCustomError("blank", "it is blank")
+    return value
+
+
+def _crontab(value: str) -> str:
+    try:
+        parse_crontab(value)
+    except ValueError as error:
+        raise PydanticCustomError("crontab", "{reason}", {"reason": str(error)}) from None
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, LookupError):
+        raise PydanticCustomError("zone", "no time zone has this name") from None
+    return value
+
+
+def _callback_path(value: str) -> str:
+    if not _CALLBACK_PATH.fullmatch(value):
+        raise PydanticCustomError("dotted_path", "it is no dotted path of a function in a module")
+    return value
+
+
+def _graph_path(value: str) -> str:
+    if not _GRAPH_PATH.fullmatch(value):
+        raise PydanticCustomError("graph_path", "it is not of the form module:attribute")
+    return value
+
+
+def _utc_if_naive(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+def _json_object(value: dict[str, Any]) -> dict[str, Any]:
+    for path, item in _walk("metadata", value):
+        if not _is_json(item):
+            context = {"path": path, "kind": type(item).__name__, "item": repr(item)[:80]}
+            raise PydanticCustomError("json", "{path} is {item}, a {kind}, which JSON does not have", context)
+    return value
+
+
+def _walk(path: str, value: object) -> Iterator[tuple[str, object]]:
+    # With a stack of its own: nesting as deep as memory allows must not end in a RecursionError.
+    stack = [(path, value)]
+    while stack:
+        path, value = stack.pop()
+        yield path, value
+        if isinstance(value, dict):
+            stack.extend((f"a key of {path}", key) for key in value if not isinstance(key, str))
+            stack.extend((f"{path}[{key!r}]", item) for key, item in value.items())
+        elif isinstance(value, list):
+            stack.extend((f"{path}[{index}]", item) for index, item in enumerate(value))
+        if len(path) > _PATH_LIMIT:
+            raise PydanticCustomError("depth", "it is nested too deeply")
+
+
+_PATH_LIMIT: Final = 2_000
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (str, bool, int, dict, list))
+
+
+_Seconds = Annotated[float, Field(ge=0, le=INTERVAL_LIMIT, allow_inf_nan=False, strict=True)]
+_Count = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+_Flag = Annotated[bool, Field(strict=True)]
+_Moment = Annotated[datetime, AfterValidator(_utc_if_naive)]
+_Name = Annotated[str, AfterValidator(_not_blank)]
+_Identifier = Annotated[str, Field(max_length=ID_LIMIT), AfterValidator(_not_blank), AfterValidator(_printable)]
+
+
+class TaskDefinition(BaseModel):
+    """What to send to the graph, and when.
+
+    Raises `pydantic.ValidationError`, which is a `ValueError`, when a value or a combination of values is wrong;
+    each line of it names the task, the field, the value and the mend. All times are in seconds.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    id: _Identifier
+    """Names the task for ever: adding a definition with the same id replaces the task."""
+    name: _Name
+    """For people: it stands in logs and as the `run_name` of the graph's runs."""
+    task_type: TaskType
+    """Which of `cron_expression`, `interval_seconds` and `run_at` is the schedule."""
+    enabled: _Flag = True
+    """False: the task is stored paused."""
+    prompt: _Name
+    """The content of the user message that the graph is invoked with."""
+    session_id: _Identifier = "scheduler"
+    """The conversation that the task's runs belong to."""
+    metadata: Annotated[dict[str, Any], AfterValidator(_json_object)] = {}
+    """Further values for the `metadata` of the graph's input; JSON."""
+    cron_expression: Annotated[str, AfterValidator(_crontab)] | None = None
+    """Five fields or an alias, with the meaning that Debian's cron gives them."""
+    interval_seconds: Annotated[int, Field(ge=1, le=INTERVAL_LIMIT, strict=True)] | None = None
+    """The time from one due time to the next; they are counted from `start_at`, else from when the task was added."""
+    run_at: _Moment | None = None
+    """The instant of a one-time task; a naive datetime is taken as UTC."""
+    result_callback: Annotated[str, AfterValidator(_callback_path)] | None = None
+    """Dotted path of an async function; called as `await callback(task, result)` when the graph has returned."""
+    timezone: Annotated[str, AfterValidator(_zone)] | None = None
+    """The IANA zone of the crontab expression; None: the zone of the scheduler that adds the task."""
+    start_at: _Moment | None = None
+    """No due time lies before it; the anchor, and first due time, of an interval."""
+    end_at: _Moment | None = None
+    """No due time lies after it."""
+    jitter_seconds: Annotated[int, Field(ge=0, le=INTERVAL_LIMIT, strict=True)] = 0
+    """Each due time is put off by up to so much, always by the same amount, and never past the next one."""
+    max_runs: _Count | None = None
+    """So many scheduled runs may start, then the task is finished."""
+    overlap: OverlapPolicy = OverlapPolicy.SKIP
+    """What happens when the task becomes due while its previous run is still going."""
+    misfire_grace_seconds: _Seconds | None = None
+    """A due time that is later than this when it could start is `missed`; None: however late, it starts."""
+    coalesce: _Flag = True
+    """True: due times that passed unserved become one run; False: each is judged by itself, oldest first."""
+    timeout_seconds: Annotated[_Seconds, Field(gt=0)] | None = None
+    """How long an attempt may take."""
+    max_attempts: _Count = 1
+    """How many attempts a run has, the first included, when the graph raises or takes too long."""
+    retry_delay_seconds: _Seconds = 1
+    """The wait after the first attempt; it doubles with each further one."""
+    retry_max_delay_seconds: _Seconds = 300
+    """The longest wait between two attempts."""
+    rerun_after_crash: _Flag = False
+    """True: a run that was `interrupted` has a further attempt."""
+    pause_after_failures: _Count | None = None
+    """So many failed runs in a row pause the task."""
+    graph: Annotated[str, AfterValidator(_graph_path)] | None = None
+    """`module:attribute` of the graph for this task; None: the scheduler's."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 (pydantic's own signature)
+        """Say what is wrong in our own words, and look at the fields together once each is right by itself."""
+        try:
+            task = handler(data)
+        except ValidationError as error:
+            raise _reworded(_id_of(data), error) from None
+        problems = list(_contradictions(task))
+        if problems:
+            raise _error([_detail(field, getattr(task, field), problem) for field, problem in problems])
+        return task
+
+
+def _id_of(data: object) -> str:
+    value = data.get("id") if isinstance(data, dict) else getattr(data, "id", None)
+    return value[:ID_LIMIT] if isinstance(value, str) and value.isprintable() and value.strip() else repr(value)[:80]
+
+
+def _reworded(task_id: str, error: ValidationError) -> ValidationError:
+    return _error([_reword(task_id, dict(line)) for line in error.errors(include_url=False)])
+
+
+def _reword(task_id: str, line: dict[str, Any]) -> InitErrorDetails:
+    field = str(line["loc"][0]) if line["loc"] else "definition"
+    if line["type"] == "missing":
+        return _detail(field, None, f"Task {task_id}: {field} is required; {_MENDS[field]}")
+    if line["type"] == "extra_forbidden":
+        known = ", ".join(TaskDefinition.model_fields)
+        return _detail(field, line["input"], f"Task {task_id}: {field} is no field of a task; the fields are {known}")
+    if line["type"] == "crontab":
+        return _detail(field, line["input"], f"Task {task_id}: {line['msg']}")
+    reason = re.sub("^(Input|String|Value)", "it", line["msg"])
+    mend = f"; {_MENDS[field]}" if field in _MENDS else ""
+    return _detail(field, line["input"], f"Task {task_id}: {field}={_shown(line['input'])}: {reason}{mend}")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= ID_LIMIT else f"{text[:60]}… ({len(text)} characters)"
+
+
+def _detail(field: str, value: object, sentence: str) -> InitErrorDetails:
+    error = PydanticCustomError("task_definition", "{sentence}", {"sentence": sentence})
+    return InitErrorDetails(type=error, loc=(field,), input=value)
+
+
+def _error(details: list[InitErrorDetails]) -> ValidationError:
+    return ValidationError.from_exception_data("TaskDefinition", details, hide_input=True)
+
+
+def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
+    kind = task.task_type
+    for owner, field in _SCHEDULE_FIELDS.items():
+        value = getattr(task, field)
+        if owner is kind and value is None:
+            yield field, f"Task {task.id}: {field} required for {kind} tasks"
+        elif owner is not kind and value is not None:
+            yield field, _foreign(task, field, f"leave it out, or use task_type={owner.value!r}")
+    if kind is TaskType.ONE_TIME:
+        for field in ("start_at", "end_at"):
+            if getattr(task, field) is not None:
+                yield field, _foreign(task, field, "leave it out: run_at says when")
+    if task.start_at and task.end_at and task.end_at < task.start_at:
+        yield (
+            "end_at",
+            f"Task {task.id}: end_at={task.end_at.isoformat()} is before start_at={task.start_at.isoformat()}; "
+            "give an end_at that is not before start_at",
+        )
+
+
+def _foreign(task: TaskDefinition, field: str, mend: str) -> str:
+    value = getattr(task, field)
+    shown = value.isoformat() if isinstance(value, datetime) else repr(value)
+    return f"Task {task.id}: {field}={shown} does not belong to a {task.task_type} task; {mend}"

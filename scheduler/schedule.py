@@ -1,0 +1,237 @@
+"""When a task is due: pure arithmetic over crontab, anchored interval and instant, with bounds and jitter.
+
+Instants are integer microseconds since 1970 in UTC. A due time is given back later strictly than the instant asked
+from, and the three questions of `Schedule` agree with one another.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
+from zoneinfo import ZoneInfo
+
+from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
+from scheduler.crontab import Crontab, parse_crontab
+from scheduler.models import TaskDefinition, TaskType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HASH_BYTES: Final = 8
+
+
+class Schedule(Protocol):
+    """The due times of a task."""
+
+    def next_after(self, instant: int) -> int | None:
+        """Return the first due time later than `instant`, or None."""
+        ...
+
+    def latest(self, not_before: int, until: int) -> int | None:
+        """Return the last due time from `not_before` to `until`, both included, or None."""
+        ...
+
+    def count(self, after: int, until: int) -> int:
+        """Return how many due times lie after `after` and not after `until`, without looking at each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OnceSchedule:
+    """One instant."""
+
+    instant: int
+
+    def next_after(self, instant: int) -> int | None:
+        """See `Schedule`."""
+        return self.instant if self.instant > instant else None
+
+    def latest(self, not_before: int, until: int) -> int | None:
+        """See `Schedule`."""
+        return self.instant if not_before <= self.instant <= until else None
+
+    def count(self, after: int, until: int) -> int:
+        """See `Schedule`."""
+        return int(after < self.instant <= until)
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalSchedule:
+    """`first` + k · `every`, for ever."""
+
+    first: int
+    every: int
+
+    def next_after(self, instant: int) -> int | None:
+        """See `Schedule`."""
+        return self.first + max(0, (instant - self.first) // self.every + 1) * self.every
+
+    def latest(self, not_before: int, until: int) -> int | None:
+        """See `Schedule`."""
+        due = self.first + (until - self.first) // self.every * self.every
+        return due if due >= max(not_before, self.first) else None
+
+    def count(self, after: int, until: int) -> int:
+        """See `Schedule`."""
+        return max(0, self._up_to(until) - self._up_to(after))
+
+    def _up_to(self, instant: int) -> int:
+        return max(0, (instant - self.first) // self.every + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class CronSchedule:
+    """A crontab expression on the clock of a zone."""
+
+    crontab: Crontab
+    zone: ZoneInfo
+
+    def next_after(self, instant: int) -> int | None:
+        """See `Schedule`."""
+        due = self.crontab.next_after(to_datetime(instant), self.zone)
+        return None if due is None else to_micros(due)
+
+    def latest(self, not_before: int, until: int) -> int | None:
+        """See `Schedule`."""
+        earliest = to_datetime(not_before)
+        due = self.crontab.last_at_or_before(to_datetime(until), self.zone, not_before=earliest)
+        return None if due is None else to_micros(due)
+
+    def count(self, after: int, until: int) -> int:
+        """See `Schedule`."""
+        return self.crontab.count_between(to_datetime(after), to_datetime(until), self.zone)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedSchedule:
+    """Another schedule from `start` to `end`, both included; None is no bound."""
+
+    base: Schedule
+    start: int | None
+    end: int | None
+
+    def next_after(self, instant: int) -> int | None:
+        """See `Schedule`."""
+        due = self.base.next_after(instant if self.start is None else max(instant, self.start - 1))
+        return None if due is None or (self.end is not None and due > self.end) else due
+
+    def latest(self, not_before: int, until: int) -> int | None:
+        """See `Schedule`."""
+        earliest = not_before if self.start is None else max(not_before, self.start)
+        return self.base.latest(earliest, self._clip(until))
+
+    def count(self, after: int, until: int) -> int:
+        """See `Schedule`."""
+        earliest = after if self.start is None else max(after, self.start - 1)
+        return self.base.count(earliest, self._clip(until))
+
+    def _clip(self, until: int) -> int:
+        return until if self.end is None else min(until, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class JitteredSchedule:
+    """Another schedule, each of whose due times is put off by a share of `most` that depends on it and the task alone.
+
+    The delay stays below the distance to the base's next due time (and to `end`), so the order never changes.
+    """
+
+    base: Schedule
+    task_id: str
+    most: int
+    end: int | None
+
+    def next_after(self, instant: int) -> int | None:
+        """See `Schedule`."""
+        current = self.base.latest(instant - self.most, instant)
+        if current is not None and (due := self._delayed(current)) > instant:
+            return due
+        following = self.base.next_after(instant)
+        return None if following is None else self._delayed(following)
+
+    def latest(self, not_before: int, until: int) -> int | None:
+        """See `Schedule`."""
+        current = self.base.latest(not_before - self.most, until)
+        if current is not None and self._delayed(current) > until:
+            current = self.base.latest(not_before - self.most, current - 1)
+        due = None if current is None else self._delayed(current)
+        return due if due is not None and due >= not_before else None
+
+    def count(self, after: int, until: int) -> int:
+        """See `Schedule`."""
+        if until <= after:
+            return 0
+        return self.base.count(after, until) + self._put_off_past(after) - self._put_off_past(until)
+
+    def _put_off_past(self, instant: int) -> int:
+        current = self.base.latest(instant - self.most, instant)
+        return int(current is not None and self._delayed(current) > instant)
+
+    def _delayed(self, base_due: int) -> int:
+        following = self.base.next_after(base_due)
+        room = self.most if following is None else min(self.most, following - base_due)
+        if self.end is not None:
+            room = min(room, self.end - base_due + 1)
+        digest = hashlib.blake2b(f"{self.task_id}\0{base_due}".encode(), digest_size=_HASH_BYTES).digest()
+        return base_due + int.from_bytes(digest) * room // 2 ** (8 * _HASH_BYTES)
+
+
+def schedule_of(task: TaskDefinition, zone: str, anchor: int) -> Schedule:
+    """Return the due times of a task.
+
+    `zone` is the IANA zone in force for it; `anchor` is when its schedule was stored, from which an interval without
+    `start_at` is counted: its first due time is one interval later.
+    """
+    start = None if task.start_at is None else to_micros(task.start_at)
+    end = None if task.end_at is None else to_micros(task.end_at)
+    schedule = _base(task, zone, anchor, start)
+    if start is not None or end is not None:
+        schedule = BoundedSchedule(schedule, start, end)
+    if task.jitter_seconds:
+        schedule = JitteredSchedule(schedule, task.id, task.jitter_seconds * SECOND, end)
+    return schedule
+
+
+def _base(task: TaskDefinition, zone: str, anchor: int, start: int | None) -> Schedule:
+    if task.cron_expression is not None:
+        return CronSchedule(parse_crontab(task.cron_expression), ZoneInfo(zone))
+    if task.interval_seconds is not None:
+        every = task.interval_seconds * SECOND
+        return IntervalSchedule(anchor + every if start is None else start, every)
+    if task.run_at is not None:
+        return OnceSchedule(to_micros(task.run_at))
+    message = f"Task {task.id}: a {task.task_type} task without its schedule"
+    raise ValueError(message)
+
+
+def next_due_times(task: TaskDefinition, n: int = 5, after: datetime | None = None) -> list[datetime]:
+    """Return the next `n` due times of a task, as aware datetimes in its zone (UTC if it names none).
+
+    `after` is aware, None means now; due times lie strictly after it. An interval task without `start_at` is taken as
+    added at `after`. Nothing is read or stored, and pauses and `max_runs` already used up are not known here.
+    Raises `ValueError` if `after` is naive or `n` is negative.
+    """
+    if after is not None and after.utcoffset() is None:
+        message = f"after={after.isoformat()} has no time zone; give an aware datetime, such as datetime.now(UTC)"
+        raise ValueError(message)
+    if n < 0:
+        message = f"n={n}; give 0 or more"
+        raise ValueError(message)
+    start = WallClock().now() if after is None else to_micros(after)
+    zone = task.timezone or "UTC"
+    bound = n if task.max_runs is None else min(n, task.max_runs)
+    due_times = islice(_due_times(schedule_of(task, zone, start), start), bound)
+    return [to_datetime(due).astimezone(ZoneInfo(zone)) for due in due_times]
+
+
+def _due_times(schedule: Schedule, after: int) -> "Iterator[int]":
+    due = schedule.next_after(after)
+    while due is not None:
+        yield due
+        due = schedule.next_after(due)
+
+
+def is_one_time(task: TaskDefinition) -> bool:
+    """Tell whether a task has one due time only."""
+    return task.task_type is TaskType.ONE_TIME
