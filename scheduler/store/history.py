@@ -1,0 +1,141 @@
+"""What is asked of the runs table as a history: rows of runs that were not started, trimming, reading."""
+
+import itertools
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from scheduler.clock import to_datetime
+from scheduler.models import OPEN_STATUSES, Attempt, OverlapPolicy, Run, RunStatus, RunTrigger, TaskDefinition
+from scheduler.store.schema import runs, tasks
+
+_OPEN: Final = sorted(OPEN_STATUSES)
+_ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
+_counter = itertools.count()
+
+
+def new_run_id(now: int) -> str:
+    """Return a fresh id in the form of a UUID of version 7: ids of one process rise in the order of their making."""
+    millis, micros = divmod(now, 1000)
+    order = next(_counter) & 0x3FFF
+    digits = f"{millis & (1 << 48) - 1:012x}7{micros << 2:03x}{0x8000 | order:04x}{secrets.token_hex(6)}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def thread_of(task: TaskDefinition) -> str:
+    """Return the LangGraph thread of a task's session."""
+    return f"scheduler:{task.session_id}"
+
+
+def new_row(task: TaskDefinition, seq: int, scheduled_at: int, now: int, status: RunStatus) -> dict[str, Any]:
+    """Return the columns of a scheduled run; a status that is not open ends it now."""
+    return {
+        "id": new_run_id(now),
+        "task_id": task.id,
+        "seq": seq,
+        "scheduled_at": scheduled_at,
+        "ready_at": scheduled_at,
+        "started_at": None,
+        "finished_at": None if status in OPEN_STATUSES else now,
+        "status": status,
+        "attempt": 0,
+        "coalesced": 0,
+        "trigger": RunTrigger.SCHEDULE,
+        "exclusive": int(task.overlap is not OverlapPolicy.ALLOW_ALL),
+        "cancel_requested": 0,
+        "owner": None,
+        "thread_id": thread_of(task),
+        "response": None,
+        "error": None,
+        "earlier_attempts": None,
+    }
+
+
+def insert_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert runs. Raises SQLAlchemy's `IntegrityError` where a due time has its row already."""
+    connection.execute(_INSERT, rows)
+
+
+def taken(connection: Connection, task_id: str, due_times: Iterable[int]) -> set[int]:
+    """Return those of the due times that have their row already."""
+    return set(connection.execute(_TAKEN, {"task_id": task_id, "due_times": list(due_times)}).scalars())
+
+
+def insert_skipped(
+    connection: Connection, task: TaskDefinition, row: Row[Any], latest: int, others: int, reason: str, now: int
+) -> int:
+    """Account for due times that are not started: in the row before, if it says the same, else in one of their own.
+
+    Returns the number of the task's newest run.
+    """
+    previous = connection.execute(_NEWEST, {"task_id": task.id, "seq": row.last_seq}).first()
+    if previous and previous.status == RunStatus.SKIPPED and previous.error == reason:
+        values = {"scheduled_at": latest, "coalesced": previous.coalesced + others + 1, "finished_at": now}
+        connection.execute(update(runs).where(runs.c.id == previous.id).values(values))
+        return int(row.last_seq)
+    seq = int(row.last_seq) + 1
+    skipped = {**new_row(task, seq, latest, now, RunStatus.SKIPPED), "coalesced": others, "error": reason}
+    insert_rows(connection, [skipped])
+    connection.execute(update(tasks).where(tasks.c.id == task.id).values(last_seq=seq))
+    return seq
+
+
+def trim(connection: Connection, newest: Iterable[tuple[str, int]], limit: int) -> None:
+    """Delete what exceeds `limit` runs of a task, oldest first, given the number of its newest; open runs stay."""
+    over = [{"of_task": task_id, "until": seq - limit} for task_id, seq in newest if seq > limit]
+    if over:
+        connection.execute(_TRIM, over)
+
+
+def read_runs(connection: Connection, task_id: str | None, status: RunStatus | None, limit: int) -> list[Run]:
+    """Return runs, newest first."""
+    query = select(runs).order_by(runs.c.id.desc() if task_id is None else runs.c.seq.desc()).limit(limit)
+    if task_id is not None:
+        query = query.where(runs.c.task_id == task_id)
+    if status is not None:
+        query = query.where(runs.c.status == status)
+    return [to_run(row) for row in connection.execute(query)]
+
+
+def to_run(row: Row[Any]) -> Run:
+    """Return a row of the table as the public model."""
+    return Run(
+        id=row.id,
+        task_id=row.task_id,
+        scheduled_at=to_datetime(row.scheduled_at),
+        started_at=None if row.started_at is None else to_datetime(row.started_at),
+        finished_at=None if row.finished_at is None else to_datetime(row.finished_at),
+        status=RunStatus(row.status),
+        attempt=row.attempt,
+        coalesced=row.coalesced,
+        trigger=RunTrigger(row.trigger),
+        thread_id=row.thread_id,
+        response=row.response,
+        error=row.error,
+        earlier_attempts=earlier_attempts(row),
+    )
+
+
+def earlier_attempts(row: Row[Any]) -> tuple[Attempt, ...]:
+    """Return the attempts before the latest one."""
+    return () if row.earlier_attempts is None else _ATTEMPTS.validate_json(row.earlier_attempts)
+
+
+def attempts_json(attempts: tuple[Attempt, ...]) -> str:
+    """Return attempts as the table holds them."""
+    return _ATTEMPTS.dump_json(attempts).decode()
+
+
+_INSERT: Final = insert(runs)
+_NEWEST: Final = select(runs).where(runs.c.task_id == bindparam("task_id"), runs.c.seq == bindparam("seq"))
+_TAKEN: Final = select(runs.c.scheduled_at).where(
+    runs.c.task_id == bindparam("task_id"),
+    runs.c.trigger == RunTrigger.SCHEDULE,
+    runs.c.scheduled_at.in_(bindparam("due_times", expanding=True)),
+)
+_TRIM: Final = delete(runs).where(
+    runs.c.task_id == bindparam("of_task"), runs.c.seq <= bindparam("until"), runs.c.status.not_in(_OPEN)
+)

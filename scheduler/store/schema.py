@@ -1,0 +1,158 @@
+"""Tables, CHECKs, indexes, schema version and migrations.
+
+Instants are integer microseconds since 1970 in UTC, definitions and attempts are JSON text.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    inspect,
+    select,
+    text,
+)
+
+from scheduler.models import OPEN_STATUSES, RunStatus, RunTrigger
+
+VERSION: Final = 1
+"""The schema version that this release writes and reads."""
+
+metadata = MetaData()
+
+
+def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in sorted(values))
+    return CheckConstraint(f"{column} IN ({listed})", name=f"known_{column}")
+
+
+def _open() -> str:
+    return ", ".join(f"'{status}'" for status in sorted(OPEN_STATUSES))
+
+
+schema = Table("scheduler_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
+"""One row: the version that the tables have."""
+
+tasks = Table(
+    "scheduler_tasks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("definition", Text, nullable=False),
+    # What decides the due times; a definition that is added again with the same text keeps them.
+    Column("schedule", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("anchor", BigInteger, nullable=False),
+    # None: no due time will come any more.
+    Column("next_due", BigInteger),
+    Column("paused", Integer, nullable=False, default=0),
+    Column("pause_reason", Text),
+    Column("started_runs", BigInteger, nullable=False, default=0),
+    Column("failures", BigInteger, nullable=False, default=0),
+    # The number of the task's newest run; the history is trimmed by it.
+    Column("last_seq", BigInteger, nullable=False, default=0),
+    Column("finished_at", BigInteger),
+    Column("removed", Integer, nullable=False, default=0),
+    # Why the row cannot be used; the task is left alone until it is added again.
+    Column("problem", Text),
+    CheckConstraint("paused IN (0, 1)", name="paused_flag"),
+    CheckConstraint("removed IN (0, 1)", name="removed_flag"),
+    CheckConstraint("removed = 0 OR finished_at IS NOT NULL", name="removed_is_finished"),
+)
+
+_DUE = text("next_due IS NOT NULL AND paused = 0 AND finished_at IS NULL AND problem IS NULL")
+Index("scheduler_tasks_due", tasks.c.next_due, sqlite_where=_DUE, postgresql_where=_DUE)
+_OVER = text("finished_at IS NOT NULL")
+Index("scheduler_tasks_finished", tasks.c.finished_at, sqlite_where=_OVER, postgresql_where=_OVER)
+
+runs = Table(
+    "scheduler_runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("task_id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("scheduled_at", BigInteger, nullable=False),
+    # A pending run is not started before this.
+    Column("ready_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("status", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("coalesced", BigInteger, nullable=False, default=0),
+    Column("trigger", Text, nullable=False),
+    # 1: not started beside another run of its task.
+    Column("exclusive", Integer, nullable=False, default=1),
+    Column("cancel_requested", Integer, nullable=False, default=0),
+    Column("owner", Text),
+    Column("thread_id", Text, nullable=False),
+    Column("response", Text),
+    Column("error", Text),
+    Column("earlier_attempts", Text),
+    _one_of("status", [str(status) for status in RunStatus]),
+    _one_of("trigger", [str(trigger) for trigger in RunTrigger]),
+    CheckConstraint(f"(status IN ({_open()})) = (finished_at IS NULL)", name="open_or_finished"),
+    CheckConstraint("(status = 'running') = (owner IS NOT NULL)", name="running_has_owner"),
+)
+
+_SCHEDULED = text("trigger = 'schedule'")
+Index(
+    "scheduler_runs_once",
+    runs.c.task_id,
+    runs.c.scheduled_at,
+    unique=True,
+    sqlite_where=_SCHEDULED,
+    postgresql_where=_SCHEDULED,
+)
+Index("scheduler_runs_history", runs.c.task_id, runs.c.seq, unique=True)
+_IS_OPEN = text(f"status IN ({_open()})")
+Index(
+    "scheduler_runs_open",
+    runs.c.status,
+    runs.c.ready_at,
+    sqlite_where=_IS_OPEN,
+    postgresql_where=_IS_OPEN,
+)
+Index("scheduler_runs_open_of_task", runs.c.task_id, runs.c.status, sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN)
+
+owners = Table(
+    "scheduler_owners",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("boot", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("lease_until", BigInteger, nullable=False),
+)
+"""The processes that have a scheduler running on this store, each with the instant until which its runs count as alive."""
+
+MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {}
+"""From a version to the next one; empty as long as there is only one."""
+
+
+def version_of(connection: Connection) -> int | None:
+    """Return the version of the tables in a database, or None where there are none."""
+    if not inspect(connection).has_table(schema.name):
+        return None
+    version: int | None = connection.execute(select(schema.c.version)).scalar()
+    return version
+
+
+def upgrade(connection: Connection) -> None:
+    """Create the tables, or bring older ones to `VERSION`, in the transaction that is under way."""
+    version = version_of(connection)
+    if version is None:
+        metadata.create_all(connection)
+        connection.execute(schema.insert().values(version=VERSION))
+        return
+    while version < VERSION:
+        MIGRATIONS[version](connection)
+        version += 1
+        connection.execute(schema.update().values(version=version))

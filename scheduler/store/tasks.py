@@ -1,0 +1,329 @@
+"""What is asked of the tasks table: add, remove, pause, resume, look up, list, finish, purge."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, not_, select, update
+
+from scheduler.clock import to_datetime, to_micros
+from scheduler.errors import InvalidTaskError, TaskNotFoundError
+from scheduler.models import OPEN_STATUSES, RunStatus, TaskDefinition
+from scheduler.schedule import Schedule, is_one_time, schedule_of
+from scheduler.store import history
+from scheduler.store.schema import runs, tasks
+
+_CHUNK: Final = 500
+_OPEN: Final = sorted(OPEN_STATUSES)
+_OWED_PAUSED: Final = "the task was paused before it could start"
+_OWED_CHANGED: Final = "the schedule of the task was changed before it could start"
+_OWED_REMOVED: Final = "the task was removed before it could start"
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A definition that has been checked, as it will be stored."""
+
+    task: TaskDefinition
+    text: str
+    zone: str
+    schedule_key: str
+
+    def schedule(self, anchor: int) -> Schedule:
+        """Return its due times, counted from `anchor`."""
+        return schedule_of(self.task, self.zone, anchor)
+
+
+def prepare(task: TaskDefinition, default_zone: str) -> NewTask:
+    """Check a definition once more (models can be changed after they were built) and put it into its stored form.
+
+    Raises `ValueError`.
+    """
+    try:
+        text = task.model_dump_json(exclude_defaults=True, warnings="error")
+    except PydanticSerializationError as error:
+        raise InvalidTaskError(task.id, f"it cannot be stored as JSON: {error}; mend that field") from None
+    checked = TaskDefinition.model_validate_json(text)
+    zone = checked.timezone or default_zone
+    return NewTask(checked, text, zone, _schedule_key(checked, zone))
+
+
+def _schedule_key(task: TaskDefinition, zone: str) -> str:
+    moments = [None if moment is None else to_micros(moment) for moment in (task.run_at, task.start_at, task.end_at)]
+    in_zone = None if task.cron_expression is None else zone
+    return json.dumps([task.cron_expression, in_zone, task.interval_seconds, *moments, task.jitter_seconds])
+
+
+# --- Adding ---
+
+
+def add(connection: Connection, new_tasks: Sequence[NewTask], now: int) -> None:
+    """Add tasks, or replace those with the same id. Raises `InvalidTaskError`; the caller's transaction is undone."""
+    existing = _existing(connection, [new.task.id for new in new_tasks])
+    inserted, updated = [], []
+    for new in new_tasks:
+        row = existing.get(new.task.id)
+        if row is None:
+            inserted.append(_first_values(new, now))
+        elif row.removed:
+            updated.append(_for_update(_first_values(new, now)))
+        else:
+            updated.append(_for_update(_replacement(connection, row, new, now)))
+    if inserted:
+        connection.execute(_INSERT, inserted)
+    if updated:
+        connection.execute(_REPLACE, updated)
+        finish_if_over(connection, [values["row_id"] for values in updated], now)
+
+
+def _for_update(values: dict[str, Any]) -> dict[str, Any]:
+    return {"row_id": values["id"], **{f"new_{column.name}": values[column.name] for column in _REPLACEABLE}}
+
+
+def _existing(connection: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
+    found: dict[str, Row[Any]] = {}
+    for chunk in _chunks(ids):
+        found.update((row.id, row) for row in connection.execute(_BY_IDS, {"ids": chunk}))
+    return found
+
+
+def _first_values(new: NewTask, now: int) -> dict[str, Any]:
+    """Return the row of a task whose schedule begins now."""
+    return {
+        "id": new.task.id,
+        "definition": new.text,
+        "schedule": new.schedule_key,
+        "zone": new.zone,
+        "anchor": now,
+        "next_due": _first_due(new, now),
+        "paused": int(not new.task.enabled),
+        "pause_reason": None,
+        "started_runs": 0,
+        "failures": 0,
+        "finished_at": None,
+        "removed": 0,
+        "problem": None,
+    }
+
+
+def _first_due(new: NewTask, now: int) -> int:
+    due = new.schedule(now).next_after(now)
+    if due is not None:
+        return due
+    task = new.task
+    if task.run_at is not None:
+        problem = f"run_at={task.run_at.isoformat()} has passed (it is {to_datetime(now).isoformat()})"
+        raise InvalidTaskError(task.id, f"{problem}; give an instant in the future, or use trigger_task to run it now")
+    if task.end_at is not None:
+        problem = f"end_at={task.end_at.isoformat()} leaves no due time after {to_datetime(now).isoformat()}"
+        raise InvalidTaskError(task.id, f"{problem}; give a later end_at")
+    problem = f"cron_expression={task.cron_expression!r} has no due time before the year 2200"
+    raise InvalidTaskError(task.id, f"{problem}; give one that comes")
+
+
+def _replacement(connection: Connection, row: Row[Any], new: NewTask, now: int) -> dict[str, Any]:
+    """Return the changed columns of a task that is added again."""
+    if row.schedule != new.schedule_key:
+        account_for_owed(connection, row, now, _OWED_CHANGED)
+        values = _first_values(new, now)
+        values["paused"], values["pause_reason"] = row.paused, row.pause_reason
+    else:
+        values = {**row._mapping, "definition": new.text, "zone": new.zone, "problem": None}
+        values.update(_within_max_runs(row, new, now))
+    if not new.task.enabled:
+        values["paused"], values["pause_reason"] = 1, None
+    elif row.paused and not _was_enabled(row.definition):
+        values.update(_resumed(new.task, new.schedule(values["anchor"]), values["next_due"], now))
+    return values
+
+
+def _within_max_runs(row: Row[Any], new: NewTask, now: int) -> dict[str, Any]:
+    """Finish, or take up again, a task whose schedule is the same and whose `max_runs` may have changed."""
+    most = new.task.max_runs
+    if is_one_time(new.task):
+        return {}
+    if most is not None and row.started_runs >= most:
+        return {"next_due": None}
+    if row.next_due is None:
+        due = new.schedule(row.anchor).next_after(now)
+        return {} if due is None else {"next_due": due, "finished_at": None}
+    return {}
+
+
+def _was_enabled(definition: str) -> bool:
+    try:
+        return json.loads(definition).get("enabled", True) is not False
+    except (ValueError, AttributeError):
+        return True
+
+
+# --- Pausing, resuming, removing ---
+
+
+def pause(connection: Connection, task_id: str, now: int, reason: str | None = None) -> None:
+    """Pause a task. Raises `TaskNotFoundError`."""
+    row = _present(connection, task_id)
+    if row.paused or row.finished_at is not None:
+        return
+    values: dict[str, Any] = {"paused": 1, "pause_reason": reason}
+    task = read_definition(row)
+    if task is not None and row.next_due is not None and row.next_due <= now and not is_one_time(task):
+        account_for_owed(connection, row, now, _OWED_PAUSED)
+        values["next_due"] = schedule_of(task, row.zone, row.anchor).next_after(now)
+    connection.execute(update(tasks).where(tasks.c.id == task_id).values(values))
+    if values.get("next_due", row.next_due) is None:
+        finish_if_over(connection, [task_id], now)
+
+
+def resume(connection: Connection, task_id: str, now: int) -> None:
+    """Resume a paused task. Raises `TaskNotFoundError`."""
+    row = _present(connection, task_id)
+    task = read_definition(row)
+    if not row.paused or task is None:
+        return
+    values = _resumed(task, schedule_of(task, row.zone, row.anchor), row.next_due, now)
+    connection.execute(update(tasks).where(tasks.c.id == task_id).values(values))
+    finish_if_over(connection, [task_id], now)
+
+
+def _resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now: int) -> dict[str, Any]:
+    """Return the columns of a task that goes on: what passed meanwhile is not due, but for the one of a one-time task."""
+    values: dict[str, Any] = {"paused": 0, "pause_reason": None, "failures": 0}
+    if next_due is not None and not is_one_time(task):
+        values["next_due"] = schedule.next_after(now)
+    return values
+
+
+def remove(connection: Connection, task_id: str, now: int) -> None:
+    """Remove a task; runs that have not begun are cancelled, its history stays. Raises `TaskNotFoundError`."""
+    row = _present(connection, task_id)
+    account_for_owed(connection, row, now, _OWED_REMOVED)
+    connection.execute(
+        update(runs)
+        .where(runs.c.task_id == task_id, runs.c.status == RunStatus.PENDING)
+        .values(status=RunStatus.CANCELLED, finished_at=now, error="the task was removed before it began")
+    )
+    gone = {"removed": 1, "next_due": None, "paused": 0, "pause_reason": None, "problem": None, "finished_at": now}
+    connection.execute(update(tasks).where(tasks.c.id == task_id).values(gone))
+
+
+def account_for_owed(connection: Connection, row: Row[Any], now: int, reason: str) -> None:
+    """Write one `skipped` row for due times that have passed unserved and will not be served any more."""
+    task = read_definition(row)
+    if task is None or row.paused or row.finished_at is not None or row.next_due is None or row.next_due > now:
+        return
+    schedule = schedule_of(task, row.zone, row.anchor)
+    latest = schedule.latest(row.next_due, now) or row.next_due
+    history.insert_skipped(connection, task, row, latest, schedule.count(row.next_due, latest), reason, now)
+
+
+# --- Reading ---
+
+
+def get(connection: Connection, task_id: str) -> TaskDefinition:
+    """Return the definition of a task, finished or not. Raises `TaskNotFoundError`, `InvalidTaskError`."""
+    row = _present(connection, task_id)
+    task = read_definition(row)
+    if task is None:
+        raise InvalidTaskError(task_id, f"its stored definition cannot be used ({row.problem}); add the task again")
+    return task
+
+
+def read_definition(row: Row[Any]) -> TaskDefinition | None:
+    """Return the definition that a row holds, or None if it cannot be used."""
+    try:
+        return TaskDefinition.model_validate_json(row.definition)
+    except ValidationError:
+        return None
+
+
+def unfinished(connection: Connection) -> Sequence[Row[Any]]:
+    """Return the rows of all tasks that are not finished, by next due time."""
+    return connection.execute(_UNFINISHED).all()
+
+
+def open_statuses(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Return, for those tasks that have an open run, its status; `running` before `pending`."""
+    found: dict[str, str] = {}
+    for chunk in _chunks(ids):
+        for row in connection.execute(_OPEN_OF_TASKS, {"ids": chunk}):
+            if found.get(row.task_id) != RunStatus.RUNNING:
+                found[row.task_id] = row.status
+    return found
+
+
+def _present(connection: Connection, task_id: str) -> Row[Any]:
+    row = connection.execute(_BY_ID, {"task_id": task_id}).first()
+    if row is None or row.removed:
+        raise TaskNotFoundError(task_id)
+    return row
+
+
+def find(connection: Connection, task_id: str) -> Row[Any] | None:
+    """Return the row of a task that is not finished, or None."""
+    row = connection.execute(_BY_ID, {"task_id": task_id}).first()
+    return None if row is None or row.finished_at is not None else row
+
+
+# --- Finishing and purging ---
+
+
+def finish_if_over(connection: Connection, ids: Iterable[str], now: int) -> None:
+    """Mark those of the tasks as finished that have no due time and no open run any more."""
+    for chunk in _chunks(list(ids)):
+        connection.execute(_FINISH, {"ids": chunk, "now": now})
+
+
+def quarantine(connection: Connection, task_id: str, problem: str) -> None:
+    """Leave a task alone from now on, and say why, until it is added again."""
+    connection.execute(update(tasks).where(tasks.c.id == task_id).values(problem=problem))
+
+
+def purge(connection: Connection, finished_before: int) -> int:
+    """Delete tasks that have been finished or removed for so long, and their history; return how many.
+
+    At most some hundred at once, so that no transaction is long.
+    """
+    statement = select(tasks.c.id).where(tasks.c.finished_at < finished_before).limit(_CHUNK)
+    ids = connection.execute(statement).scalars().all()
+    if ids:
+        connection.execute(delete(runs).where(runs.c.task_id.in_(ids)))
+        connection.execute(delete(tasks).where(tasks.c.id.in_(ids)))
+    return len(ids)
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Split a list of ids so that no statement has more parameters than a database takes."""
+    for start in range(0, len(ids), _CHUNK):
+        yield ids[start : start + _CHUNK]
+
+
+_BY_ID: Final = select(tasks).where(tasks.c.id == bindparam("task_id"))
+_BY_IDS: Final = select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
+_UNFINISHED: Final = (
+    select(tasks).where(tasks.c.finished_at.is_(None)).order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
+)
+_OPEN_OF_TASKS: Final = select(runs.c.task_id, runs.c.status).where(
+    runs.c.task_id.in_(bindparam("ids", expanding=True)), runs.c.status.in_(_OPEN)
+)
+_INSERT: Final = insert(tasks)
+_REPLACEABLE: Final = [column for column in tasks.c if column.name not in {"id", "last_seq"}]
+_REPLACE: Final = (
+    update(tasks)
+    .where(tasks.c.id == bindparam("row_id"))
+    .values({column: bindparam(f"new_{column.name}") for column in _REPLACEABLE})
+)
+_FINISH: Final = (
+    update(tasks)
+    .where(
+        tasks.c.id.in_(bindparam("ids", expanding=True)),
+        tasks.c.next_due.is_(None),
+        tasks.c.finished_at.is_(None),
+        tasks.c.problem.is_(None),
+        not_(exists().where(runs.c.task_id == tasks.c.id, runs.c.status.in_(_OPEN))),
+    )
+    .values(finished_at=bindparam("now"))
+)

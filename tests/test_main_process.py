@@ -1,0 +1,300 @@
+"""main.py as people run it: a process of its own, in a folder of its own, ended by signals."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from scheduler import RunStatus, TaskDefinition, TaskScheduler, TaskType
+
+ROOT = Path(__file__).parent.parent
+BANNER = "Scheduler running. Press Ctrl+C to stop."
+COMPLETED = "Task Heartbeat completed. Response: Echo: Say that you are alive."
+
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="the signals are POSIX ones"),
+    pytest.mark.timeout(180),
+]
+
+
+class Project:
+    """A user's project: copies of main.py and graph.py in an empty folder, and the processes started in it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.processes = []
+        for name in ("main.py", "graph.py"):
+            shutil.copy(ROOT / name, folder)
+
+    @property
+    def db_path(self):
+        return self.folder / "scheduler.db"
+
+    def edit(self, file, old, new):
+        """Change the program, as its user would."""
+        path = self.folder / file
+        source = path.read_text()
+        assert source.count(old) == 1
+        path.write_text(source.replace(old, new))
+
+    def run(self, *arguments, **environment):
+        """Start `python main.py`, or python with other arguments."""
+        process = Process([sys.executable, *(arguments or ["main.py"])], self.folder, environment)
+        self.processes.append(process)
+        return process
+
+    def face(self):
+        """Open the project's store from this process, without starting a scheduler."""
+        return TaskScheduler(db_path=str(self.db_path))
+
+
+class Process:
+    """A running program whose output is read line by line; waiting is reading."""
+
+    def __init__(self, command, folder, environment):
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
+        self.output = []
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait_for(self, text, times=1):
+        """Read on until so many further lines hold the text."""
+        for line in self._process.stdout:
+            self.output.append(line)
+            times -= text in line
+            if not times:
+                return line
+        pytest.fail(f"the program ended before it printed {text!r}:\n{self.text}")
+
+    def send(self, number):
+        self._process.send_signal(number)
+
+    def wait_for_end(self):
+        """Read the rest of the output; return the exit code."""
+        self.output.extend(self._process.stdout)
+        return self._process.wait()
+
+    def kill(self):
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+    @property
+    def text(self):
+        return "".join(self.output)
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project(tmp_path)
+    yield project
+    for process in project.processes:
+        process.kill()
+
+
+@pytest.fixture
+def quick_project(project):
+    """The same project with a heartbeat each second."""
+    project.edit("main.py", "interval_seconds=10,", "interval_seconds=1,")
+    return project
+
+
+async def runs_of(face, task_id, **which):
+    runs = face.list_runs(task_id, **which)
+    await face.stop()
+    return runs
+
+
+async def next_runs(face):
+    """The next due time of each task in the store, as text."""
+    found = {task["id"]: task["next_run"] for task in face.list_tasks()}
+    await face.stop()
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_fires_stops_and_finds_its_tasks_again(project, number):
+    """The main job: start, see the 10 s task fire, stop by a signal with exit code 0, restart, the tasks are there."""
+    first = project.run()
+    first.wait_for(BANNER)
+    first.wait_for(COMPLETED)
+    first.send(number)
+    assert first.wait_for_end() == 0, first.text
+    assert "Traceback" not in first.text
+    stored = await next_runs(project.face())
+    assert set(stored) == {"heartbeat", "daily-summary"}
+    assert stored["heartbeat"].endswith("0+00:00"), "due on a round ten seconds"
+    assert stored["daily-summary"].endswith(" 09:00:00+00:00")
+
+    second = project.run()
+    second.wait_for(BANNER)
+    assert (await next_runs(project.face()))["daily-summary"] == stored["daily-summary"]
+    second.wait_for(COMPLETED)
+    second.send(number)
+    assert second.wait_for_end() == 0, second.text
+    runs = await runs_of(project.face(), "heartbeat")
+    assert [run.status for run in runs] == [RunStatus.SUCCEEDED] * len(runs)
+    assert len(runs) >= 2
+    assert len({run.scheduled_at for run in runs}) == len(runs)
+
+
+async def test_a_task_is_paused_and_resumed_from_another_process(quick_project):
+    """A pause holds while another task goes on, and ends with a resume: through the store alone."""
+    program = quick_project.run()
+    program.wait_for(COMPLETED)
+    face = quick_project.face()
+    face.add_task(
+        TaskDefinition(id="other", name="Other", task_type=TaskType.INTERVAL, interval_seconds=1, prompt="Go on.")
+    )
+    face.pause_task("heartbeat")
+    paused = {task["id"]: task["next_run"] for task in face.list_tasks()}
+    assert paused["heartbeat"] == "paused"
+
+    program.wait_for("Task Other completed")  # whatever was under way at the pause has ended with this pass
+    before = face.list_runs("heartbeat", limit=1)[0]
+    program.wait_for("Task Other completed", times=3)
+    assert face.list_runs("heartbeat", limit=1)[0] == before
+
+    face.resume_task("heartbeat")
+    program.wait_for("Task Heartbeat completed", times=2)
+    await face.stop()
+    program.send(signal.SIGTERM)
+    assert program.wait_for_end() == 0, program.text
+
+
+async def test_a_pause_outlives_a_restart(quick_project):
+    """main.py adds its tasks at every start; that does not resume a paused one."""
+    first = quick_project.run()
+    first.wait_for(COMPLETED)
+    face = quick_project.face()
+    face.pause_task("heartbeat")
+    await face.stop()
+    first.send(signal.SIGTERM)
+    assert first.wait_for_end() == 0
+    second = quick_project.run()
+    second.wait_for(BANNER)
+    assert (await next_runs(quick_project.face()))["heartbeat"] == "paused"
+
+
+async def test_a_run_that_is_going_may_end_after_the_signal(quick_project):
+    """The first signal stops firing and lets the running graph end."""
+    quick_project.edit(
+        "graph.py",
+        'return {"messages": [AIMessage(f"Echo:',
+        """import asyncio, pathlib
+    print("the node began", flush=True)
+    while not pathlib.Path("go").exists():
+        await asyncio.sleep(0.01)
+    return {"messages": [AIMessage(f"Echo:""",
+    )
+    program = quick_project.run()
+    program.wait_for("the node began")
+    program.send(signal.SIGTERM)
+    program.wait_for("Stopping")
+    (quick_project.folder / "go").touch()
+    program.wait_for(COMPLETED)
+    assert program.wait_for_end() == 0, program.text
+
+
+ENDLESS = {
+    "a coroutine": "import asyncio; await asyncio.Event().wait()",
+    "a thread": "import asyncio, threading; await asyncio.to_thread(threading.Event().wait)",
+}
+
+
+@pytest.mark.parametrize("wait", ENDLESS.values(), ids=ENDLESS)
+async def test_a_second_ctrl_c_stops_at_once(quick_project, wait):
+    """A run that never ends does not hold the program: its run is recorded as interrupted."""
+    quick_project.edit(
+        "graph.py",
+        'return {"messages": [AIMessage(f"Echo:',
+        f"""print("the node began", flush=True); {wait}
+    return {{"messages": [AIMessage(f"Echo:""",
+    )
+    program = quick_project.run()
+    program.wait_for("the node began")
+    program.send(signal.SIGINT)
+    program.wait_for("Stopping")
+    program.send(signal.SIGINT)
+    assert program.wait_for_end() == 130, program.text
+    assert "Traceback" not in program.text
+    (run,) = await runs_of(quick_project.face(), "heartbeat")
+    assert run.status is RunStatus.INTERRUPTED
+
+
+async def test_ctrl_c_ends_it_well_where_loops_take_no_signal_handlers(quick_project):
+    """On Windows asyncio cancels main() at Ctrl+C: the scheduler is stopped all the same."""
+    program = quick_project.run(
+        "-c",
+        "import asyncio, runpy\n"
+        "def refuse(*_): raise NotImplementedError\n"
+        "asyncio.SelectorEventLoop.add_signal_handler = refuse\n"
+        "runpy.run_path('main.py', run_name='__main__')",
+    )
+    program.wait_for(COMPLETED)
+    program.send(signal.SIGINT)
+    assert program.wait_for_end() == 0, program.text
+    assert "Traceback" not in program.text
+
+
+async def test_a_missing_graph_is_told_in_one_line(project):
+    """A slip of the user ends the program with a sentence, not with a traceback."""
+    (project.folder / "graph.py").unlink()
+    program = project.run()
+    assert program.wait_for_end() == 1
+    assert "Traceback" not in program.text
+    assert BANNER not in program.text
+    assert program.output[-1].startswith("error: graph='graph:graph': ")
+
+
+async def test_a_broken_store_is_told_in_one_line_and_left_as_it_is(project):
+    """The same for a store that cannot be used."""
+    project.db_path.write_bytes(b"this is no database" * 100)
+    program = project.run()
+    assert program.wait_for_end() == 1
+    assert "Traceback" not in program.text
+    assert program.output[-1].startswith("error: Store ")
+    assert project.db_path.read_bytes() == b"this is no database" * 100
+
+
+async def test_the_store_can_be_elsewhere(project):
+    """SCHEDULER_DB names the file."""
+    program = project.run(SCHEDULER_DB="elsewhere.db")
+    program.wait_for(BANNER)
+    program.send(signal.SIGTERM)
+    assert program.wait_for_end() == 0, program.text
+    assert (project.folder / "elsewhere.db").exists()
+    assert not project.db_path.exists()
+
+
+async def test_a_real_model_is_not_called_every_ten_seconds(project):
+    """With SCHEDULER_MODEL the heartbeat is left out, also when an earlier start stored it, and the log says so."""
+    offline = project.run()
+    offline.wait_for(BANNER)
+    offline.send(signal.SIGTERM)
+    assert offline.wait_for_end() == 0, offline.text
+    langchain = project.folder / "langchain"
+    langchain.mkdir()
+    (langchain / "chat_models.py").write_text(
+        "from langchain_core.language_models import FakeListChatModel\n"
+        "def init_chat_model(name): return FakeListChatModel(responses=['Yes.'])\n"
+    )
+    program = project.run(SCHEDULER_MODEL="openai:gpt-5-mini")
+    program.wait_for("is left out")
+    program.wait_for(BANNER)
+    assert set(await next_runs(project.face())) == {"daily-summary"}
+    program.send(signal.SIGTERM)
+    assert program.wait_for_end() == 0, program.text
