@@ -237,8 +237,7 @@ def _offset(instant: datetime, zone: ZoneInfo) -> timedelta:
 def _instant(moment: datetime) -> datetime:
     """Return an aware datetime as an instant: naive, in UTC."""
     if moment.utcoffset() is None:
-        message = f"{moment.isoformat()} has no time zone; pass an aware datetime, such as datetime.now(UTC)"
-        raise ValueError(message)
+        raise ValueError(f"{moment.isoformat()} has no time zone; pass an aware datetime, such as datetime.now(UTC)")
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
@@ -293,26 +292,24 @@ def parse_crontab(expression: str) -> Crontab:
         calendar = _calendar(fields)
     except ValueError as error:
         shown = expression if len(expression) <= _SHOWN else expression[:_SHOWN] + "…"
-        message = f"cron_expression {shown!r}: {error}"
-        raise ValueError(message) from None
+        raise ValueError(f"cron_expression {shown!r}: {error}") from None
     return Crontab(expression, is_wildcard=any(text.startswith("*") for text in fields[:2]), _calendar=calendar)
 
 
 def _split(expression: str) -> list[str]:
     """Return the five fields of an expression, or those that its alias stands for."""
     if len(expression) > MAX_LENGTH:
-        message = f"it has {len(expression):,} characters; write at most {MAX_LENGTH:,}"
-        raise ValueError(message)
+        raise ValueError(f"it has {len(expression):,} characters; write at most {MAX_LENGTH:,}")
     if blank := _FOREIGN_BLANK.search(expression):
-        message = f"{blank.group()!r} does not separate fields; put spaces or tabs between them, and write one line"
-        raise ValueError(message)
+        raise ValueError(
+            f"{blank.group()!r} does not separate fields; put spaces or tabs between them, and write one line"
+        )
     fields = expression.split()
     if fields and fields[0].startswith("@"):
         return _expand_alias(" ".join(fields)).split()
     if len(fields) != len(_FIELDS):
         titles = " ".join(spec.title for spec in _FIELDS)
-        message = f"it has {len(fields)} fields; write five: {titles} (no seconds, no year, no command)"
-        raise ValueError(message)
+        raise ValueError(f"it has {len(fields)} fields; write five: {titles} (no seconds, no year, no command)")
     return fields
 
 
@@ -321,12 +318,10 @@ def _expand_alias(alias: str) -> str:
     if alias in _ALIASES:
         return _ALIASES[alias]
     if alias.lower() in _ALIASES:
-        message = f"alias {alias!r} is not in lower case; write {alias.lower()!r}"
-    elif alias.lower() == "@reboot":
-        message = f"alias {alias!r} means no time of day; trigger the task when your program starts instead"
-    else:
-        message = f"alias {alias!r} is unknown; write one of {', '.join(_ALIASES)}, or five fields"
-    raise ValueError(message)
+        raise ValueError(f"alias {alias!r} is not in lower case; write {alias.lower()!r}")
+    if alias.lower() == "@reboot":
+        raise ValueError(f"alias {alias!r} means no time of day; trigger the task when your program starts instead")
+    raise ValueError(f"alias {alias!r} is unknown; write one of {', '.join(_ALIASES)}, or five fields")
 
 
 def _calendar(fields: list[str]) -> CronSim:
@@ -336,8 +331,9 @@ def _calendar(fields: list[str]) -> CronSim:
         return CronSim(" ".join(parsed), _HORIZON)
     except CronSimError:
         # The one thing that it refuses and the parser lets pass: a day that none of the months has.
-        message = f"day-of-month {fields[2]!r} never comes in month {fields[3]!r}; write a day that a month has"
-        raise ValueError(message) from None
+        raise ValueError(
+            f"day-of-month {fields[2]!r} never comes in month {fields[3]!r}; write a day that a month has"
+        ) from None
 
 
 def _parse_field(spec: _Field, text: str) -> str:
@@ -352,8 +348,7 @@ def _parse_item(spec: _Field, item: str) -> str:
         raise ValueError(_explain_item(spec, item))
     first, last, step = parts["first"], parts["last"], parts["step"]
     if step is not None and int(step) == 0:
-        message = f"{spec.title} {item!r} has the step 0; write a step of 1 or more"
-        raise ValueError(message)
+        raise ValueError(f"{spec.title} {item!r} has the step 0; write a step of 1 or more")
     if first == "*":
         return item
     if last is None:
@@ -365,8 +360,9 @@ def _parse_single(spec: _Field, item: str, text: str, step: str | None) -> str:
     """Return a number or a name as `cronsim` reads it."""
     value = _value(spec, text)
     if step is not None:
-        message = f"{spec.title} {item!r} has a step without a range; did you mean {f'{text}-{spec.high}/{step}'!r}?"
-        raise ValueError(message)
+        raise ValueError(
+            f"{spec.title} {item!r} has a step without a range; did you mean {f'{text}-{spec.high}/{step}'!r}?"
+        )
     return str(value)
 
 
@@ -376,8 +372,7 @@ def _parse_range(spec: _Field, item: str, ends: tuple[str, str], step: str | Non
     if first > last:
         low = str(spec.low) if last == spec.low else f"{spec.low}-{ends[1]}"
         split = repr(f"{ends[0]}-{spec.high},{low}") if step is None else "its values one by one"
-        message = f"{spec.title} {item!r} runs backwards; write {split}"
-        raise ValueError(message)
+        raise ValueError(f"{spec.title} {item!r} runs backwards; write {split}")
     # cronsim takes `5-5/10` for `5/10`; to Debian it is 5.
     return str(first) if first == last else f"{first}-{last}" + ("" if step is None else f"/{step}")
 
@@ -389,11 +384,9 @@ def _value(spec: _Field, text: str) -> int:
     names = f", or a name from {spec.names[0]} to {spec.names[-1]}" if spec.names else ""
     mend = f"write a number from {spec.low} to {spec.high}{names}"
     if not text.isdecimal():
-        message = f"{spec.title} {text!r} is not a number; {mend}"
-        raise ValueError(message)
+        raise ValueError(f"{spec.title} {text!r} is not a number; {mend}")
     if not spec.low <= int(text) <= spec.high:
-        message = f"{spec.title} {text!r} is outside {spec.low}-{spec.high}; {mend}"
-        raise ValueError(message)
+        raise ValueError(f"{spec.title} {text!r} is outside {spec.low}-{spec.high}; {mend}")
     return int(text)
 
 

@@ -74,7 +74,7 @@ def test_a_model_without_langchain_is_an_error_that_says_what_to_install(monkeyp
     """A model that cannot be loaded ends the import: it must not become an echo in silence."""
     monkeypatch.setitem(sys.modules, "langchain", None)
     monkeypatch.setenv("SCHEDULER_MODEL", "google_genai:gemini")
-    with pytest.raises(ImportError, match="SCHEDULER_MODEL=google_genai:gemini.*langchain langchain-google-genai"):
+    with pytest.raises(ImportError, match=r"SCHEDULER_MODEL=google_genai:gemini.*langchain langchain-google-genai"):
         load_example()
 
 

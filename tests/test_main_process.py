@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from scheduler import RunStatus, TaskDefinition, TaskScheduler, TaskType
 
 ROOT = Path(__file__).parent.parent
 BANNER = "Scheduler running. Press Ctrl+C to stop."
+OTHER = TaskDefinition(id="other", name="Other", task_type=TaskType.INTERVAL, interval_seconds=1, prompt="Go on.")
 COMPLETED = "Task Heartbeat completed. Response: Echo: Say that you are alive."
 
 pytestmark = [
@@ -48,9 +49,24 @@ class Project:
         self.processes.append(process)
         return process
 
+    @contextmanager
     def face(self):
         """Open the project's store from this process, without starting a scheduler."""
-        return TaskScheduler(db_path=str(self.db_path))
+        face = TaskScheduler(db_path=str(self.db_path))
+        try:
+            yield face
+        finally:
+            face.stop()
+
+    def next_runs(self):
+        """Return the next due time of each task in the store, as text."""
+        with self.face() as face:
+            return {task["id"]: task["next_run"] for task in face.list_tasks()}
+
+    def runs(self):
+        """Return the history of the heartbeat."""
+        with self.face() as face:
+            return face.list_runs("heartbeat")
 
 
 class Process:
@@ -86,7 +102,7 @@ class Process:
         self.output.extend(self._process.stdout)
         return self._process.wait()
 
-    def kill(self):
+    def end(self):
         with suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
@@ -102,7 +118,7 @@ def project(tmp_path):
     project = Project(tmp_path)
     yield project
     for process in project.processes:
-        process.kill()
+        process.end()
 
 
 @pytest.fixture
@@ -112,21 +128,8 @@ def quick_project(project):
     return project
 
 
-async def runs_of(face, task_id, **which):
-    runs = face.list_runs(task_id, **which)
-    await face.stop()
-    return runs
-
-
-async def next_runs(face):
-    """The next due time of each task in the store, as text."""
-    found = {task["id"]: task["next_run"] for task in face.list_tasks()}
-    await face.stop()
-    return found
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_fires_stops_and_finds_its_tasks_again(project, number):
+def test_it_fires_stops_and_finds_its_tasks_again(project, number):
     """The main job: start, see the 10 s task fire, stop by a signal with exit code 0, restart, the tasks are there."""
     first = project.run()
     first.wait_for(BANNER)
@@ -134,62 +137,59 @@ async def test_it_fires_stops_and_finds_its_tasks_again(project, number):
     first.send(number)
     assert first.wait_for_end() == 0, first.text
     assert "Traceback" not in first.text
-    stored = await next_runs(project.face())
+    stored = project.next_runs()
     assert set(stored) == {"heartbeat", "daily-summary"}
     assert stored["heartbeat"].endswith("0+00:00"), "due on a round ten seconds"
     assert stored["daily-summary"].endswith(" 09:00:00+00:00")
 
     second = project.run()
     second.wait_for(BANNER)
-    assert (await next_runs(project.face()))["daily-summary"] == stored["daily-summary"]
+    assert project.next_runs()["daily-summary"] == stored["daily-summary"]
     second.wait_for(COMPLETED)
     second.send(number)
     assert second.wait_for_end() == 0, second.text
-    runs = await runs_of(project.face(), "heartbeat")
+    runs = project.runs()
     assert [run.status for run in runs] == [RunStatus.SUCCEEDED] * len(runs)
     assert len(runs) >= 2
     assert len({run.scheduled_at for run in runs}) == len(runs)
 
 
-async def test_a_task_is_paused_and_resumed_from_another_process(quick_project):
+def test_a_task_is_paused_and_resumed_from_another_process(quick_project):
     """A pause holds while another task goes on, and ends with a resume: through the store alone."""
     program = quick_project.run()
     program.wait_for(COMPLETED)
-    face = quick_project.face()
-    face.add_task(
-        TaskDefinition(id="other", name="Other", task_type=TaskType.INTERVAL, interval_seconds=1, prompt="Go on.")
-    )
-    face.pause_task("heartbeat")
-    paused = {task["id"]: task["next_run"] for task in face.list_tasks()}
-    assert paused["heartbeat"] == "paused"
+    with quick_project.face() as face:
+        face.add_task(OTHER)
+        face.pause_task("heartbeat")
+    assert quick_project.next_runs()["heartbeat"] == "paused"
 
     program.wait_for("Task Other completed")  # whatever was under way at the pause has ended with this pass
-    before = face.list_runs("heartbeat", limit=1)[0]
+    before = quick_project.runs()
     program.wait_for("Task Other completed", times=3)
-    assert face.list_runs("heartbeat", limit=1)[0] == before
+    assert quick_project.runs() == before
 
-    face.resume_task("heartbeat")
+    with quick_project.face() as face:
+        face.resume_task("heartbeat")
     program.wait_for("Task Heartbeat completed", times=2)
-    await face.stop()
+    assert len(quick_project.runs()) >= len(before) + 2
     program.send(signal.SIGTERM)
     assert program.wait_for_end() == 0, program.text
 
 
-async def test_a_pause_outlives_a_restart(quick_project):
+def test_a_pause_outlives_a_restart(quick_project):
     """main.py adds its tasks at every start; that does not resume a paused one."""
     first = quick_project.run()
     first.wait_for(COMPLETED)
-    face = quick_project.face()
-    face.pause_task("heartbeat")
-    await face.stop()
+    with quick_project.face() as face:
+        face.pause_task("heartbeat")
     first.send(signal.SIGTERM)
     assert first.wait_for_end() == 0
     second = quick_project.run()
     second.wait_for(BANNER)
-    assert (await next_runs(quick_project.face()))["heartbeat"] == "paused"
+    assert quick_project.next_runs()["heartbeat"] == "paused"
 
 
-async def test_a_run_that_is_going_may_end_after_the_signal(quick_project):
+def test_a_run_that_is_going_may_end_after_the_signal(quick_project):
     """The first signal stops firing and lets the running graph end."""
     quick_project.edit(
         "graph.py",
@@ -216,7 +216,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("wait", ENDLESS.values(), ids=ENDLESS)
-async def test_a_second_ctrl_c_stops_at_once(quick_project, wait):
+def test_a_second_ctrl_c_stops_at_once(quick_project, wait):
     """A run that never ends does not hold the program: its run is recorded as interrupted."""
     quick_project.edit(
         "graph.py",
@@ -231,11 +231,11 @@ async def test_a_second_ctrl_c_stops_at_once(quick_project, wait):
     program.send(signal.SIGINT)
     assert program.wait_for_end() == 130, program.text
     assert "Traceback" not in program.text
-    (run,) = await runs_of(quick_project.face(), "heartbeat")
+    (run,) = quick_project.runs()
     assert run.status is RunStatus.INTERRUPTED
 
 
-async def test_ctrl_c_ends_it_well_where_loops_take_no_signal_handlers(quick_project):
+def test_ctrl_c_ends_it_well_where_loops_take_no_signal_handlers(quick_project):
     """On Windows asyncio cancels main() at Ctrl+C: the scheduler is stopped all the same."""
     program = quick_project.run(
         "-c",
@@ -250,17 +250,17 @@ async def test_ctrl_c_ends_it_well_where_loops_take_no_signal_handlers(quick_pro
     assert "Traceback" not in program.text
 
 
-async def test_a_missing_graph_is_told_in_one_line(project):
+def test_a_missing_graph_is_told_in_one_line(project):
     """A slip of the user ends the program with a sentence, not with a traceback."""
-    (project.folder / "graph.py").unlink()
+    project.edit("main.py", "TaskScheduler(db_path=", 'TaskScheduler(graph="no_such_module:graph", db_path=')
     program = project.run()
     assert program.wait_for_end() == 1
     assert "Traceback" not in program.text
     assert BANNER not in program.text
-    assert program.output[-1].startswith("error: graph='graph:graph': ")
+    assert program.output[-1].startswith("error: graph='no_such_module:graph': ")
 
 
-async def test_a_broken_store_is_told_in_one_line_and_left_as_it_is(project):
+def test_a_broken_store_is_told_in_one_line_and_left_as_it_is(project):
     """The same for a store that cannot be used."""
     project.db_path.write_bytes(b"this is no database" * 100)
     program = project.run()
@@ -270,7 +270,7 @@ async def test_a_broken_store_is_told_in_one_line_and_left_as_it_is(project):
     assert project.db_path.read_bytes() == b"this is no database" * 100
 
 
-async def test_the_store_can_be_elsewhere(project):
+def test_the_store_can_be_elsewhere(project):
     """SCHEDULER_DB names the file."""
     program = project.run(SCHEDULER_DB="elsewhere.db")
     program.wait_for(BANNER)
@@ -280,7 +280,7 @@ async def test_the_store_can_be_elsewhere(project):
     assert not project.db_path.exists()
 
 
-async def test_a_real_model_is_not_called_every_ten_seconds(project):
+def test_a_real_model_is_not_called_every_ten_seconds(project):
     """With SCHEDULER_MODEL the heartbeat is left out, also when an earlier start stored it, and the log says so."""
     offline = project.run()
     offline.wait_for(BANNER)
@@ -295,6 +295,6 @@ async def test_a_real_model_is_not_called_every_ten_seconds(project):
     program = project.run(SCHEDULER_MODEL="openai:gpt-5-mini")
     program.wait_for("is left out")
     program.wait_for(BANNER)
-    assert set(await next_runs(project.face())) == {"daily-summary"}
+    assert set(project.next_runs()) == {"daily-summary"}
     program.send(signal.SIGTERM)
     assert program.wait_for_end() == 0, program.text

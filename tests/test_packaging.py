@@ -35,7 +35,7 @@ def test_the_wheel_holds_the_whole_package(wheel):
 def test_the_wheel_brings_no_test_tools(wheel):
     """What is only for tests and linters is behind an extra."""
     metadata = next(name for name in wheel.namelist() if name.endswith("/METADATA"))
-    required = re.findall(r"^Requires-Dist: (\w+)[^;]*$", wheel.read(metadata).decode(), flags=re.MULTILINE)
+    required = re.findall(r"^Requires-Dist: (\w+)[^;\n]*$", wheel.read(metadata).decode(), flags=re.MULTILINE)
     assert {name.lower() for name in required} == {
         "apscheduler",
         "cronsim",

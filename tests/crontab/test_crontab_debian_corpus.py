@@ -58,7 +58,7 @@ def test_looking_back_and_counting_agree_with_debian() -> None:
 @pytest.mark.parametrize("expression", REFUSED)
 def test_what_debian_refuses_is_refused(expression: str) -> None:
     """Nothing that Debian's parser refuses is accepted."""
-    with pytest.raises(ValueError, match="^cron_expression "):
+    with pytest.raises(ValueError, match=r"^cron_expression "):
         parse_crontab(expression)
 
 

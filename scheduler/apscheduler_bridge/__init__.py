@@ -1,0 +1,5 @@
+"""The seams into APScheduler 3.11: triggers, a job store, an executor and an event loop; nothing else imports it."""
+
+from scheduler.apscheduler_bridge.event_loop import LoopSettings, StoreScheduler
+
+__all__ = ["LoopSettings", "StoreScheduler"]

@@ -1,0 +1,133 @@
+"""A BaseExecutor that launches runs after the commit, and keeps how they ended until it is written."""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from datetime import datetime
+from typing import Final
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
+from apscheduler.executors.base import BaseExecutor
+from apscheduler.job import Job
+
+from scheduler import logbook
+from scheduler.clock import Clock
+from scheduler.errors import ReachThroughError
+from scheduler.models import RunStatus
+from scheduler.store import Claim, Outcome
+
+INTERRUPTED_BY_STOP: Final = "the scheduler was stopped"
+_ITSELF: Final = "the graph cancelled itself"
+
+
+class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no types
+    """Runs claims as asyncio tasks, never more than `max_concurrent_runs`."""
+
+    def __init__(
+        self,
+        attempt: Callable[[Claim], Awaitable[Outcome]],
+        clock: Clock,
+        max_concurrent_runs: int,
+        on_end: Callable[[], None],
+    ) -> None:
+        """Take what makes one attempt, and whom to tell when one has ended."""
+        super().__init__()
+        self._attempt = attempt
+        self._clock = clock
+        self._max_concurrent_runs = max_concurrent_runs
+        self._on_end = on_end
+        self._going: dict[str, tuple[asyncio.Task[Outcome], Claim]] = {}
+        self._reasons: dict[str, str] = {}
+        self._outcomes: list[Outcome] = []
+
+    @property
+    def running(self) -> Collection[str]:
+        """The ids of the runs that are going."""
+        return self._going.keys()
+
+    @property
+    def free_slots(self) -> int:
+        """How many more runs may start."""
+        return self._max_concurrent_runs - len(self._going)
+
+    def take_outcomes(self) -> list[Outcome]:
+        """Return the outcomes that are not written yet; the caller writes them or gives them back."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def give_back(self, outcomes: list[Outcome]) -> None:
+        """Keep outcomes that could not be written, before those that came meanwhile."""
+        self._outcomes = outcomes + self._outcomes
+
+    def release(self, claims: Iterable[Claim]) -> None:
+        """Note that claims were not launched: their runs go back into the queue."""
+        now = self._clock.now()
+        self._outcomes += [Outcome(claim, RunStatus.PENDING, now) for claim in claims]
+
+    def cancel(self, run_ids: Iterable[str], reason: str) -> None:
+        """Cancel runs; they end as `cancelled`, with the reason."""
+        for run_id in run_ids:
+            if run_id in self._going and run_id not in self._reasons:
+                self._reasons[run_id] = reason
+                self._going[run_id][0].cancel()
+
+    def interrupt_all(self) -> list[asyncio.Task[Outcome]]:
+        """Cancel every run, to end as `interrupted`; return those that have to be waited for."""
+        tasks = [task for task, _ in self._going.values()]
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+    def give_up(self) -> None:
+        """Note runs that do not end although they were cancelled as interrupted."""
+        for run_id, (task, claim) in list(self._going.items()):
+            if not task.done():
+                logbook.run_will_not_end(claim.task.id, run_id)
+                self._outcomes.append(self._interrupted(claim))
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        if len(job.args) != 1 or not isinstance(job.args[0], Claim):
+            raise ReachThroughError(job.id, "another executor for other functions")
+        claim = job.args[0]
+        task = asyncio.get_running_loop().create_task(self._run(claim), name=f"run {claim.run_id}")
+        self._going[claim.run_id] = task, claim
+        # Told by a callback, not in the coroutine: one that is cancelled before its first step never runs.
+        task.add_done_callback(lambda done: self._ended(done, claim, job, run_times[-1]))
+
+    async def _run(self, claim: Claim) -> Outcome:
+        return await self._attempt(claim)
+
+    def _ended(self, task: asyncio.Task[Outcome], claim: Claim, job: Job, run_time: datetime) -> None:
+        del self._going[claim.run_id]
+        outcome = self._outcome_of(task, claim)
+        self._outcomes.append(outcome)
+        self._on_end()
+        self._run_job_success(job.id, [_event(outcome, job, run_time)])
+
+    def _outcome_of(self, task: asyncio.Task[Outcome], claim: Claim) -> Outcome:
+        reason = self._reasons.pop(claim.run_id, None)
+        if task.cancelled():
+            if reason is None and task.cancelling():
+                return self._interrupted(claim)
+            logbook.run_cancelled(claim.task.id, claim.run_id, reason or _ITSELF)
+            return Outcome(claim, RunStatus.CANCELLED, self._clock.now(), error=reason or _ITSELF)
+        error = task.exception()
+        if error is not None:
+            # KeyboardInterrupt and SystemExit, which asyncio lets through to the program as well.
+            text = f"{type(error).__name__}: {error}"
+            return Outcome(claim, RunStatus.FAILED, self._clock.now(), error=text, exception=error)
+        return task.result()
+
+    def _interrupted(self, claim: Claim) -> Outcome:
+        logbook.run_interrupted(claim.task.id, claim.run_id)
+        return Outcome(claim, RunStatus.INTERRUPTED, self._clock.now(), error=INTERRUPTED_BY_STOP)
+
+
+def _event(outcome: Outcome, job: Job, run_time: datetime) -> JobExecutionEvent:
+    """Return what APScheduler's listeners are told."""
+    alias = job._jobstore_alias  # noqa: SLF001 (APScheduler's own executors read it there)
+    if outcome.status is RunStatus.SUCCEEDED:
+        return JobExecutionEvent(EVENT_JOB_EXECUTED, job.id, alias, run_time, retval=outcome.response)
+    error = outcome.exception or RuntimeError(outcome.error)
+    text = "".join(traceback.format_tb(error.__traceback__))
+    return JobExecutionEvent(EVENT_JOB_ERROR, job.id, alias, run_time, exception=error, traceback=text)

@@ -1,0 +1,132 @@
+"""A BaseJobStore over the store: it shows our tasks to APScheduler, and hands over what a pass has claimed."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from apscheduler.job import Job
+from apscheduler.jobstores.base import BaseJobStore, JobLookupError
+
+from scheduler.apscheduler_bridge.triggers import ClaimedTrigger, TaskTrigger
+from scheduler.clock import to_datetime
+from scheduler.errors import ReachThroughError
+from scheduler.models import TaskDefinition
+from scheduler.schedule import schedule_of
+from scheduler.store import Claim, Listed, Store
+
+RUNS: Final = "runs"
+"""The alias of the executor that launches runs of tasks."""
+_ANY_NUMBER: Final = 2**31 - 1
+_FUNC: Final = f"{__name__}:run_task"
+
+
+async def run_task(task_id: str) -> None:
+    """Stand for a task's run in APScheduler's jobs; the run itself is launched by the executor."""
+
+
+class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no types
+    """Our tasks as jobs. They are changed through `TaskScheduler`; a change through APScheduler is refused."""
+
+    def __init__(self, store: Store) -> None:
+        """Take the store."""
+        super().__init__()
+        self._store = store
+        self._offered: list[Claim] = []
+        self._settled: set[str] = set()
+        self._wake_at: datetime | None = None
+
+    # --- The pass's side ---
+
+    def offer(self, claims: Sequence[Claim], wake_at: int | None) -> None:
+        """Hand over what a pass has claimed, and when the next due time comes."""
+        self._offered = list(claims)
+        self._settled = {claim.task.id for claim in claims}
+        self._wake_at = None if wake_at is None else to_datetime(wake_at)
+
+    def take_back(self) -> None:
+        """End what `offer` began."""
+        self._offered, self._settled = [], set()
+
+    def get_due_jobs(self, now: datetime) -> list[Job]:
+        """Return the claims as jobs; `_process_jobs` submits each of them."""
+        offered, self._offered = self._offered, []
+        return [self._claimed_job(claim, now) for claim in offered]
+
+    def get_next_run_time(self) -> datetime | None:
+        """Return when the next due time comes, as the last pass has found it."""
+        return self._wake_at
+
+    def _claimed_job(self, claim: Claim, now: datetime) -> Job:
+        # A clock that was put back between the claim and here must not hide the job.
+        due = min(to_datetime(claim.scheduled_at), now)
+        return self._job(claim.task, ClaimedTrigger(claim.next_due), due, (claim,))
+
+    # --- The reader's side ---
+
+    def lookup_job(self, job_id: str) -> Job | None:
+        """Return a task as a job, or None."""
+        found = self._store.find_task(job_id)
+        return None if found is None else self._listed_job(found)
+
+    def get_all_jobs(self) -> list[Job]:
+        """Return all tasks that are not finished, paused ones last; quarantined ones are left out."""
+        jobs = [self._listed_job(listed) for listed in self._store.list_tasks()]
+        shown = [job for job in jobs if job is not None]
+        return sorted(shown, key=lambda job: job.next_run_time or datetime.max.replace(tzinfo=UTC))
+
+    def _listed_job(self, listed: Listed) -> Job | None:
+        if listed.definition is None or listed.problem is not None:
+            return None
+        next_due = None if listed.paused or listed.next_due is None else to_datetime(listed.next_due)
+        zone = ZoneInfo(listed.zone)
+        schedule = schedule_of(listed.definition, listed.zone, listed.anchor)
+        trigger = TaskTrigger(listed.definition, schedule, listed.zone)
+        return self._job(listed.definition, trigger, next_due and next_due.astimezone(zone), (listed.id,))
+
+    def _job(self, task: TaskDefinition, trigger: Any, next_run_time: datetime | None, args: tuple[Any, ...]) -> Job:  # noqa: ANN401
+        job = Job.__new__(Job)
+        job.__setstate__(
+            {
+                "version": 1,
+                "id": task.id,
+                "func": _FUNC,
+                "trigger": trigger,
+                "executor": RUNS,
+                "args": args,
+                "kwargs": {},
+                "name": task.name,
+                "misfire_grace_time": None,
+                "coalesce": True,
+                "max_instances": _ANY_NUMBER,
+                "next_run_time": next_run_time,
+            }
+        )
+        job._scheduler = self._scheduler  # noqa: SLF001 (BaseJobStore asks its subclasses to set both)
+        job._jobstore_alias = self._alias  # noqa: SLF001
+        return job
+
+    # --- Changes: done by the claim already, or refused ---
+
+    def add_job(self, job: Job) -> None:
+        """Refuse: tasks are added with `TaskScheduler.add_task`."""
+        raise ReachThroughError(job.id, "TaskScheduler.add_task, or another job store for other functions")
+
+    def update_job(self, job: Job) -> None:
+        """Let `_process_jobs` note what the claim has stored already; refuse everybody else."""
+        if job.id in self._settled:
+            return
+        method = "pause_task" if job.next_run_time is None else "add_task (to change a task) or resume_task"
+        raise ReachThroughError(job.id, f"TaskScheduler.{method}")
+
+    def remove_job(self, job_id: str) -> None:
+        """Let `_process_jobs` drop a task that has no due time any more; refuse everybody else."""
+        if job_id in self._settled:
+            return
+        if self._store.find_task(job_id) is None:
+            raise JobLookupError(job_id)
+        raise ReachThroughError(job_id, "TaskScheduler.remove_task")
+
+    def remove_all_jobs(self) -> None:
+        """Refuse."""
+        raise ReachThroughError(None, "TaskScheduler.remove_task for each, or name another job store")

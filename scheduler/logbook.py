@@ -1,0 +1,114 @@
+"""Every line that this package logs, worded once: others say what happened, this says how it reads.
+
+The logger is `scheduler`. The library never configures logging; prompts and metadata are never logged.
+"""
+
+import logging
+from typing import Final
+
+from scheduler.clock import to_datetime
+
+_logger: Final = logging.getLogger("scheduler")
+_SHOWN: Final = 200
+"""So many characters of a response are logged."""
+
+
+def started(max_concurrent_runs: int, store: str) -> None:
+    """Say that the scheduler runs."""
+    _logger.info("Scheduler started: store %s, at most %d runs at once", store, max_concurrent_runs)
+
+
+def stopping(running: int, grace_seconds: float) -> None:
+    """Say that firing has ended."""
+    _logger.info("Scheduler stopping: %d runs still going, grace %g s", running, grace_seconds)
+
+
+def stopped() -> None:
+    """Say that the drain is done."""
+    _logger.info("Scheduler stopped")
+
+
+def run_started(task_name: str, task_id: str, run_id: str, attempt: int) -> None:
+    """Say that an attempt begins."""
+    _logger.debug("Task %s (%s) started: run %s, attempt %d", task_name, task_id, run_id, attempt)
+
+
+def run_succeeded(task_name: str, response: str) -> None:
+    """Say that the graph returned, with the beginning of its response."""
+    _logger.info("Task %s completed. Response: %s", task_name, response[:_SHOWN])
+
+
+def run_failed(task_name: str, task_id: str, run_id: str, error: BaseException) -> None:
+    """Say that the graph raised."""
+    _logger.error("Task %s (%s) failed: run %s", task_name, task_id, run_id, exc_info=error)
+
+
+def run_timed_out(task_name: str, task_id: str, run_id: str, seconds: float) -> None:
+    """Say that an attempt took too long."""
+    _logger.error("Task %s (%s) timed out after %g s: run %s", task_name, task_id, seconds, run_id)
+
+
+def run_interrupted(task_id: str, run_id: str) -> None:
+    """Say that a run was cut off by the scheduler's stop."""
+    _logger.warning("Task %s interrupted: run %s was still going when the scheduler stopped", task_id, run_id)
+
+
+def run_cancelled(task_id: str, run_id: str, reason: str) -> None:
+    """Say that a run was cancelled."""
+    _logger.info("Task %s cancelled: run %s: %s", task_id, run_id, reason)
+
+
+def run_will_not_end(task_id: str, run_id: str) -> None:
+    """Say that a cancelled run goes on all the same."""
+    _logger.error("Task %s does not end although it was cancelled: run %s is given up", task_id, run_id)
+
+
+def run_recovered(run_id: str) -> None:
+    """Say that a run of a dead process was found."""
+    _logger.warning("Run %s was interrupted: its process is gone", run_id)
+
+
+def run_taken_over(run_id: str) -> None:
+    """Say that another process declared a run of this one dead."""
+    _logger.error("Run %s was taken over by another process while this one was suspended; it is cancelled here", run_id)
+
+
+def outcome_refused(task_id: str, run_id: str, status: str) -> None:
+    """Say that an outcome came too late to be written."""
+    _logger.warning("Task %s: run %s ended as %s here, but it is another process's by now", task_id, run_id, status)
+
+
+def outcomes_unwritten(number: int, error: BaseException) -> None:
+    """Say that the last outcomes could not be stored."""
+    _logger.error("%d outcomes could not be written (%s); the next start finds those runs interrupted", number, error)
+
+
+def not_started(task_name: str, task_id: str, status: str, number: int, last: int, reason: str) -> None:
+    """Say that due times were skipped or missed."""
+    moment = to_datetime(last).isoformat()
+    _logger.warning("Task %s (%s) %s: %d due times up to %s: %s", task_name, task_id, status, number, moment, reason)
+
+
+def callback_failed(task_name: str, task_id: str, error: BaseException) -> None:
+    """Say that a result callback raised."""
+    _logger.error("Task %s (%s): result_callback failed", task_name, task_id, exc_info=error)
+
+
+def quarantined(task_id: str, problem: str) -> None:
+    """Say that a task is left alone."""
+    _logger.error("Task %s is left alone until it is added again: %s", task_id, problem)
+
+
+def store_failed(error: BaseException) -> None:
+    """Say that the store cannot be used; said once an outage."""
+    _logger.error("The store cannot be used, and is tried again until it can: %s", error)
+
+
+def store_recovered(seconds: float) -> None:
+    """Say that the store can be used again."""
+    _logger.warning("The store can be used again after %.1f s", seconds)
+
+
+def pass_failed(error: BaseException) -> None:
+    """Say that a pass ended in a way that nobody foresaw."""
+    _logger.error("A pass failed, and is tried again", exc_info=error)

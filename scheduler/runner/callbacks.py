@@ -1,0 +1,69 @@
+"""A dotted path → the async function that takes a result."""
+
+import inspect
+import pkgutil
+import typing
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import lru_cache
+from typing import Any
+
+from scheduler.errors import InvalidTaskError
+from scheduler.models import TaskDefinition
+
+Callback = Callable[[TaskDefinition, Any], Awaitable[Any]]
+
+
+def check_callback(task: TaskDefinition) -> None:
+    """Import the `result_callback` of a task, if it has one. Raises `InvalidTaskError`."""
+    if task.result_callback is None:
+        return
+    try:
+        load_callback(task.result_callback)
+    except ValueError as error:
+        raise InvalidTaskError(task.id, str(error)) from error.__cause__
+
+
+@lru_cache(maxsize=256)
+def load_callback(path: str) -> Callback:
+    """Return the function that a dotted path names. Raises `ValueError`, with the field, the value and the mend.
+
+    A callable is taken for async if it is a coroutine function, wraps one, has an async `__call__`, or is annotated to
+    return an awaitable; of a callable object nobody can tell, and what it returns is looked at when it is called.
+    """
+    try:
+        found = pkgutil.resolve_name(path)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(_sentence(path, f"cannot be imported ({reason})", _IMPORTABLE)) from error
+    if not callable(found):
+        raise ValueError(_sentence(path, f"is a {type(found).__name__}, not a function", _ASYNC))
+    if not _may_be_async(found):
+        raise ValueError(_sentence(path, "is not async", _ASYNC))
+    return typing.cast("Callback", found)
+
+
+_IMPORTABLE = "give the dotted path of an async function in a module that can be imported here"
+_ASYNC = "give an `async def` function that takes (task, result)"
+
+
+def _sentence(path: str, problem: str, mend: str) -> str:
+    return f"result_callback={path!r} {problem}; {mend}"
+
+
+def _may_be_async(found: Callable[..., Any]) -> bool:
+    unwrapped = inspect.unwrap(found)
+    call = getattr(type(unwrapped), "__call__", None)  # noqa: B004 (its function is wanted, not whether there is one)
+    if inspect.iscoroutinefunction(unwrapped) or inspect.iscoroutinefunction(call):
+        return True
+    if inspect.isroutine(unwrapped) or inspect.isclass(unwrapped):
+        return _returns_awaitable(unwrapped)
+    return True
+
+
+def _returns_awaitable(function: Callable[..., Any]) -> bool:
+    try:
+        returned = typing.get_type_hints(function).get("return")
+    except (NameError, TypeError):
+        return False
+    origin = typing.get_origin(returned) or returned
+    return inspect.isclass(origin) and issubclass(origin, (Awaitable, Coroutine))

@@ -1,0 +1,72 @@
+"""`module:attribute` or an object → a graph that the scheduler can invoke, checked as far as it can be."""
+
+import importlib
+import sys
+from functools import reduce
+from typing import Any, Protocol
+
+from scheduler.errors import GraphError
+
+_COMPILED = "give a compiled graph, such as `graph = builder.compile()`"
+
+
+class Graph(Protocol):
+    """Anything that can be invoked as LangGraph's compiled graphs are."""
+
+    async def ainvoke(self, input: Any, config: Any = None) -> Any:  # noqa: A002, ANN401 (LangGraph's own signature)
+        """Run the graph on one input."""
+        ...
+
+
+def load_graph(graph: object) -> Graph:
+    """Import the graph if it is named, and check it. Raises `GraphError`."""
+    name = graph if isinstance(graph, str) else type(graph).__name__
+    return _checked(name, _imported(graph) if isinstance(graph, str) else graph)
+
+
+def _imported(path: str) -> object:
+    module_name, colon, attribute = path.partition(":")
+    if not (module_name and colon and attribute):
+        raise GraphError(path, "it is not of the form module:attribute", "give it as in graph='graph:graph'")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise GraphError(path, _missing(module_name, error), f"put {module_name} where Python finds it") from error
+    except Exception as error:
+        problem = f"importing {module_name} raised {type(error).__name__}: {error}"
+        raise GraphError(path, problem, f"mend {module_name}") from error
+    try:
+        return reduce(getattr, attribute.split("."), module)
+    except AttributeError as error:
+        problem = f"module {module_name} ({module.__file__}) has no {attribute}"
+        raise GraphError(path, problem, "name the variable that holds the compiled graph") from error
+
+
+def _missing(module_name: str, error: ModuleNotFoundError) -> str:
+    if error.name == module_name.partition(".")[0] or error.name == module_name:
+        return f"there is no module {error.name} beside the program or installed"
+    return f"importing {module_name} needs the module {error.name}, which is missing"
+
+
+def _checked(name: str, graph: object) -> Graph:
+    if not callable(getattr(graph, "ainvoke", None)):
+        if callable(getattr(graph, "compile", None)):
+            raise GraphError(name, f"it is a {type(graph).__name__} that was not compiled", _COMPILED)
+        raise GraphError(name, f"it is a {type(graph).__name__}, which has no ainvoke", _COMPILED)
+    keys = _input_keys(graph)
+    if keys is not None and "messages" not in keys:
+        problem = f"its input has no `messages` (it has {', '.join(sorted(keys)) or 'no keys'})"
+        raise GraphError(name, problem, "give the state a `messages` key, as MessagesState has")
+    return graph  # type: ignore[return-value]  # what it lacks beyond this shows when it is invoked
+
+
+def _input_keys(graph: object) -> set[str] | None:
+    """Return the keys of a local LangGraph's input, or None where they cannot be told."""
+    pregel = sys.modules.get("langgraph.pregel")
+    if pregel is None or not isinstance(graph, pregel.Pregel):
+        return None
+    try:
+        properties = graph.get_input_jsonschema().get("properties")
+    except Exception:  # noqa: BLE001 (a schema that pydantic cannot express is no reason to refuse the graph)
+        return None
+    return None if properties is None else set(properties)

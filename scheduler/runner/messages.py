@@ -1,0 +1,44 @@
+"""The text of what a graph returned."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+RESPONSE_LIMIT: Final = 2_000
+"""So many characters of a response are kept."""
+
+
+def response_text(result: object) -> str:
+    """Return the text of the last message of a graph's result, or of a result that has no messages, cut short.
+
+    A message is an object with `content` or a mapping with that key; content is a text or a list of blocks, of which
+    the texts are taken. A result without any text gives "".
+    """
+    messages = _member(result, "messages")
+    if isinstance(messages, list | tuple):
+        text = _content_text(_member(messages[-1], "content")) if messages else ""
+    elif result is None:
+        text = ""
+    else:
+        text = result if isinstance(result, str) else repr(result)
+    return text[:RESPONSE_LIMIT]
+
+
+def _member(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _content_text(content: object) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list | tuple):
+        return "".join(_block_texts(content))
+    return str(content)
+
+
+def _block_texts(blocks: list[object] | tuple[object, ...]) -> Iterator[str]:
+    for block in blocks:
+        text = block if isinstance(block, str) else _member(block, "text")
+        if isinstance(text, str):
+            yield text

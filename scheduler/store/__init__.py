@@ -1,0 +1,305 @@
+"""Tasks and runs in SQL (SQLAlchemy Core). The only room that knows SQL; here is what the other rooms call."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, exists, func, select
+
+from scheduler.clock import SECOND
+from scheduler.models import Run, RunStatus, TaskDefinition
+from scheduler.store import history, outcomes, owners, runs, tasks
+from scheduler.store.engine import CALL_TIMEOUT, PASS_TIMEOUT, Database, StoreThread
+from scheduler.store.outcomes import Outcome
+from scheduler.store.runs import Claim, NotStarted
+from scheduler.store.schema import runs as runs_table
+from scheduler.store.schema import tasks as tasks_table
+
+__all__ = ["Claim", "Listed", "NotStarted", "Outcome", "PassResult", "Store"]
+
+_DAY: Final = 86_400 * SECOND
+_RENEWALS: Final = 3
+"""A lease is renewed so many times before it would end."""
+_DIED: Final = "its process died"
+_LEASE_ENDED: Final = "its process gave no sign for longer than its lease"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A task that is not finished, as a listing shows it."""
+
+    id: str
+    definition: TaskDefinition | None
+    zone: str
+    anchor: int
+    next_due: int | None
+    paused: bool
+    pause_reason: str | None
+    problem: str | None
+    open_status: RunStatus | None
+    """The status of its open run, where there is one and no due time is to come."""
+
+
+@dataclass(slots=True)
+class PassResult:
+    """What a pass found and did."""
+
+    claims: list[Claim] = field(default_factory=list)
+    not_started: list[NotStarted] = field(default_factory=list)
+    """Due times that went into the history without being started."""
+    lost: list[Outcome] = field(default_factory=list)
+    """Outcomes that were not written, because their run had been taken over."""
+    taken_over: list[str] = field(default_factory=list)
+    """Runs of this process that another one has declared dead."""
+    cancels: list[str] = field(default_factory=list)
+    """Runs of this process that are to be cancelled."""
+    recovered: list[str] = field(default_factory=list)
+    """Runs of dead processes that this pass has ended or put back into the queue."""
+    wake_at: int | None = None
+    """When the next due time or retry comes, as far as the store knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one read tells about the work there is."""
+
+    next_due: int | None
+    next_ready: int | None
+    is_ready: bool
+    has_foreign: bool
+    has_cancels: bool
+
+
+class Store:
+    """The tasks and runs of one database, each call one committed transaction.
+
+    All instants are microseconds since 1970. Every method raises `StoreError` when the database fails, and then
+    nothing of the call is stored.
+    """
+
+    def __init__(self, database: Database, zone: str, history_limit: int, lease: int, retention: int) -> None:
+        """Take the database, the zone of tasks that name none, and how much history is kept (runs a task; time)."""
+        self.database = database
+        self.thread = StoreThread()
+        self._zone = zone
+        self._history_limit = history_limit
+        self._lease = lease
+        self._retention = retention
+        self._owner = owners.this_process()
+        self._renew_at = 0
+        self._trust_leases_from = 0
+        self._last_pass = 0
+        self._purge_at = 0
+
+    # --- The face's calls ---
+
+    def add_tasks(self, definitions: Sequence[TaskDefinition], now: int) -> None:
+        """Add tasks or replace those with the same id, all or none. Raises `ValueError`."""
+        prepared = [tasks.prepare(definition, self._zone) for definition in definitions]
+        with self.database.write() as connection:
+            tasks.add(connection, prepared, now)
+
+    def remove_task(self, task_id: str, now: int) -> None:
+        """Remove a task. Raises `TaskNotFoundError`."""
+        with self.database.write() as connection:
+            tasks.remove(connection, task_id, now)
+
+    def pause_task(self, task_id: str, now: int) -> None:
+        """Pause a task. Raises `TaskNotFoundError`."""
+        with self.database.write() as connection:
+            tasks.pause(connection, task_id, now)
+
+    def resume_task(self, task_id: str, now: int) -> None:
+        """Resume a task. Raises `TaskNotFoundError`."""
+        with self.database.write() as connection:
+            tasks.resume(connection, task_id, now)
+
+    def trigger_task(self, task_id: str, now: int) -> str:
+        """Queue a run by hand; return its id. Raises `TaskNotFoundError`."""
+        with self.database.write() as connection:
+            return runs.trigger(connection, task_id, now, self._history_limit)
+
+    def get_task(self, task_id: str) -> TaskDefinition:
+        """Return a definition. Raises `TaskNotFoundError`."""
+        with self.database.read() as connection:
+            return tasks.get(connection, task_id)
+
+    def list_runs(self, task_id: str | None, status: RunStatus | None, limit: int) -> list[Run]:
+        """Return runs, newest first."""
+        with self.database.read() as connection:
+            return history.read_runs(connection, task_id, status, limit)
+
+    def list_tasks(self) -> list[Listed]:
+        """Return the tasks that are not finished, by next due time."""
+        with self.database.read() as connection:
+            rows = tasks.unfinished(connection)
+            open_runs = tasks.open_statuses(connection, [row.id for row in rows if row.next_due is None])
+        return [_listed(row, open_runs.get(row.id)) for row in rows]
+
+    def find_task(self, task_id: str) -> Listed | None:
+        """Return one task that is not finished, or None."""
+        with self.database.read() as connection:
+            row = tasks.find(connection, task_id)
+            return None if row is None else _listed(row, None)
+
+    def close(self) -> None:
+        """Close the database and end the store's thread; a later call opens them again."""
+        self.thread.close()
+        self.database.close()
+
+    # --- The scheduler's calls ---
+
+    def begin(self, now: int) -> None:
+        """Open the database and take a lease, before the first pass."""
+        self._owner = owners.this_process()
+        with self.database.write() as connection:
+            owners.renew(connection, self._owner, now + self._lease)
+        self._renew_at = now + self._lease // _RENEWALS
+        self._last_pass = now
+        self._purge_at = now
+        self._trust_leases_from = 0
+
+    def end(self, results: Sequence[Outcome], now: int) -> list[Outcome]:
+        """Write the last outcomes and give the lease back; return the outcomes that came too late."""
+        with self.database.write() as connection:
+            lost = outcomes.finish(connection, self._owner.id, results, now)
+            owners.retire(connection, self._owner.id)
+        return lost
+
+    def run_pass(
+        self, now: int, slots: int | None, results: Sequence[Outcome], running: Collection[str]
+    ) -> PassResult:
+        """Write outcomes, see to leases, take what is due: one read if there is nothing to do, else one transaction.
+
+        `slots` is how many runs may be started (None: due times are left alone altogether), `running` holds the ids
+        of the runs that this process has going.
+        """
+        self._notice_absence(now)
+        if not results and not self._must_renew(now, running):
+            with self.database.read(PASS_TIMEOUT) as connection:
+                look = self._look(connection, now)
+            if not self._has_work(look, now, slots, running):
+                return PassResult(wake_at=_wake_at(look, now, 0))
+        with self.database.write(PASS_TIMEOUT) as connection:
+            return self._work(connection, now, slots, results, running)
+
+    def failed(self, now: int) -> None:
+        """Note that the database could not be used: for the length of a lease, no lease is taken as ended."""
+        self._trust_leases_from = now + self._lease
+
+    def _work(
+        self, connection: Connection, now: int, slots: int | None, results: Sequence[Outcome], running: Collection[str]
+    ) -> PassResult:
+        result = PassResult()
+        if results:
+            result.lost = outcomes.finish(connection, self._owner.id, results, now)
+        if now >= self._renew_at:
+            result.taken_over = self._renew(connection, now, running)
+        before = self._look(connection, now)
+        if before.has_foreign:
+            result.recovered = self._recover(connection, now)
+        if before.has_cancels:
+            result.cancels = runs.cancel_requests(connection, self._owner.id)
+        if slots is not None:
+            result.claims, result.not_started = runs.claim(connection, self._owner.id, now, slots, self._history_limit)
+        self._purge(connection, now)
+        result.wake_at = _wake_at(self._look(connection, now), now, (slots or 0) - len(result.claims))
+        return result
+
+    def _renew(self, connection: Connection, now: int, running: Collection[str]) -> list[str]:
+        """Renew the lease; return the running runs that were taken over because it had ended."""
+        had_lease = owners.renew(connection, self._owner, now + self._lease)
+        self._renew_at = now + self._lease // _RENEWALS
+        return [] if had_lease else _no_longer(connection, self._owner.id, running)
+
+    def _must_renew(self, now: int, running: Collection[str]) -> bool:
+        return bool(running) and now >= self._renew_at
+
+    def _has_work(self, look: _Look, now: int, slots: int | None, running: Collection[str]) -> bool:
+        may_claim = slots is not None and (slots > 0 or bool(running))
+        is_due = look.next_due is not None and look.next_due <= now and may_claim
+        waits = look.is_ready and bool(slots)
+        return is_due or waits or look.has_foreign or look.has_cancels or now >= self._purge_at
+
+    def _look(self, connection: Connection, now: int) -> _Look:
+        row = connection.execute(_LOOK, {"now": now, "me": self._owner.id}).one()
+        return _Look(row.next_due, row.next_ready, bool(row.is_ready), bool(row.has_foreign), bool(row.has_cancels))
+
+    def _notice_absence(self, now: int) -> None:
+        """Distrust the leases of others after this process itself was suspended: they may have been, too."""
+        if now - self._last_pass > self._lease // 2:
+            self._trust_leases_from = now + self._lease
+        self._last_pass = now
+
+    def _recover(self, connection: Connection, now: int) -> list[str]:
+        """End the running runs of owners that are dead or whose lease is over."""
+        recovered: list[str] = []
+        known = {row.id: row for row in owners.others(connection, self._owner)}
+        for owner_id in outcomes.owners_of_running(connection):
+            if owner_id == self._owner.id:
+                continue
+            row = known.get(owner_id)
+            if row is None or owners.is_known_dead(row, self._owner):
+                reason = _DIED
+            elif row.lease_until < now and now >= self._trust_leases_from:
+                reason = _LEASE_ENDED
+            else:
+                continue
+            recovered += outcomes.interrupt(connection, owner_id, now, reason)
+            owners.retire(connection, owner_id)
+        return recovered
+
+    def _purge(self, connection: Connection, now: int) -> None:
+        if now >= self._purge_at and tasks.purge(connection, now - self._retention) == 0:
+            self._purge_at = now + _DAY
+
+
+def _no_longer(connection: Connection, owner_id: str, running: Collection[str]) -> list[str]:
+    """Return which of the runs that are going here are not this owner's any more."""
+    statement = select(runs_table.c.id).where(runs_table.c.owner == owner_id, runs_table.c.status == RunStatus.RUNNING)
+    return sorted(set(running) - set(connection.execute(statement).scalars()))
+
+
+def _wake_at(look: _Look, now: int, slots: int) -> int | None:
+    moments = [moment for moment in (look.next_due, look.next_ready) if moment is not None]
+    # What is due already waits for a slot; the end of a run makes the next pass.
+    return min((moment for moment in moments if moment > now or slots > 0), default=None)
+
+
+def _listed(row: Row[Any], open_status: str | None) -> Listed:
+    return Listed(
+        id=row.id,
+        definition=tasks.read_definition(row),
+        zone=row.zone,
+        anchor=row.anchor,
+        next_due=row.next_due,
+        paused=bool(row.paused),
+        pause_reason=row.pause_reason,
+        problem=row.problem,
+        open_status=None if open_status is None else RunStatus(open_status),
+    )
+
+
+_DUE_ORDER: Final = (
+    select(tasks_table.c.next_due)
+    .where(
+        tasks_table.c.next_due.is_not(None),
+        tasks_table.c.paused == 0,
+        tasks_table.c.finished_at.is_(None),
+        tasks_table.c.problem.is_(None),
+    )
+    .order_by(tasks_table.c.next_due)
+    .limit(1)
+)
+_PENDING: Final = runs_table.c.status == RunStatus.PENDING
+_RUNNING: Final = runs_table.c.status == RunStatus.RUNNING
+_LOOK: Final = select(
+    _DUE_ORDER.scalar_subquery().label("next_due"),
+    select(func.min(runs_table.c.ready_at))
+    .where(_PENDING, runs_table.c.ready_at > bindparam("now"))
+    .scalar_subquery()
+    .label("next_ready"),
+    exists().where(_PENDING, runs_table.c.ready_at <= bindparam("now")).label("is_ready"),
+    exists().where(_RUNNING, runs_table.c.owner != bindparam("me")).label("has_foreign"),
+    exists().where(_RUNNING, runs_table.c.owner == bindparam("me"), runs_table.c.cancel_requested == 1).label("has_cancels"),
+)

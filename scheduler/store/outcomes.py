@@ -1,0 +1,212 @@
+"""How attempts end in the runs table: outcomes, retries, runs that are taken back, and runs of owners that are gone."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from scheduler.clock import to_datetime
+from scheduler.models import Attempt, RunStatus, TaskDefinition
+from scheduler.planning import retry_delay
+from scheduler.store import history
+from scheduler.store import tasks as task_rows
+from scheduler.store.runs import Claim
+from scheduler.store.schema import runs, tasks
+
+CRASH_LIMIT: Final = 10
+"""How often a run with `rerun_after_crash` is taken up again: one that kills its process must end some day."""
+
+_FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
+_MAY_GO_ON: Final = _FAILURES | {RunStatus.INTERRUPTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended; `PENDING` says that it was claimed and never launched."""
+
+    claim: Claim
+    status: RunStatus
+    finished_at: int
+    response: str | None = None
+    error: str | None = None
+    exception: BaseException | None = None
+    """What the graph raised, for those who listen in this process."""
+    quarantine: str | None = None
+    """Why the task cannot be run at all: its graph or callback is gone."""
+
+
+def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now: int) -> list[Outcome]:
+    """Write how attempts ended; return the outcomes that came too late: the run belongs to another attempt by now."""
+    final = []
+    for outcome in outcomes:
+        if outcome.status is RunStatus.PENDING:
+            connection.execute(_TAKE_BACK, _key(owner, outcome))
+        elif not _goes_on(connection, owner, outcome):
+            final.append(outcome)
+    lost = _write_final(connection, owner, final)
+    kept = [outcome for outcome in final if outcome not in lost] if lost else final
+    for outcome in kept:
+        if outcome.quarantine is not None:
+            task_rows.quarantine(connection, outcome.claim.task.id, outcome.quarantine)
+    _count_failures(connection, kept, now)
+    task_rows.finish_if_over(connection, dict.fromkeys(outcome.claim.task.id for outcome in kept), now)
+    return lost
+
+
+def _key(owner: str, outcome: Outcome) -> dict[str, Any]:
+    return {"run": outcome.claim.run_id, "by": owner, "try": outcome.claim.attempt}
+
+
+def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    if not outcomes:
+        return []
+    values = [
+        {
+            **_key(owner, outcome),
+            "state": outcome.status,
+            "end": outcome.finished_at,
+            "answer": outcome.response,
+            "problem": outcome.error,
+        }
+        for outcome in outcomes
+    ]
+    if connection.execute(_FINISH, values).rowcount == len(values):
+        return []
+    return [outcome for outcome in outcomes if not _was_written(connection, outcome)]
+
+
+def _was_written(connection: Connection, outcome: Outcome) -> bool:
+    statement = select(runs.c.status, runs.c.attempt).where(runs.c.id == outcome.claim.run_id)
+    row = connection.execute(statement).first()
+    return row is not None and (row.status, row.attempt) == (outcome.status, outcome.claim.attempt)
+
+
+# --- Further attempts ---
+
+
+def _goes_on(connection: Connection, owner: str, outcome: Outcome) -> bool:
+    """Put a run whose attempt did not succeed back into the queue, if its task grants it a further attempt."""
+    task = outcome.claim.task
+    if outcome.quarantine or outcome.status not in _MAY_GO_ON or (task.max_attempts == 1 and not task.rerun_after_crash):
+        return False
+    row = connection.execute(_OWN_RUN, _key(owner, outcome)).first()
+    return row is not None and _queue_again(connection, row, task, outcome.status, outcome.error, outcome.finished_at)
+
+
+def _queue_again(
+    connection: Connection, row: Row[Any], task: TaskDefinition, status: RunStatus, error: str | None, now: int
+) -> bool:
+    attempts = history.earlier_attempts(row)
+    delay = _delay(task, attempts, status)
+    if row.removed or delay is None:
+        return False
+    ended = Attempt(
+        number=row.attempt,
+        status=status,
+        started_at=to_datetime(row.started_at),
+        finished_at=to_datetime(now),
+        error=error,
+    )
+    values = {"run": row.id, "ready": now + delay, "tries": history.attempts_json((*attempts, ended)), "problem": error}
+    connection.execute(_QUEUE_AGAIN, values)
+    return True
+
+
+def _delay(task: TaskDefinition, attempts: Sequence[Attempt], status: RunStatus) -> int | None:
+    """Return how long the next attempt waits, in microseconds; None: there is none."""
+    if status is RunStatus.INTERRUPTED:
+        crashes = sum(attempt.status is RunStatus.INTERRUPTED for attempt in attempts)
+        return 0 if task.rerun_after_crash and crashes < CRASH_LIMIT else None
+    failed = 1 + sum(attempt.status in _FAILURES for attempt in attempts)
+    return retry_delay(task, failed) if failed < task.max_attempts else None
+
+
+# --- Failures in a row ---
+
+
+def _count_failures(connection: Connection, outcomes: Sequence[Outcome], now: int) -> None:
+    """Count the failures in a row of tasks that are paused for them; a success sets the count back."""
+    for outcome in outcomes:
+        task = outcome.claim.task
+        if task.pause_after_failures is None:
+            continue
+        if outcome.status is RunStatus.SUCCEEDED:
+            connection.execute(_SET_FAILURES, {"task": task.id, "number": 0})
+        elif outcome.status in _FAILURES:
+            _add_failure(connection, outcome, task.pause_after_failures, now)
+
+
+def _add_failure(connection: Connection, outcome: Outcome, most: int, now: int) -> None:
+    task_id = outcome.claim.task.id
+    row = task_rows.find(connection, task_id)
+    if row is None:
+        return
+    failures = row.failures + 1
+    connection.execute(_SET_FAILURES, {"task": task_id, "number": failures})
+    if failures >= most:
+        task_rows.pause(connection, task_id, now, f"{failures} runs in a row failed, the last with {outcome.error}")
+
+
+# --- Runs whose owner is gone ---
+
+
+def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[str]:
+    """End the running attempts of an owner that is gone; return the runs, whether they are over or go on."""
+    rows = connection.execute(_RUNNING_OF, {"by": owner}).all()
+    for row in rows:
+        task = task_rows.read_definition(row)
+        if task is None or not _queue_again(connection, row, task, RunStatus.INTERRUPTED, error, now):
+            connection.execute(_INTERRUPT, {"run": row.id, "end": now, "problem": error})
+    task_rows.finish_if_over(connection, dict.fromkeys(row.task_id for row in rows), now)
+    return [row.id for row in rows]
+
+
+def owners_of_running(connection: Connection) -> Iterable[str]:
+    """Return the owners that have running runs."""
+    return connection.execute(_OWNERS).scalars().all()
+
+
+_MINE = (
+    runs.c.id == bindparam("run"),
+    runs.c.owner == bindparam("by"),
+    runs.c.attempt == bindparam("try"),
+    runs.c.status == RunStatus.RUNNING,
+)
+_FINISH: Final = (
+    update(runs)
+    .where(*_MINE)
+    .values(
+        status=bindparam("state"),
+        finished_at=bindparam("end"),
+        response=bindparam("answer"),
+        error=bindparam("problem"),
+        owner=None,
+    )
+)
+_TAKE_BACK: Final = (
+    update(runs)
+    .where(*_MINE)
+    .values(status=RunStatus.PENDING, owner=None, started_at=None, attempt=runs.c.attempt - 1)
+)
+_QUEUE_AGAIN: Final = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values(
+        status=RunStatus.PENDING,
+        owner=None,
+        ready_at=bindparam("ready"),
+        earlier_attempts=bindparam("tries"),
+        error=bindparam("problem"),
+    )
+)
+_INTERRUPT: Final = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values(status=RunStatus.INTERRUPTED, owner=None, finished_at=bindparam("end"), error=bindparam("problem"))
+)
+_WITH_TASK: Final = select(runs, tasks.c.definition, tasks.c.removed).join(tasks, tasks.c.id == runs.c.task_id)
+_OWN_RUN: Final = _WITH_TASK.where(*_MINE)
+_RUNNING_OF: Final = _WITH_TASK.where(runs.c.status == RunStatus.RUNNING, runs.c.owner == bindparam("by"))
+_OWNERS: Final = select(runs.c.owner).where(runs.c.status == RunStatus.RUNNING).distinct()
+_SET_FAILURES: Final = update(tasks).where(tasks.c.id == bindparam("task")).values(failures=bindparam("number"))

@@ -1,0 +1,102 @@
+"""Who owns running runs: the identity of a process, its lease, and whether it is known to be dead."""
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from scheduler.store.schema import owners
+
+_PROC: Final = Path("/proc")
+_STATE, _STARTED = 0, 19
+"""Where /proc/PID/stat has the state and the start time, counted from behind the command's closing bracket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One scheduler in one process; two processes can be told apart only within one boot and PID namespace."""
+
+    id: str
+    boot: str
+    namespace: str
+    pid: int
+    started: int
+
+
+def this_process() -> Owner:
+    """Return a fresh owner in this process. Where there is no /proc, it can be judged by its lease alone."""
+    pid = os.getpid()
+    fields = _stat(pid)
+    return Owner(
+        id=str(uuid.uuid4()),
+        boot=_text(_PROC / "sys/kernel/random/boot_id"),
+        namespace=_namespace(),
+        pid=pid,
+        started=0 if fields is None else int(fields[_STARTED]),
+    )
+
+
+def is_known_dead(row: Row[Any], here: Owner) -> bool:
+    """Tell whether an owner's process has certainly ended; a zombie has."""
+    comparable = here.boot and here.namespace and (row.boot, row.namespace) == (here.boot, here.namespace)
+    if not comparable:
+        return False
+    fields = _stat(row.pid)
+    return fields is None or fields[_STATE] in {"Z", "X"} or int(fields[_STARTED]) != row.started
+
+
+def _stat(pid: int) -> list[str] | None:
+    text = _text(_PROC / str(pid) / "stat")
+    return text.rpartition(")")[2].split() if text else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    try:
+        return str((_PROC / "self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+# --- Leases ---
+
+
+def renew(connection: Connection, owner: Owner, lease_until: int) -> bool:
+    """Move an owner's lease; return False if it had none, because it is new or was taken for dead, and give it one."""
+    if connection.execute(_RENEW, {"by": owner.id, "until": lease_until}).rowcount:
+        return True
+    values = {
+        "id": owner.id,
+        "boot": owner.boot,
+        "namespace": owner.namespace,
+        "pid": owner.pid,
+        "started": owner.started,
+        "lease_until": lease_until,
+    }
+    connection.execute(_INSERT, values)
+    return False
+
+
+def others(connection: Connection, owner: Owner) -> list[Row[Any]]:
+    """Return the other owners."""
+    return list(connection.execute(_OTHERS, {"by": owner.id}).all())
+
+
+def retire(connection: Connection, owner_id: str) -> None:
+    """Forget an owner that has ended."""
+    connection.execute(_DELETE, {"by": owner_id})
+
+
+_RENEW: Final = update(owners).where(owners.c.id == bindparam("by")).values(lease_until=bindparam("until"))
+_INSERT: Final = insert(owners)
+_OTHERS: Final = select(owners).where(owners.c.id != bindparam("by"))
+_DELETE: Final = delete(owners).where(owners.c.id == bindparam("by"))

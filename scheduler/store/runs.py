@@ -1,0 +1,320 @@
+"""What is asked of the runs table as a queue: claim what is due, trigger by hand, cancel."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, not_, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from scheduler.errors import InvalidTaskError, TaskNotFoundError
+from scheduler.models import OPEN_STATUSES, RunStatus, RunTrigger, TaskDefinition
+from scheduler.planning import Decision, Firing, Plan, Situation, plan
+from scheduler.schedule import schedule_of
+from scheduler.store import history
+from scheduler.store import tasks as task_rows
+from scheduler.store.schema import runs, tasks
+
+_OPEN: Final = sorted(OPEN_STATUSES)
+CANCELLED_BY_NEXT: Final = "the task became due again (overlap=cancel_other)"
+"""The reason that stands in runs which `OverlapPolicy.CANCEL_OTHER` ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt of a run that this process has taken and must now start."""
+
+    run_id: str
+    task: TaskDefinition
+    scheduled_at: int
+    attempt: int
+    coalesced: int
+    trigger: RunTrigger
+    thread_id: str
+    next_due: int | None
+    """The task's next due time after the claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """Due times of a task that went into the history without being started, and why."""
+
+    task_id: str
+    name: str
+    scheduled_at: int
+    status: RunStatus
+    number: int
+    reason: str
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one pass writes for the tasks that are due."""
+
+    claims: list[Claim] = field(default_factory=list)
+    not_started: list[NotStarted] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    advances: list[dict[str, Any]] = field(default_factory=list)
+
+
+# --- Claiming ---
+
+
+def claim(
+    connection: Connection, owner: str, now: int, slots: int, history_limit: int
+) -> tuple[list[Claim], list[NotStarted]]:
+    """Take runs that wait and due times that have come, at most `slots` together, for `owner`.
+
+    Due times that are not to be started are written into the history on the way, and returned beside the claims.
+    """
+    claims = _claim_pending(connection, owner, now, slots) if slots else []
+    batch = _claim_due(connection, owner, now, slots - len(claims), history_limit)
+    return claims + batch.claims, batch.not_started
+
+
+def _claim_pending(connection: Connection, owner: str, now: int, slots: int) -> list[Claim]:
+    claims: list[Claim] = []
+    begun: set[str] = set()
+    for row in connection.execute(_READY, {"now": now, "slots": slots}).all():
+        if row.exclusive and row.task_id in begun:
+            continue
+        task = _usable(connection, row.task_id, row.definition)
+        if task is not None:
+            begun.add(row.task_id)
+            claims.append(_claim_of(row, task))
+    if claims:
+        taken = [{"run": claim.run_id, "by": owner, "at": now, "try": claim.attempt} for claim in claims]
+        connection.execute(_TAKE, taken)
+    return claims
+
+
+def _claim_of(row: Row[Any], task: TaskDefinition) -> Claim:
+    trigger = RunTrigger(row.trigger)
+    return Claim(
+        row.id, task, row.scheduled_at, row.attempt + 1, row.coalesced, trigger, row.thread_id, row.next_due
+    )
+
+
+def _claim_due(connection: Connection, owner: str, now: int, slots: int, history_limit: int) -> _Batch:
+    rows, batch = _due_rows(connection, now, slots), _Batch()
+    if not rows:
+        return batch
+    busy, buffered = _open_runs(connection, [row.id for row in rows])
+    for row in rows:
+        task = _usable(connection, row.id, row.definition)
+        if task is not None:
+            situation = Situation(row.next_due, now, row.started_runs, row.id in busy, buffered[row.id], slots)
+            slots -= _claim_task(connection, batch, owner, row, task, situation)
+    _write(connection, batch, now, history_limit)
+    return batch
+
+
+def _due_rows(connection: Connection, now: int, slots: int) -> list[Row[Any]]:
+    """Return the tasks that are due: as many as there are slots, and those that need none because they are running."""
+    rows = {row.id: row for row in connection.execute(_DUE_AND_RUNNING, {"now": now})}
+    if slots > 0:
+        rows.update((row.id, row) for row in connection.execute(_DUE, {"now": now, "slots": slots}))
+    return sorted(rows.values(), key=lambda row: (row.next_due, row.id))
+
+
+def _open_runs(connection: Connection, ids: Sequence[str]) -> tuple[set[str], Counter[str]]:
+    """Return which tasks have a run that has begun and is not over, and how many scheduled runs wait for their turn."""
+    busy: set[str] = set()
+    buffered: Counter[str] = Counter()
+    for row in connection.execute(_OPEN_RUNS, {"ids": ids}):
+        if row.status == RunStatus.RUNNING or row.attempt > 0:
+            busy.add(row.task_id)
+        elif row.trigger == RunTrigger.SCHEDULE:
+            buffered[row.task_id] += row.number
+    return busy, buffered
+
+
+def _claim_task(
+    connection: Connection, batch: _Batch, owner: str, row: Row[Any], task: TaskDefinition, situation: Situation
+) -> int:
+    """Add to the batch what becomes of one task's due times; return how many slots that takes."""
+    now, before = situation.now, situation.slots
+    planned = plan(task, schedule_of(task, row.zone, row.anchor), situation)
+    if planned.cancel_running:
+        cancel_open(connection, task.id, now)
+    seq = int(row.last_seq)
+    batch.not_started += _not_started(task, planned.firings)
+    firings = planned.firings
+    if firings and firings[0].decision is Decision.SKIP:
+        first = firings[0]
+        seq = history.insert_skipped(
+            connection, task, row, first.scheduled_at, first.coalesced, first.reason or "", now
+        )
+        firings = firings[1:]
+    for firing in firings:
+        seq += 1
+        _add_firing(batch, owner, task, firing, planned, seq, now)
+    advance = {"task": task.id, "due": planned.next_due, "seq": seq, "started": situation.started}
+    if planned.next_due != row.next_due or seq != row.last_seq:
+        batch.advances.append(advance)
+    return before - situation.slots
+
+
+def _not_started(task: TaskDefinition, firings: Sequence[Firing]) -> Iterator[NotStarted]:
+    for firing in firings:
+        if firing.reason is not None:
+            status = _STATUS_OF[firing.decision]
+            yield NotStarted(task.id, task.name, firing.scheduled_at, status, firing.coalesced + 1, firing.reason)
+
+
+def _add_firing(
+    batch: _Batch, owner: str, task: TaskDefinition, firing: Firing, planned: Plan, seq: int, now: int
+) -> None:
+    row = history.new_row(task, seq, firing.scheduled_at, now, _STATUS_OF[firing.decision])
+    row["coalesced"], row["error"] = firing.coalesced, firing.reason
+    if firing.decision is Decision.START:
+        row.update(started_at=now, owner=owner, attempt=1)
+        batch.claims.append(
+            Claim(
+                row["id"],
+                task,
+                firing.scheduled_at,
+                1,
+                firing.coalesced,
+                RunTrigger.SCHEDULE,
+                row["thread_id"],
+                planned.next_due,
+            )
+        )
+    batch.rows.append(row)
+
+
+_STATUS_OF: Final = {
+    Decision.START: RunStatus.RUNNING,
+    Decision.BUFFER: RunStatus.PENDING,
+    Decision.SKIP: RunStatus.SKIPPED,
+    Decision.MISS: RunStatus.MISSED,
+}
+
+
+def _write(connection: Connection, batch: _Batch, now: int, history_limit: int) -> None:
+    if batch.rows:
+        inserted = connection.execute(_INSERTS[connection.dialect.name], batch.rows).rowcount
+        if inserted != len(batch.rows):
+            _drop_repeated(connection, batch)
+    if batch.advances:
+        connection.execute(_ADVANCE, batch.advances)
+        history.trim(connection, [(each["task"], each["seq"]) for each in batch.advances], history_limit)
+    started = {claim.task.id for claim in batch.claims}
+    task_rows.finish_if_over(connection, _over(batch, started), now)
+
+
+def _over(batch: _Batch, started: set[str]) -> list[str]:
+    """Return the tasks that had their last due time, and nothing was started for it."""
+    return [each["task"] for each in batch.advances if each["due"] is None and each["task"] not in started]
+
+
+def _drop_repeated(connection: Connection, batch: _Batch) -> None:
+    """Let go of due times that had their row already: a clock that was put back must not start them twice."""
+    ids = [row["id"] for row in batch.rows]
+    stored = set(connection.execute(select(runs.c.id).where(runs.c.id.in_(ids))).scalars())
+    batch.claims = [claim for claim in batch.claims if claim.run_id in stored]
+
+
+def _usable(connection: Connection, task_id: str, definition: str) -> TaskDefinition | None:
+    """Return a definition, or quarantine its task."""
+    try:
+        return TaskDefinition.model_validate_json(definition)
+    except ValueError as error:
+        task_rows.quarantine(connection, task_id, str(error))
+        return None
+
+
+# --- Triggering and cancelling ---
+
+
+def trigger(connection: Connection, task_id: str, now: int, history_limit: int) -> str:
+    """Add a run by hand, which the next pass starts; return its id.
+
+    Raises `TaskNotFoundError`, and `InvalidTaskError` for a task whose stored definition cannot be used.
+    """
+    row = connection.execute(select(tasks).where(tasks.c.id == task_id)).first()
+    if row is None or row.removed:
+        raise TaskNotFoundError(task_id)
+    task = task_rows.read_definition(row)
+    if task is None:
+        raise InvalidTaskError(task_id, f"its stored definition cannot be used ({row.problem}); add the task again")
+    run = history.new_row(task, row.last_seq + 1, now, now, RunStatus.PENDING)
+    run["trigger"] = RunTrigger.MANUAL
+    history.insert_rows(connection, [run])
+    connection.execute(update(tasks).where(tasks.c.id == task_id).values(last_seq=run["seq"]))
+    history.trim(connection, [(task_id, run["seq"])], history_limit)
+    return str(run["id"])
+
+
+def cancel_open(connection: Connection, task_id: str, now: int) -> None:
+    """Ask for the running runs of a task to be cancelled, and cancel those that wait on its schedule."""
+    of_task = runs.c.task_id == task_id
+    connection.execute(update(runs).where(of_task, runs.c.status == RunStatus.RUNNING).values(cancel_requested=1))
+    waiting = and_(of_task, runs.c.status == RunStatus.PENDING, runs.c.trigger == RunTrigger.SCHEDULE)
+    ended = {"status": RunStatus.CANCELLED, "finished_at": now, "error": CANCELLED_BY_NEXT}
+    connection.execute(update(runs).where(waiting).values(ended))
+
+
+def cancel_requests(connection: Connection, owner: str) -> list[str]:
+    """Return the runs of `owner` that are to be cancelled."""
+    return list(connection.execute(_CANCEL_REQUESTS, {"by": owner}).scalars())
+
+
+_other = runs.alias("other")
+_IS_READY: Final = and_(runs.c.status == RunStatus.PENDING, runs.c.ready_at <= bindparam("now"))
+_BLOCKED: Final = exists().where(
+    _other.c.task_id == runs.c.task_id,
+    or_(
+        _other.c.status == RunStatus.RUNNING,
+        # A run between two attempts is not over; one that has begun itself does not wait for it.
+        and_(runs.c.attempt == 0, _other.c.status == RunStatus.PENDING, _other.c.attempt > 0),
+    ),
+)
+_READY: Final = (
+    select(runs, tasks.c.definition, tasks.c.next_due)
+    .join(tasks, tasks.c.id == runs.c.task_id)
+    .where(_IS_READY, tasks.c.problem.is_(None), or_(runs.c.exclusive == 0, not_(_BLOCKED)))
+    .order_by(runs.c.ready_at, runs.c.id)
+    .limit(bindparam("slots"))
+)
+_TAKE: Final = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values(
+        status=RunStatus.RUNNING,
+        owner=bindparam("by"),
+        started_at=bindparam("at"),
+        attempt=bindparam("try"),
+        cancel_requested=0,
+    )
+)
+_IS_DUE: Final = and_(
+    tasks.c.next_due.is_not(None),
+    tasks.c.next_due <= bindparam("now"),
+    tasks.c.paused == 0,
+    tasks.c.finished_at.is_(None),
+    tasks.c.problem.is_(None),
+)
+_DUE: Final = select(tasks).where(_IS_DUE).order_by(tasks.c.next_due).limit(bindparam("slots"))
+_DUE_AND_RUNNING: Final = select(tasks).where(
+    _IS_DUE, tasks.c.id.in_(select(runs.c.task_id).where(runs.c.status == RunStatus.RUNNING))
+)
+_OPEN_RUNS: Final = (
+    select(runs.c.task_id, runs.c.status, runs.c.attempt, runs.c.trigger, func.count().label("number"))
+    .where(runs.c.task_id.in_(bindparam("ids", expanding=True)), runs.c.status.in_(_OPEN))
+    .group_by(runs.c.task_id, runs.c.status, runs.c.attempt, runs.c.trigger)
+)
+_INSERTS: Final = {
+    "sqlite": sqlite.insert(runs).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(runs).on_conflict_do_nothing(),
+}
+_ADVANCE: Final = (
+    update(tasks)
+    .where(tasks.c.id == bindparam("task"))
+    .values(next_due=bindparam("due"), last_seq=bindparam("seq"), started_runs=bindparam("started"))
+)
+_CANCEL_REQUESTS: Final = select(runs.c.id).where(
+    runs.c.status == RunStatus.RUNNING, runs.c.owner == bindparam("by"), runs.c.cancel_requested == 1
+)

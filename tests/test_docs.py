@@ -1,0 +1,83 @@
+"""The pages under docs/ are executed, and the reference knows every public name."""
+
+import ast
+import inspect
+import re
+import shutil
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import scheduler as package
+from scheduler import Run, RunStatus, TaskDefinition, TaskScheduler, TaskType, next_due_times
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def rows(page):
+    """The cells of each table row, those in code quotes as a list of them."""
+    for line in (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines():
+        if line.startswith("| `"):
+            yield [re.findall(r"`([^`]*)`", cell) for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+async def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    """From top to bottom, in a folder that holds the example graph."""
+    shutil.copy(ROOT / "graph.py", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL):
+        compiled = compile(code, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        if (awaitable := eval(compiled, names)) is not None:
+            await awaitable
+    if isinstance(left_open := names.get("scheduler"), TaskScheduler):
+        await left_open.stop()
+
+
+@pytest.mark.parametrize(("expression", "after", "due"), list(rows("cron.md")), ids=str)
+def test_the_due_times_that_the_page_on_cron_shows(expression, after, due):
+    """Each row of its tables, in the zone that the page names."""
+    task = TaskDefinition(
+        id="t",
+        name="T",
+        prompt="Go.",
+        task_type=TaskType.CRON,
+        cron_expression=expression[0],
+        timezone=BERLIN.key,
+    )
+    start = datetime.fromisoformat(after[0]).replace(tzinfo=BERLIN)
+    shown = [moment.isoformat(" ", "minutes") for moment in next_due_times(task, len(due), start)]
+    assert shown == due
+
+
+PUBLIC_NAMES = sorted(package.__all__)
+ARGUMENTS = [name for name in inspect.signature(TaskScheduler).parameters if name != "self"]
+METHODS = [name for name in vars(TaskScheduler) if not name.startswith("_")]
+FIELDS = [*TaskDefinition.model_fields, *Run.model_fields]
+
+
+@pytest.mark.parametrize("name", [*PUBLIC_NAMES, *ARGUMENTS, *METHODS, *FIELDS, *RunStatus])
+def test_the_reference_knows(name):
+    """Every public name, argument, method and field."""
+    assert re.search(rf"\b{re.escape(name)}\b", REFERENCE)
+
+
+def defaults(of):
+    parameters = inspect.signature(of).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+@pytest.mark.parametrize(("title", "of"), [("TaskScheduler", TaskScheduler), ("TaskDefinition", TaskDefinition)])
+def test_the_reference_states_the_defaults(title, of):
+    """As they are in the code."""
+    section = REFERENCE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    real = defaults(of)
+    for names, default in re.findall(r"^\| (`[^|]*`) \| `([^|]*)` \|", section, flags=re.MULTILINE):
+        for name in re.findall(r"`(\w+)`", names):
+            assert real[name] == ast.literal_eval(default), name
