@@ -27,6 +27,7 @@ MAX_LENGTH = 1_000
 _HORIZON = datetime(2200, 1, 1)  # noqa: DTZ001 - a local time
 _TICK = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
+_MINUTE = timedelta(minutes=1)
 # In IANA's data the changes of a zone lie a week apart at least (Gaza's, around Ramadan), and none repeats over a day.
 _SAMPLE = timedelta(days=3)
 _LONGEST_OVERLAP = timedelta(days=1)
@@ -130,7 +131,7 @@ class Crontab:
         if local >= _HORIZON:
             return None
         calendar = copy(self._calendar)
-        calendar.dt = local.replace(microsecond=0)
+        calendar.dt = local.replace(second=0, microsecond=0)
         match = next(calendar, None)
         return match if match is not None and match < _HORIZON else None
 
@@ -138,7 +139,7 @@ class Crontab:
         """Return the last match that is not later than a local time."""
         calendar = copy(self._calendar)
         calendar.tick_direction = -1
-        calendar.dt = local.replace(microsecond=0) + _SECOND
+        calendar.dt = local.replace(second=0, microsecond=0) + _MINUTE
         return next(calendar, None)
 
     def _matches(self, first: datetime, stop: datetime) -> int:

@@ -60,7 +60,7 @@ def test_the_first_example_runs(tmp_path):
     (task,) = face.list_tasks()
     face.stop()
     assert task["next_run"] in printed, errors
-    assert task["definition"]["cron_expression"] == "0 9 * * 1-5"
+    assert task["definition"].cron_expression == "0 9 * * 1-5"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -2,9 +2,9 @@
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
 from apscheduler.executors.base import BaseExecutor
@@ -25,7 +25,7 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
 
     def __init__(
         self,
-        attempt: Callable[[Claim], Awaitable[Outcome]],
+        attempt: Callable[[Claim], Coroutine[Any, Any, Outcome]],
         clock: Clock,
         max_concurrent_runs: int,
         on_end: Callable[[], None],
@@ -80,25 +80,23 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
 
     def give_up(self) -> None:
         """Note runs that do not end although they were cancelled as interrupted."""
-        for run_id, (task, claim) in list(self._going.items()):
-            if not task.done():
-                logbook.run_will_not_end(claim.task.id, run_id)
-                self._outcomes.append(self._interrupted(claim))
+        for run_id, (_, claim) in self._going.items():
+            logbook.run_will_not_end(claim.task.id, run_id)
+            self._outcomes.append(self._interrupted(claim))
+        self._going = {}
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         if len(job.args) != 1 or not isinstance(job.args[0], Claim):
             raise ReachThroughError(job.id, "another executor for other functions")
         claim = job.args[0]
-        task = asyncio.get_running_loop().create_task(self._run(claim), name=f"run {claim.run_id}")
+        task = asyncio.get_running_loop().create_task(self._attempt(claim), name=f"run {claim.run_id}")
         self._going[claim.run_id] = task, claim
         # Told by a callback, not in the coroutine: one that is cancelled before its first step never runs.
         task.add_done_callback(lambda done: self._ended(done, claim, job, run_times[-1]))
 
-    async def _run(self, claim: Claim) -> Outcome:
-        return await self._attempt(claim)
-
     def _ended(self, task: asyncio.Task[Outcome], claim: Claim, job: Job, run_time: datetime) -> None:
-        del self._going[claim.run_id]
+        if self._going.pop(claim.run_id, None) is None:
+            return
         outcome = self._outcome_of(task, claim)
         self._outcomes.append(outcome)
         self._on_end()

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from scheduler import logbook
 from scheduler.clock import Clock, to_datetime
-from scheduler.errors import GraphError
+from scheduler.errors import GraphError, InvalidTaskError
 from scheduler.models import RunStatus, TaskDefinition
-from scheduler.runner.callbacks import Callback, check_callback, load_callback
+from scheduler.runner.callbacks import Callback, load_callback
 from scheduler.runner.graphs import Graph, load_graph
 from scheduler.runner.messages import response_text
 from scheduler.store import Claim, Outcome
 
-__all__ = ["GraphRunner", "check_callback", "load_graph"]
+__all__ = ["GraphRunner", "check_task"]
 
 _ERROR_LIMIT: Final = 2_000
 """So many characters of an error are kept."""
@@ -134,3 +134,14 @@ def graph_config(claim: Claim) -> dict[str, Any]:
             "scheduled_at": to_datetime(claim.scheduled_at).isoformat(),
         },
     }
+
+
+def check_task(task: TaskDefinition) -> None:
+    """Import the callback and the graph that a task names, if it does. Raises `InvalidTaskError`."""
+    try:
+        if task.result_callback is not None:
+            load_callback(task.result_callback)
+        if task.graph is not None:
+            load_graph(task.graph)
+    except (ValueError, GraphError) as error:
+        raise InvalidTaskError(task.id, str(error)) from error

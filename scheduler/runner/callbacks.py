@@ -7,20 +7,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache
 from typing import Any
 
-from scheduler.errors import InvalidTaskError
 from scheduler.models import TaskDefinition
 
 Callback = Callable[[TaskDefinition, Any], Awaitable[Any]]
-
-
-def check_callback(task: TaskDefinition) -> None:
-    """Import the `result_callback` of a task, if it has one. Raises `InvalidTaskError`."""
-    if task.result_callback is None:
-        return
-    try:
-        load_callback(task.result_callback)
-    except ValueError as error:
-        raise InvalidTaskError(task.id, str(error)) from error.__cause__
 
 
 @lru_cache(maxsize=256)

@@ -47,6 +47,8 @@ class PassResult:
     claims: list[Claim] = field(default_factory=list)
     not_started: list[NotStarted] = field(default_factory=list)
     """Due times that went into the history without being started."""
+    quarantined: list[tuple[str, str]] = field(default_factory=list)
+    """Tasks that are left alone from now on, each with the reason."""
     lost: list[Outcome] = field(default_factory=list)
     """Outcomes that were not written, because their run had been taken over."""
     taken_over: list[str] = field(default_factory=list)
@@ -90,6 +92,11 @@ class Store:
         self._trust_leases_from = 0
         self._last_pass = 0
         self._purge_at = 0
+
+    def open(self) -> None:
+        """Open the database now, so that what is wrong with it is said now."""
+        with self.database.write():
+            pass
 
     # --- The face's calls ---
 
@@ -193,6 +200,7 @@ class Store:
         result = PassResult()
         if results:
             result.lost = outcomes.finish(connection, self._owner.id, results, now)
+            result.quarantined = [(each.claim.task.id, each.quarantine) for each in results if each.quarantine]
         if now >= self._renew_at:
             result.taken_over = self._renew(connection, now, running)
         before = self._look(connection, now)
@@ -201,7 +209,9 @@ class Store:
         if before.has_cancels:
             result.cancels = runs.cancel_requests(connection, self._owner.id)
         if slots is not None:
-            result.claims, result.not_started = runs.claim(connection, self._owner.id, now, slots, self._history_limit)
+            batch = runs.claim(connection, self._owner.id, now, slots, self._history_limit)
+            result.claims, result.not_started = batch.claims, batch.not_started
+            result.quarantined += batch.quarantined
         self._purge(connection, now)
         result.wake_at = _wake_at(self._look(connection, now), now, (slots or 0) - len(result.claims))
         return result

@@ -49,11 +49,12 @@ class NotStarted:
 
 
 @dataclass(slots=True)
-class _Batch:
-    """What one pass writes for the tasks that are due."""
+class Batch:
+    """What one pass does with the tasks that are due."""
 
     claims: list[Claim] = field(default_factory=list)
     not_started: list[NotStarted] = field(default_factory=list)
+    quarantined: list[tuple[str, str]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     advances: list[dict[str, Any]] = field(default_factory=list)
 
@@ -61,32 +62,31 @@ class _Batch:
 # --- Claiming ---
 
 
-def claim(
-    connection: Connection, owner: str, now: int, slots: int, history_limit: int
-) -> tuple[list[Claim], list[NotStarted]]:
+def claim(connection: Connection, owner: str, now: int, slots: int, history_limit: int) -> Batch:
     """Take runs that wait and due times that have come, at most `slots` together, for `owner`.
 
-    Due times that are not to be started are written into the history on the way, and returned beside the claims.
+    Due times that are not to be started are written into the history on the way; tasks whose definition cannot be
+    used are quarantined.
     """
-    claims = _claim_pending(connection, owner, now, slots) if slots else []
-    batch = _claim_due(connection, owner, now, slots - len(claims), history_limit)
-    return claims + batch.claims, batch.not_started
+    batch = Batch()
+    if slots:
+        _claim_pending(connection, batch, owner, now, slots)
+    _claim_due(connection, batch, owner, now, slots - len(batch.claims), history_limit)
+    return batch
 
 
-def _claim_pending(connection: Connection, owner: str, now: int, slots: int) -> list[Claim]:
-    claims: list[Claim] = []
+def _claim_pending(connection: Connection, batch: Batch, owner: str, now: int, slots: int) -> None:
     begun: set[str] = set()
     for row in connection.execute(_READY, {"now": now, "slots": slots}).all():
         if row.exclusive and row.task_id in begun:
             continue
-        task = _usable(connection, row.task_id, row.definition)
+        task = _usable(connection, batch, row.task_id, row.definition)
         if task is not None:
             begun.add(row.task_id)
-            claims.append(_claim_of(row, task))
-    if claims:
-        taken = [{"run": claim.run_id, "by": owner, "at": now, "try": claim.attempt} for claim in claims]
+            batch.claims.append(_claim_of(row, task))
+    if batch.claims:
+        taken = [{"run": claim.run_id, "by": owner, "at": now, "try": claim.attempt} for claim in batch.claims]
         connection.execute(_TAKE, taken)
-    return claims
 
 
 def _claim_of(row: Row[Any], task: TaskDefinition) -> Claim:
@@ -96,18 +96,19 @@ def _claim_of(row: Row[Any], task: TaskDefinition) -> Claim:
     )
 
 
-def _claim_due(connection: Connection, owner: str, now: int, slots: int, history_limit: int) -> _Batch:
-    rows, batch = _due_rows(connection, now, slots), _Batch()
+def _claim_due(
+    connection: Connection, batch: Batch, owner: str, now: int, slots: int, history_limit: int
+) -> None:
+    rows = _due_rows(connection, now, slots)
     if not rows:
-        return batch
+        return
     busy, buffered = _open_runs(connection, [row.id for row in rows])
     for row in rows:
-        task = _usable(connection, row.id, row.definition)
+        task = _usable(connection, batch, row.id, row.definition)
         if task is not None:
             situation = Situation(row.next_due, now, row.started_runs, row.id in busy, buffered[row.id], slots)
             slots -= _claim_task(connection, batch, owner, row, task, situation)
     _write(connection, batch, now, history_limit)
-    return batch
 
 
 def _due_rows(connection: Connection, now: int, slots: int) -> list[Row[Any]]:
@@ -131,7 +132,7 @@ def _open_runs(connection: Connection, ids: Sequence[str]) -> tuple[set[str], Co
 
 
 def _claim_task(
-    connection: Connection, batch: _Batch, owner: str, row: Row[Any], task: TaskDefinition, situation: Situation
+    connection: Connection, batch: Batch, owner: str, row: Row[Any], task: TaskDefinition, situation: Situation
 ) -> int:
     """Add to the batch what becomes of one task's due times; return how many slots that takes."""
     now, before = situation.now, situation.slots
@@ -164,7 +165,7 @@ def _not_started(task: TaskDefinition, firings: Sequence[Firing]) -> Iterator[No
 
 
 def _add_firing(
-    batch: _Batch, owner: str, task: TaskDefinition, firing: Firing, planned: Plan, seq: int, now: int
+    batch: Batch, owner: str, task: TaskDefinition, firing: Firing, planned: Plan, seq: int, now: int
 ) -> None:
     row = history.new_row(task, seq, firing.scheduled_at, now, _STATUS_OF[firing.decision])
     row["coalesced"], row["error"] = firing.coalesced, firing.reason
@@ -193,7 +194,7 @@ _STATUS_OF: Final = {
 }
 
 
-def _write(connection: Connection, batch: _Batch, now: int, history_limit: int) -> None:
+def _write(connection: Connection, batch: Batch, now: int, history_limit: int) -> None:
     if batch.rows:
         inserted = connection.execute(_INSERTS[connection.dialect.name], batch.rows).rowcount
         if inserted != len(batch.rows):
@@ -205,24 +206,26 @@ def _write(connection: Connection, batch: _Batch, now: int, history_limit: int) 
     task_rows.finish_if_over(connection, _over(batch, started), now)
 
 
-def _over(batch: _Batch, started: set[str]) -> list[str]:
+def _over(batch: Batch, started: set[str]) -> list[str]:
     """Return the tasks that had their last due time, and nothing was started for it."""
     return [each["task"] for each in batch.advances if each["due"] is None and each["task"] not in started]
 
 
-def _drop_repeated(connection: Connection, batch: _Batch) -> None:
+def _drop_repeated(connection: Connection, batch: Batch) -> None:
     """Let go of due times that had their row already: a clock that was put back must not start them twice."""
     ids = [row["id"] for row in batch.rows]
     stored = set(connection.execute(select(runs.c.id).where(runs.c.id.in_(ids))).scalars())
     batch.claims = [claim for claim in batch.claims if claim.run_id in stored]
 
 
-def _usable(connection: Connection, task_id: str, definition: str) -> TaskDefinition | None:
+def _usable(connection: Connection, batch: Batch, task_id: str, definition: str) -> TaskDefinition | None:
     """Return a definition, or quarantine its task."""
     try:
         return TaskDefinition.model_validate_json(definition)
     except ValueError as error:
-        task_rows.quarantine(connection, task_id, str(error))
+        problem = f"the stored definition cannot be used: {error}"
+        task_rows.quarantine(connection, task_id, problem)
+        batch.quarantined.append((task_id, problem))
         return None
 
 

@@ -1,0 +1,385 @@
+"""Our AsyncIOScheduler: a safe, coalesced wakeup, one transaction a pass, and a stop that drains."""
+
+import asyncio
+import concurrent.futures
+import functools
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent, JobExecutionEvent
+from apscheduler.executors.asyncio import AsyncIOExecutor
+from apscheduler.job import Job
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
+
+from scheduler import logbook
+from scheduler.apscheduler_bridge.executor import RunExecutor
+from scheduler.apscheduler_bridge.jobstore import RUNS, TaskJobStore
+from scheduler.apscheduler_bridge.signals import Signal
+from scheduler.clock import Clock, to_datetime
+from scheduler.errors import NoEventLoopError, ReachThroughError, StillStoppingError, StoreError
+from scheduler.models import RunStatus
+from scheduler.store import Claim, NotStarted, Outcome, PassResult, Store
+
+T = TypeVar("T")
+
+TASKS: Final = "tasks"
+"""The alias of the job store that shows our tasks; `default` is in memory, for other functions."""
+_FIRST_RETRY, _LONGEST_RETRY = 0.1, 5.0
+"""How long the pass waits after the store has failed, in seconds: doubling from the one to the other."""
+_CANCEL_PATIENCE: Final = 5.0
+"""How long cancelled runs are waited for, in seconds."""
+_LAST_WRITES: Final = 5
+"""How often the last outcomes are tried to be written when the scheduler stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """What the loop needs to know; times in seconds."""
+
+    zone: str
+    max_concurrent_runs: int
+    poll_interval: float
+    shutdown_grace_seconds: float
+
+
+class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has no types
+    """APScheduler's `AsyncIOScheduler`, whose due times come from the store.
+
+    `start`, `shutdown` and `wakeup` are overridden, as its documentation provides for; `_process_jobs` is the stock one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        load: Callable[[], None],
+        attempt: Callable[[Claim], Coroutine[Any, Any, Outcome]],
+        clock: Clock,
+        settings: LoopSettings,
+    ) -> None:
+        """Take the store, what imports the graph, what makes one attempt, and the clock."""
+        self._store = store
+        self._load = load
+        self._clock = clock
+        self._settings = settings
+        self._tasks = TaskJobStore(store)
+        self._runs = RunExecutor(attempt, clock, settings.max_concurrent_runs, self._run_has_ended)
+        self._wanted = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._stopped: concurrent.futures.Future[None] | None = None
+        self._in_pass = self._stopping = self._was_cancelled = False
+        self._grace = settings.shutdown_grace_seconds
+        self._retry_delay = 0.0
+        self._failing_since = 0
+        self.pass_done = Signal()
+        """Notified after each pass."""
+        self.run_ended = Signal()
+        """Notified when a run has ended; its outcome is written by the next pass."""
+        # Ours comes first: a change of all jobs is refused before another job store has made it.
+        super().__init__(
+            timezone=settings.zone,
+            jobstores={TASKS: self._tasks, "default": MemoryJobStore()},
+            executors={RUNS: self._runs, "default": AsyncIOExecutor()},
+        )
+
+    # --- Starting and waking ---
+
+    def start(self, paused: bool = False) -> None:  # noqa: FBT001, FBT002 (APScheduler's own signature)
+        """Import the graph, open the store and begin to fire.
+
+        Raises `NoEventLoopError`, `GraphError`, `StoreError`, and APScheduler's `SchedulerAlreadyRunningError`.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise NoEventLoopError from None
+        if self.running:
+            raise SchedulerAlreadyRunningError
+        if self.is_stopping:
+            raise StillStoppingError
+        self._load()
+        self._store.begin(self._clock.now())
+        self._begin(loop)
+        super().start(paused)
+        logbook.started(self._settings.max_concurrent_runs, self._store.database.name)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._eventloop = loop
+        self._wanted = asyncio.Event()
+        self._in_pass = self._stopping = self._was_cancelled = False
+        self._retry_delay = 0.0
+        self._stopped = concurrent.futures.Future()
+        self._supervisor = loop.create_task(self._supervise(), name="task scheduler")
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stop has begun and is not done."""
+        return self._stopped is not None and not self._stopped.done()
+
+    def wakeup(self) -> None:
+        """Ask for a pass, from any thread; many requests before it begins become one."""
+        loop = self._eventloop
+        if loop is None or loop.is_closed():
+            return
+        if _is_running_here(loop):
+            self._want_pass()
+        else:
+            loop.call_soon_threadsafe(self._want_pass)
+
+    def _want_pass(self) -> None:
+        self._wanted.set()
+        if self._in_pass and not self._stopping and self._has_other_jobs():
+            # The store may take its time; jobs of other job stores do not wait for it.
+            self._start_timer(self._process_jobs())
+
+    def _has_other_jobs(self) -> bool:
+        return any(store.get_next_run_time() for store in self._jobstores.values() if store is not self._tasks)
+
+    def _run_has_ended(self) -> None:
+        self.run_ended.notify()
+        self._wanted.set()
+
+    def add_job(self, func: Any, *args: Any, **kwargs: Any) -> Job:  # noqa: ANN401 (APScheduler's own signature)
+        """Add a function of your own, to the in-memory job store; see APScheduler. Tasks are refused here."""
+        if kwargs.get("jobstore") == TASKS or kwargs.get("executor") == RUNS:
+            raise ReachThroughError(kwargs.get("id"), "TaskScheduler.add_task; other functions go to jobstore='default'")
+        return super().add_job(func, *args, **kwargs)
+
+    # --- Passes ---
+
+    async def _supervise(self) -> None:
+        """Make passes until the stop, then drain; a cancellation (the end of `asyncio.run`) is a stop without grace."""
+        try:
+            while not self._stopping:
+                await self._wanted.wait()
+                self._wanted.clear()
+                if not self._stopping:
+                    await self._pass_or_retry()
+            await self._wait_for_runs()
+        except asyncio.CancelledError:
+            self._was_cancelled = True
+        await self._end()
+        if self._was_cancelled:
+            raise asyncio.CancelledError
+
+    async def _pass_or_retry(self) -> None:
+        """Make a pass, and arm the timer whatever happens."""
+        delay: float | None = None
+        try:
+            delay = await self.run_pass()
+            self._note_success()
+        except Exception as error:  # noqa: BLE001 (nothing may end the passes)
+            delay = self._note_failure(error)
+        if not self._stopping:
+            wait = self._settings.poll_interval
+            self._start_timer(wait if delay is None else min(delay, wait))
+        self.pass_done.notify()
+
+    async def run_pass(self) -> float | None:
+        """Make one pass: write outcomes, claim what is due, commit, launch.
+
+        Returns how many seconds may pass until the next one, None if nothing is known to come. Raises `StoreError`.
+        """
+        result = await self._store_pass(claiming=self.state != STATE_PAUSED)
+        self._report(result)
+        self._runs.cancel(result.cancels, "the task became due again (overlap=cancel_other)")
+        self._runs.cancel(result.taken_over, "another process has taken it over")
+        return self._launch(result)
+
+    async def _store_pass(self, *, claiming: bool) -> PassResult:
+        outcomes = self._runs.take_outcomes()
+        slots = self._runs.free_slots if claiming else None
+        call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, list(self._runs.running))
+        self._in_pass = True
+        self._tasks.offer([], None)
+        if self._has_other_jobs() and not self._stopping:
+            self._start_timer(self._process_jobs())
+        try:
+            return await self._in_thread(call)
+        except Exception:
+            self._runs.give_back(outcomes)
+            raise
+        finally:
+            self._in_pass = False
+
+    def _launch(self, result: PassResult) -> float | None:
+        """Let the stock `_process_jobs` submit the claims; what it leaves goes back into the queue."""
+        waiting = list(result.claims)
+        self._tasks.offer(waiting, result.wake_at)
+        delay: float | None = None
+        try:
+            if not self._stopping:
+                delay = self._process_jobs()
+        finally:
+            self._tasks.take_back()
+            left = [claim for claim in waiting if claim.run_id not in self._runs.running]
+            self._runs.release(left)
+        if left:
+            self._wanted.set()
+        return delay
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        """Call something in the store's thread; its result is waited for even if this task is cancelled meanwhile."""
+        future = asyncio.get_running_loop().run_in_executor(self._store.thread.executor, call)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            self._was_cancelled = self._stopping = True
+            return await future
+
+    def _report(self, result: PassResult) -> None:
+        for outcome in result.lost:
+            logbook.outcome_refused(outcome.claim.task.id, outcome.claim.run_id, outcome.status)
+        for run_id in result.taken_over:
+            logbook.run_taken_over(run_id)
+        for run_id in result.recovered:
+            logbook.run_recovered(run_id)
+        for each in result.not_started:
+            logbook.not_started(each.name, each.task_id, each.status, each.number, each.scheduled_at, each.reason)
+            self._dispatch_event(_not_started_event(each))
+        for task_id, problem in result.quarantined:
+            logbook.quarantined(task_id, problem)
+
+    # --- When the store fails ---
+
+    def _note_success(self) -> None:
+        if self._retry_delay:
+            logbook.store_recovered((self._clock.now() - self._failing_since) / 1e6)
+        self._retry_delay = 0.0
+
+    def _note_failure(self, error: Exception) -> float:
+        """Say it once an outage; return how long to wait."""
+        now = self._clock.now()
+        self._store.failed(now)
+        if not self._retry_delay:
+            self._failing_since = now
+            if isinstance(error, StoreError):
+                logbook.store_failed(error)
+            else:
+                logbook.pass_failed(error)
+        self._retry_delay = min(max(self._retry_delay * 2, _FIRST_RETRY), _LONGEST_RETRY)
+        return self._retry_delay
+
+    # --- Stopping ---
+
+    def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 (APScheduler's own signature)
+        """End firing at once, from any thread, and drain in the background; `wait=False` gives runs no grace.
+
+        `stopped()` is done when the drain is. Raises APScheduler's `SchedulerNotRunningError`.
+        """
+        if not self.running:
+            raise SchedulerNotRunningError
+        loop = self._eventloop
+        if loop.is_closed():
+            self._abandon()
+        elif _is_running_here(loop):
+            self._stop_firing(wait)
+        else:
+            loop.call_soon_threadsafe(self._stop_firing, wait)
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether the loop was closed under the running scheduler."""
+        return self.running and self._eventloop is not None and self._eventloop.is_closed()
+
+    def _abandon(self) -> None:
+        """Stop after the loop was closed with its tasks in it: what was going is interrupted."""
+        self._stopping = True
+        BaseScheduler.shutdown(self, wait=False)
+        self._runs.give_up()
+        try:
+            self._store.end(self._runs.take_outcomes(), self._clock.now())
+        except StoreError as error:
+            logbook.outcomes_unwritten(len(self._runs.running), error)
+        self._close_up()
+
+    def stopped(self) -> "concurrent.futures.Future[None]":
+        """Return what is done when the scheduler has stopped; it is done already if none was started."""
+        if self._stopped is not None:
+            return self._stopped
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        done.set_result(None)
+        return done
+
+    def _stop_firing(self, wait: bool) -> None:  # noqa: FBT001 (called by call_soon_threadsafe)
+        if not self.running:
+            return
+        self._stopping = True
+        self._grace = self._settings.shutdown_grace_seconds if wait else 0.0
+        BaseScheduler.shutdown(self, wait)
+        self._stop_timer()
+        logbook.stopping(len(self._runs.running), self._grace)
+        self._wanted.set()
+
+    async def _wait_for_runs(self) -> None:
+        """Give running runs their grace, and write how they end meanwhile."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._grace
+        while self._runs.running and (left := deadline - loop.time()) > 0:
+            try:
+                async with asyncio.timeout(min(left, self._settings.poll_interval)):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            await self._write_while_draining()
+
+    async def _write_while_draining(self) -> None:
+        try:
+            self._report(await self._store_pass(claiming=False))
+            self._note_success()
+        except Exception as error:  # noqa: BLE001 (the drain goes on; the outcomes are kept)
+            self._note_failure(error)
+
+    async def _end(self) -> None:
+        """Cancel what still runs, write the last outcomes, and close the store."""
+        self._stop_firing(wait=False)
+        self._stopping = True
+        try:
+            runs = self._runs.interrupt_all()
+            if runs:
+                await asyncio.wait(runs, timeout=_CANCEL_PATIENCE)
+                # The runs' ends are told by callbacks of their own.
+                await asyncio.sleep(0)
+            self._runs.give_up()
+            await self._write_last()
+            await self._in_thread(self._store.database.close)
+        finally:
+            self._close_up()
+
+    def _close_up(self) -> None:
+        self._store.close()
+        self._eventloop = None
+        logbook.stopped()
+        if self._stopped is not None:
+            self._stopped.set_result(None)
+
+    async def _write_last(self) -> None:
+        outcomes = self._runs.take_outcomes()
+        for attempt in range(_LAST_WRITES):
+            try:
+                call = functools.partial(self._store.end, outcomes, self._clock.now())
+                self._report(PassResult(lost=await self._in_thread(call)))
+            except StoreError as error:
+                if attempt == _LAST_WRITES - 1:
+                    logbook.outcomes_unwritten(len(outcomes), error)
+                await asyncio.sleep(_FIRST_RETRY)
+            else:
+                return
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+def _not_started_event(each: NotStarted) -> JobEvent:
+    """Return what APScheduler's listeners are told of due times that were skipped or missed."""
+    if each.status is RunStatus.MISSED:
+        return JobExecutionEvent(EVENT_JOB_MISSED, each.task_id, TASKS, to_datetime(each.scheduled_at))
+    return JobEvent(EVENT_JOB_MAX_INSTANCES, each.task_id, TASKS)

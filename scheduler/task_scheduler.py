@@ -1,0 +1,269 @@
+"""TaskScheduler: the face. Composes the other rooms; holds no logic of theirs."""
+
+import asyncio
+import os
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from typing_extensions import Self
+
+from scheduler.apscheduler_bridge import LoopSettings, StoreScheduler
+from scheduler.clock import SECOND, WallClock, to_datetime
+from scheduler.errors import InvalidTaskError
+from scheduler.models import Run, RunStatus, TaskDefinition
+from scheduler.runner import GraphRunner, check_task
+from scheduler.store import Listed, Store
+from scheduler.store.engine import SqliteDatabase
+
+DEFAULT_CONCURRENCY: Final = 32
+_DAY: Final = 86_400
+
+
+class Stopping:
+    """What `stop()` returns: `await` it to wait for the drain; done at once if nothing was running."""
+
+    def __init__(self, future: Future[None]) -> None:
+        """Take what is done when the scheduler has stopped."""
+        self._future = future
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Wait for the drain. Cancelling the wait does not cancel the drain."""
+        return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
+
+
+class TaskScheduler:
+    """Runs tasks on a LangGraph graph when they are due: durably, once, and on time.
+
+    Everything but `start` works before `start()`, without an event loop, and from any thread. Each call is one
+    committed transaction: when it has returned, its change survives a crash. A call waits at most 5 s for a database
+    that is locked; then it raises `StoreError`, and nothing is stored.
+    """
+
+    def __init__(
+        self,
+        persistent: bool = True,  # noqa: FBT001, FBT002 (may be positional)
+        db_path: str | os.PathLike[str] = "scheduler.db",
+        *,
+        graph: object = "graph:graph",
+        timezone: str = "UTC",
+        max_concurrent_runs: int = DEFAULT_CONCURRENCY,
+        poll_interval: float = 1.0,
+        shutdown_grace_seconds: float = 30.0,
+        lease_seconds: float = 30.0,
+        history_limit: int = 1000,
+        finished_retention_days: float = 90,
+    ) -> None:
+        """Open the store; the graph is imported by `start()`.
+
+        Args:
+            persistent: False keeps everything in memory and leaves no file; it is gone after `stop()`.
+            db_path: the SQLite file; created if its folder exists.
+            graph: `module:attribute` of the graph, or any object with `ainvoke`.
+            timezone: the IANA zone of cron tasks that name none.
+            max_concurrent_runs: how many runs may go on at once in this process; what is due beyond that stays due.
+            poll_interval: the longest wait, in seconds, before the store is looked at again.
+            shutdown_grace_seconds: how long `stop()` lets running runs end by themselves.
+            lease_seconds: how long a run counts as alive without a sign from its process.
+            history_limit: how many runs are kept for each task.
+            finished_retention_days: how long finished and removed tasks and their runs are kept.
+
+        Raises:
+            StoreError: the store cannot be opened; it was not changed.
+            ValueError: an argument is out of its range.
+        """
+        _check_zone(timezone)
+        _check_whole(max_concurrent_runs=max_concurrent_runs, history_limit=history_limit)
+        _check_seconds(poll_interval=poll_interval, lease_seconds=lease_seconds)
+        _check_seconds(shutdown_grace_seconds=shutdown_grace_seconds + 1, finished_retention_days=finished_retention_days)
+        self._clock = WallClock()
+        database = SqliteDatabase(Path(db_path).absolute() if persistent else None)
+        retention = round(finished_retention_days * _DAY * SECOND)
+        self._store = Store(database, timezone, history_limit, round(lease_seconds * SECOND), retention)
+        runner = GraphRunner(graph, self._clock)
+        settings = LoopSettings(timezone, max_concurrent_runs, poll_interval, shutdown_grace_seconds)
+        self.scheduler = StoreScheduler(self._store, runner.load, runner.run, self._clock, settings)
+        """APScheduler's `AsyncIOScheduler`: its events, `get_jobs()`, and an in-memory job store for other functions."""
+        self._store.open()
+
+    # --- Lifecycle ---
+
+    def start(self) -> None:
+        """Import the graph, and begin to fire on the running event loop; a scheduler that runs already goes on.
+
+        Raises:
+            NoEventLoopError: no loop is running here.
+            GraphError: the graph cannot be imported or invoked.
+            StillStoppingError: an earlier `stop()` is not done.
+            StoreError: the store cannot be opened.
+        """
+        if self.scheduler.is_orphaned:
+            self.scheduler.shutdown(wait=False)
+        if not self.scheduler.running:
+            self.scheduler.start()
+
+    def stop(self) -> Stopping:
+        """End firing at once; await what it returns to wait until running runs have drained and the store is closed.
+
+        Runs have `shutdown_grace_seconds` to end; then they are cancelled and recorded as `interrupted`. Where nobody
+        awaits it and the loop ends, they have no grace. Calling it twice, or before `start()`, is no error.
+        """
+        if self.scheduler.running:
+            self.scheduler.shutdown()
+        elif not self.scheduler.is_stopping:
+            self._store.close()
+        return Stopping(self.scheduler.stopped())
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        """Stop, and wait for the drain."""
+        await self.stop()
+
+    # --- Tasks ---
+
+    def add_task(self, task: TaskDefinition) -> None:
+        """Add a task, or replace the one with the same id.
+
+        Added again with the same schedule, a task keeps its next due time and its pause; other changes take effect.
+
+        Raises:
+            ValueError: the definition is wrong, its callback or graph cannot be imported, or its time has passed.
+            StoreError: nothing was stored.
+        """
+        self.add_tasks([task])
+
+    def add_tasks(self, tasks: Iterable[TaskDefinition]) -> None:
+        """Add or replace several tasks in one transaction: all of them, or none. Raises what `add_task` raises."""
+        definitions = list(tasks)
+        _check_definitions(definitions)
+        for task in definitions:
+            check_task(task)
+        if definitions:
+            self._store.add_tasks(definitions, self._clock.now())
+            self.scheduler.wakeup()
+
+    def remove_task(self, task_id: str) -> None:
+        """Remove a task; a run that is going goes on, one that waits is cancelled, and the history stays.
+
+        Raises:
+            TaskNotFoundError: no task has this id.
+            StoreError: nothing was stored.
+        """
+        self._store.remove_task(task_id, self._clock.now())
+
+    def pause_task(self, task_id: str) -> None:
+        """Pause a task; instants while it is paused are no due times. Raises what `remove_task` raises."""
+        self._store.pause_task(task_id, self._clock.now())
+
+    def resume_task(self, task_id: str) -> None:
+        """Resume a paused task, from its next due time on. Raises what `remove_task` raises.
+
+        A one-time task whose instant passed while it was paused runs now.
+        """
+        self._store.resume_task(task_id, self._clock.now())
+        self.scheduler.wakeup()
+
+    def trigger_task(self, task_id: str) -> str:
+        """Run a task now, as well as on schedule, even if it is paused or finished; return the run's id.
+
+        It waits for a run of the task that is going, unless `overlap` is `ALLOW_ALL`. Raises what `remove_task` raises.
+        """
+        run_id = self._store.trigger_task(task_id, self._clock.now())
+        self.scheduler.wakeup()
+        return run_id
+
+    # --- Looking ---
+
+    def list_tasks(self) -> list[dict[str, Any]]:
+        """Return the tasks that are not finished, by next due time.
+
+        Each is a dict of `id`, `name`, `next_run` (the next due time in the task's zone as `str(datetime)`, else
+        `"paused"`, `"running"`, `"waiting"` or `"error: …"`), `pause_reason` and `definition`. Raises `StoreError`.
+        """
+        return [_shown(listed) for listed in self._store.list_tasks()]
+
+    def get_task(self, task_id: str) -> TaskDefinition:
+        """Return the definition of a task, also of one that is finished.
+
+        Raises:
+            TaskNotFoundError: no task has this id.
+            StoreError: the store cannot be read.
+        """
+        return self._store.get_task(task_id)
+
+    def list_runs(
+        self, task_id: str | None = None, *, status: RunStatus | str | None = None, limit: int = 100
+    ) -> list[Run]:
+        """Return at most `limit` runs, newest first, of one task or of all, and of one status or of all.
+
+        Raises:
+            ValueError: there is no such status, or `limit` is below 1.
+            StoreError: the store cannot be read.
+        """
+        _check_whole(limit=limit)
+        return self._store.list_runs(task_id, None if status is None else RunStatus(status), limit)
+
+
+def _shown(listed: Listed) -> dict[str, Any]:
+    task = listed.definition
+    return {
+        "id": listed.id,
+        "name": listed.id if task is None else task.name,
+        "next_run": _next_run(listed),
+        "pause_reason": listed.pause_reason,
+        "definition": task,
+    }
+
+
+def _next_run(listed: Listed) -> str:
+    if listed.problem is not None:
+        return f"error: {listed.problem}"
+    if listed.definition is None:
+        return "error: the stored definition cannot be used; add the task again"
+    if listed.paused:
+        return "paused"
+    if listed.next_due is None:
+        return "running" if listed.open_status is RunStatus.RUNNING else "waiting"
+    return str(to_datetime(listed.next_due).astimezone(ZoneInfo(listed.zone)))
+
+
+def _check_definitions(definitions: list[TaskDefinition]) -> None:
+    seen: set[str] = set()
+    for task in definitions:
+        if not isinstance(task, TaskDefinition):
+            message = f"{task!r} is a {type(task).__name__}, not a TaskDefinition"
+            raise TypeError(message)
+        if task.id in seen:
+            raise InvalidTaskError(task.id, f"id={task.id!r} stands twice in one add_tasks; give each its own")
+        seen.add(task.id)
+
+
+def _check_zone(timezone: str) -> None:
+    try:
+        ZoneInfo(timezone)
+    except (ValueError, OSError, LookupError):
+        message = f"timezone={timezone!r}: no time zone has this name; give one such as 'Europe/Berlin'"
+        raise ValueError(message) from None
+
+
+def _check_whole(**arguments: int) -> None:
+    for name, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            message = f"{name}={value!r}; give a whole number, 1 or more"
+            raise ValueError(message)
+
+
+def _check_seconds(**arguments: float) -> None:
+    for name, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+            message = f"{name}={value!r}; give a number above 0"
+            raise ValueError(message)
