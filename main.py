@@ -14,6 +14,7 @@ from scheduler import SchedulerError, TaskDefinition, TaskNotFoundError, TaskSch
 log = logging.getLogger("main")
 
 STOPPED_AT_ONCE = 130  # the exit code after a second Ctrl+C, as a shell counts it
+ONE_SIGNAL_SECONDS = 0.2  # `timeout`, `uv run` and their like send a signal twice; that is one Ctrl+C
 LAST_RESORT_SECONDS = 3  # the thread of a synchronous node cannot be cancelled; it is left behind after so long
 
 HEARTBEAT = TaskDefinition(
@@ -46,14 +47,19 @@ def add_example_tasks(scheduler: TaskScheduler) -> None:
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:
-    """Let the first SIGINT or SIGTERM set the event, and a second one end the program at once."""
+    """Let SIGINT or SIGTERM set the event; a second Ctrl+C, if the program has not ended by then, ends it at once."""
     loop, program = asyncio.get_running_loop(), asyncio.current_task()
 
-    def on_signal() -> None:
+    def stop() -> None:
         if not stopping.is_set():
-            log.info("Stopping: running tasks may end first; press Ctrl+C again to stop at once")
             stopping.set()
-            return
+            loop.call_later(ONE_SIGNAL_SECONDS, listen_for_a_second)
+
+    def listen_for_a_second() -> None:
+        loop.add_signal_handler(signal.SIGINT, stop_at_once)
+        log.info("Waiting for running tasks to end; press Ctrl+C again to stop at once")
+
+    def stop_at_once() -> None:
         log.warning("Stopping at once")
         last_resort = threading.Timer(LAST_RESORT_SECONDS, os._exit, [STOPPED_AT_ONCE])
         last_resort.daemon = True
@@ -63,7 +69,7 @@ def stop_on_signals(stopping: asyncio.Event) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl+C cancels main() instead, which stops as well
-            loop.add_signal_handler(number, on_signal)
+            loop.add_signal_handler(number, stop)
 
 
 async def main() -> None:
@@ -78,12 +84,12 @@ async def main() -> None:
         await stopping.wait()
     finally:
         await scheduler.stop()
-    log.info("Stopped")
 
 
 def run() -> int:
     """Configure the log, run the program, and return its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # the scheduler's own lines say the same
     try:
         asyncio.run(main())
     except SchedulerError as error:

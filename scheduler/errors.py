@@ -53,7 +53,7 @@ class NoEventLoopError(SchedulerError, RuntimeError):
     def __init__(self) -> None:
         """Say what is missing and how to give it."""
         super().__init__(
-            "start() needs a running asyncio loop: call it inside a coroutine, such as the main() of asyncio.run(main())"
+            "start() needs a running asyncio loop: call it in a coroutine, such as the main() of asyncio.run(main())"
         )
 
 

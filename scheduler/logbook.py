@@ -83,10 +83,10 @@ def outcomes_unwritten(number: int, error: BaseException) -> None:
     _logger.error("%d outcomes could not be written (%s); the next start finds those runs interrupted", number, error)
 
 
-def not_started(task_name: str, task_id: str, status: str, number: int, last: int, reason: str) -> None:
+def not_started(task: str, *, status: str, number: int, last: int, reason: str) -> None:
     """Say that due times were skipped or missed."""
     moment = to_datetime(last).isoformat()
-    _logger.warning("Task %s (%s) %s: %d due times up to %s: %s", task_name, task_id, status, number, moment, reason)
+    _logger.warning("Task %s %s: %d due times up to %s: %s", task, status, number, moment, reason)
 
 
 def callback_failed(task_name: str, task_id: str, error: BaseException) -> None:

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -20,7 +20,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
-from typing_extensions import Self
 
 from scheduler.crontab import parse_crontab
 
@@ -389,11 +388,8 @@ def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
             if getattr(task, field) is not None:
                 yield field, _foreign(task, field, "leave it out: run_at says when")
     if task.start_at and task.end_at and task.end_at < task.start_at:
-        yield (
-            "end_at",
-            f"Task {task.id}: end_at={task.end_at.isoformat()} is before start_at={task.start_at.isoformat()}; "
-            "give an end_at that is not before start_at",
-        )
+        order = f"end_at={task.end_at.isoformat()} is before start_at={task.start_at.isoformat()}"
+        yield "end_at", f"Task {task.id}: {order}; give an end_at that is not before start_at"
 
 
 def _foreign(task: TaskDefinition, field: str, mend: str) -> str:

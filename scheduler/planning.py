@@ -188,6 +188,6 @@ def retry_delay(task: TaskDefinition, attempt: int) -> int:
     either way, so that tasks that failed together do not come back together.
     """
     doublings = min(attempt - 1, 64)
-    delay = min(task.retry_delay_seconds * 2**doublings, task.retry_max_delay_seconds)
+    delay = min(task.retry_delay_seconds * 2.0**doublings, task.retry_max_delay_seconds)
     varied = delay * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 (no secret)
     return round(min(varied, task.retry_max_delay_seconds) * SECOND)

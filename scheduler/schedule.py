@@ -174,7 +174,7 @@ class JitteredSchedule:
         if self.end is not None:
             room = min(room, self.end - base_due + 1)
         digest = hashlib.blake2b(f"{self.task_id}\0{base_due}".encode(), digest_size=_HASH_BYTES).digest()
-        return base_due + int.from_bytes(digest) * room // 2 ** (8 * _HASH_BYTES)
+        return base_due + (int.from_bytes(digest) * room >> 8 * _HASH_BYTES)
 
 
 def schedule_of(task: TaskDefinition, zone: str, anchor: int) -> Schedule:

@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
-
-from typing_extensions import Self
 
 from scheduler.apscheduler_bridge import LoopSettings, StoreScheduler
 from scheduler.clock import SECOND, WallClock, to_datetime
@@ -21,6 +19,7 @@ from scheduler.store.engine import SqliteDatabase
 
 DEFAULT_CONCURRENCY: Final = 32
 _DAY: Final = 86_400
+_SHORTEST, _LONGEST = 0.001, 1e9
 
 
 class Stopping:
@@ -43,7 +42,7 @@ class TaskScheduler:
     that is locked; then it raises `StoreError`, and nothing is stored.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keywords, each with a default)
         self,
         persistent: bool = True,  # noqa: FBT001, FBT002 (may be positional)
         db_path: str | os.PathLike[str] = "scheduler.db",
@@ -78,7 +77,8 @@ class TaskScheduler:
         _check_zone(timezone)
         _check_whole(max_concurrent_runs=max_concurrent_runs, history_limit=history_limit)
         _check_seconds(poll_interval=poll_interval, lease_seconds=lease_seconds)
-        _check_seconds(shutdown_grace_seconds=shutdown_grace_seconds + 1, finished_retention_days=finished_retention_days)
+        _check_seconds(finished_retention_days=finished_retention_days)
+        _check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
         self._clock = WallClock()
         database = SqliteDatabase(Path(db_path).absolute() if persistent else None)
         retention = round(finished_retention_days * _DAY * SECOND)
@@ -86,7 +86,7 @@ class TaskScheduler:
         runner = GraphRunner(graph, self._clock)
         settings = LoopSettings(timezone, max_concurrent_runs, poll_interval, shutdown_grace_seconds)
         self.scheduler = StoreScheduler(self._store, runner.load, runner.run, self._clock, settings)
-        """APScheduler's `AsyncIOScheduler`: its events, `get_jobs()`, and an in-memory job store for other functions."""
+        """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
         self._store.open()
 
     # --- Lifecycle ---
@@ -236,7 +236,7 @@ def _next_run(listed: Listed) -> str:
     return str(to_datetime(listed.next_due).astimezone(ZoneInfo(listed.zone)))
 
 
-def _check_definitions(definitions: list[TaskDefinition]) -> None:
+def _check_definitions(definitions: Sequence[object]) -> None:
     seen: set[str] = set()
     for task in definitions:
         if not isinstance(task, TaskDefinition):
@@ -255,15 +255,15 @@ def _check_zone(timezone: str) -> None:
         raise ValueError(message) from None
 
 
-def _check_whole(**arguments: int) -> None:
+def _check_whole(**arguments: object) -> None:
     for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             message = f"{name}={value!r}; give a whole number, 1 or more"
             raise ValueError(message)
 
 
-def _check_seconds(**arguments: float) -> None:
+def _check_seconds(*, least: float = _SHORTEST, **arguments: object) -> None:
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-            message = f"{name}={value!r}; give a number above 0"
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= _LONGEST:
+            message = f"{name}={value!r}; give a number from {least:g} to {_LONGEST:g}"
             raise ValueError(message)

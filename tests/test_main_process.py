@@ -189,21 +189,20 @@ def test_a_pause_outlives_a_restart(quick_project):
     assert quick_project.next_runs()["heartbeat"] == "paused"
 
 
-def test_a_run_that_is_going_may_end_after_the_signal(quick_project):
-    """The first signal stops firing and lets the running graph end."""
-    quick_project.edit(
-        "graph.py",
-        'return {"messages": [AIMessage(f"Echo:',
-        """import asyncio, pathlib
+WAIT_FOR_GO = """import asyncio, pathlib
     print("the node began", flush=True)
     while not pathlib.Path("go").exists():
         await asyncio.sleep(0.01)
-    return {"messages": [AIMessage(f"Echo:""",
-    )
+    return {"messages": [AIMessage(f"Echo:"""
+
+
+def test_a_run_that_is_going_may_end_after_the_signal(quick_project):
+    """The first signal stops firing and lets the running graph end."""
+    quick_project.edit("graph.py", 'return {"messages": [AIMessage(f"Echo:', WAIT_FOR_GO)
     program = quick_project.run()
     program.wait_for("the node began")
     program.send(signal.SIGTERM)
-    program.wait_for("Stopping")
+    program.wait_for("Scheduler stopping")
     (quick_project.folder / "go").touch()
     program.wait_for(COMPLETED)
     assert program.wait_for_end() == 0, program.text
@@ -227,12 +226,26 @@ def test_a_second_ctrl_c_stops_at_once(quick_project, wait):
     program = quick_project.run()
     program.wait_for("the node began")
     program.send(signal.SIGINT)
-    program.wait_for("Stopping")
+    program.wait_for("press Ctrl+C again")
     program.send(signal.SIGINT)
     assert program.wait_for_end() == 130, program.text
     assert "Traceback" not in program.text
     (run,) = quick_project.runs()
     assert run.status is RunStatus.INTERRUPTED
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_twice_at_once_is_one(quick_project, number):
+    """`timeout` and `uv run` send a signal to the program and to its group: the running graph may end all the same."""
+    quick_project.edit("graph.py", 'return {"messages": [AIMessage(f"Echo:', WAIT_FOR_GO)
+    program = quick_project.run()
+    program.wait_for("the node began")
+    program.send(number)
+    program.send(number)
+    program.wait_for("press Ctrl+C again")
+    (quick_project.folder / "go").touch()
+    program.wait_for(COMPLETED)
+    assert program.wait_for_end() == 0, program.text
 
 
 def test_ctrl_c_ends_it_well_where_loops_take_no_signal_handlers(quick_project):

@@ -49,8 +49,11 @@ class LoopSettings:
 class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has no types
     """APScheduler's `AsyncIOScheduler`, whose due times come from the store.
 
-    `start`, `shutdown` and `wakeup` are overridden, as its documentation provides for; `_process_jobs` is the stock one.
+    `start`, `shutdown` and `wakeup` are overridden, as its documentation provides for; `_process_jobs` is the stock
+    one.
     """
+
+    _eventloop: asyncio.AbstractEventLoop | None
 
     def __init__(
         self,
@@ -145,7 +148,9 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
     def add_job(self, func: Any, *args: Any, **kwargs: Any) -> Job:  # noqa: ANN401 (APScheduler's own signature)
         """Add a function of your own, to the in-memory job store; see APScheduler. Tasks are refused here."""
         if kwargs.get("jobstore") == TASKS or kwargs.get("executor") == RUNS:
-            raise ReachThroughError(kwargs.get("id"), "TaskScheduler.add_task; other functions go to jobstore='default'")
+            raise ReachThroughError(
+                kwargs.get("id"), "TaskScheduler.add_task; other functions go to jobstore='default'"
+            )
         return super().add_job(func, *args, **kwargs)
 
     # --- Passes ---
@@ -238,10 +243,14 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         for run_id in result.recovered:
             logbook.run_recovered(run_id)
         for each in result.not_started:
-            logbook.not_started(each.name, each.task_id, each.status, each.number, each.scheduled_at, each.reason)
-            self._dispatch_event(_not_started_event(each))
+            self._report_not_started(each)
         for task_id, problem in result.quarantined:
             logbook.quarantined(task_id, problem)
+
+    def _report_not_started(self, each: NotStarted) -> None:
+        task = f"{each.name} ({each.task_id})"
+        logbook.not_started(task, status=each.status, number=each.number, last=each.scheduled_at, reason=each.reason)
+        self._dispatch_event(_not_started_event(each))
 
     # --- When the store fails ---
 
@@ -273,7 +282,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         if not self.running:
             raise SchedulerNotRunningError
         loop = self._eventloop
-        if loop.is_closed():
+        if loop is None or loop.is_closed():
             self._abandon()
         elif _is_running_here(loop):
             self._stop_firing(wait)

@@ -74,9 +74,9 @@ class GraphRunner:
         error = None if callback is None else await self._call_back(callback, claim.task, result)
         return self._ended(claim, RunStatus.SUCCEEDED, response=response, error=error)
 
-    async def _call_back(self, callback: Callback, task: TaskDefinition, result: Any) -> Exception | None:  # noqa: ANN401
+    async def _call_back(self, callback: Callback, task: TaskDefinition, result: object) -> Exception | None:
         try:
-            returned = callback(task, result)
+            returned: object = callback(task, result)
             if not inspect.isawaitable(returned):
                 message = f"result_callback={task.result_callback!r} returned {type(returned).__name__}, no awaitable"
                 raise TypeError(message)  # noqa: TRY301 (it is told like what the callback raises)
@@ -121,7 +121,8 @@ def graph_input(task: TaskDefinition) -> dict[str, Any]:
 def graph_config(claim: Claim) -> dict[str, Any]:
     """Return the config of one attempt.
 
-    The run's id never stands as `run_id` in the metadata: LangGraph takes an equal one for a resume and drops the input.
+    The run's id never stands as `run_id` in the metadata: LangGraph takes an equal one for a resume and drops the new
+    input.
     """
     return {
         "configurable": {"thread_id": claim.thread_id},

@@ -25,7 +25,7 @@ def load_callback(path: str) -> Callback:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(_sentence(path, f"cannot be imported ({reason})", _IMPORTABLE)) from error
     if not callable(found):
-        raise ValueError(_sentence(path, f"is a {type(found).__name__}, not a function", _ASYNC))
+        raise ValueError(_sentence(path, f"is a {type(found).__name__}, not a function", _ASYNC))  # noqa: TRY004
     if not _may_be_async(found):
         raise ValueError(_sentence(path, "is not async", _ASYNC))
     return typing.cast("Callback", found)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, exists, func, select
 from scheduler.clock import SECOND
 from scheduler.models import Run, RunStatus, TaskDefinition
 from scheduler.store import history, outcomes, owners, runs, tasks
-from scheduler.store.engine import CALL_TIMEOUT, PASS_TIMEOUT, Database, StoreThread
+from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
 from scheduler.store.outcomes import Outcome
 from scheduler.store.runs import Claim, NotStarted
 from scheduler.store.schema import runs as runs_table
@@ -173,9 +173,7 @@ class Store:
             owners.retire(connection, self._owner.id)
         return lost
 
-    def run_pass(
-        self, now: int, slots: int | None, results: Sequence[Outcome], running: Collection[str]
-    ) -> PassResult:
+    def run_pass(self, now: int, slots: int | None, results: Sequence[Outcome], running: Collection[str]) -> PassResult:
         """Write outcomes, see to leases, take what is due: one read if there is nothing to do, else one transaction.
 
         `slots` is how many runs may be started (None: due times are left alone altogether), `running` holds the ids
@@ -311,5 +309,7 @@ _LOOK: Final = select(
     .label("next_ready"),
     exists().where(_PENDING, runs_table.c.ready_at <= bindparam("now")).label("is_ready"),
     exists().where(_RUNNING, runs_table.c.owner != bindparam("me")).label("has_foreign"),
-    exists().where(_RUNNING, runs_table.c.owner == bindparam("me"), runs_table.c.cancel_requested == 1).label("has_cancels"),
+    exists()
+    .where(_RUNNING, runs_table.c.owner == bindparam("me"), runs_table.c.cancel_requested == 1)
+    .label("has_cancels"),
 )

@@ -101,10 +101,7 @@ class SqliteDatabase:
                 yield connection
             return
         with self._held(self._reader, timeout):
-            if self._reader.connection is None:
-                self._open_reader(timeout)
-            assert self._reader.connection is not None
-            yield self._reader.connection
+            yield self._reader.connection or self._open_reader(timeout)
 
     def close(self) -> None:
         """See `Database`. Always the reader's lock before the writer's, as in `read`."""
@@ -112,10 +109,10 @@ class SqliteDatabase:
             with kept.lock:
                 kept.close()
 
-    def _open_reader(self, timeout: float) -> None:
+    def _open_reader(self, timeout: float) -> Connection:
         with self.write(timeout):
             pass
-        self._reader.connect(self._path)
+        return self._reader.connect(self._path)
 
     def _prepare(self) -> Connection:
         """Open the writer; look at the file before anything in it is changed."""
@@ -143,11 +140,12 @@ class SqliteDatabase:
         try:
             kept.close_if_replaced(self._path)
             yield
-        except DBAPIError as error:
-            if not _is_busy(error):
+        except (DBAPIError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if not _is_busy(cause):
                 # A connection that failed for another reason is not trusted again.
                 kept.close()
-            raise _store_error(self.name, error) from error
+            raise _store_error(self.name, cause) from error
         finally:
             kept.lock.release()
 
@@ -222,14 +220,12 @@ def _begin_immediate(connection: Connection) -> None:
 
 def _use_wal(connection: Connection) -> None:
     """Switch the file to write-ahead logging, which lets readers go on; the switch does not wait by itself."""
-    raw = connection.connection.dbapi_connection
-    assert raw is not None
     deadline = time.monotonic() + CALL_TIMEOUT
     while True:
         try:
-            raw.cursor().execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+            connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:
@@ -264,12 +260,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _code(error: DBAPIError) -> int:
+def _code(error: BaseException | None) -> int:
     # The primary code is in the lowest eight bits, what follows narrows it down.
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def _is_busy(error: DBAPIError) -> bool:
+def _is_busy(error: BaseException | None) -> bool:
     return _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -286,6 +282,6 @@ _MEANINGS: Final = {
 }
 
 
-def _store_error(name: str, error: DBAPIError) -> StoreError:
+def _store_error(name: str, error: BaseException | None) -> StoreError:
     problem, mend = _MEANINGS.get(_code(error), ("the database failed", "nothing was stored"))
-    return StoreError(name, f"{problem} ({error.orig})", mend)
+    return StoreError(name, f"{problem} ({error})", mend)

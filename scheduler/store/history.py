@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 
 from scheduler.clock import to_datetime
 from scheduler.models import OPEN_STATUSES, Attempt, OverlapPolicy, Run, RunStatus, RunTrigger, TaskDefinition
+from scheduler.planning import Firing
 from scheduler.store.schema import runs, tasks
 
 _OPEN: Final = sorted(OPEN_STATUSES)
@@ -64,21 +65,20 @@ def taken(connection: Connection, task_id: str, due_times: Iterable[int]) -> set
     return set(connection.execute(_TAKEN, {"task_id": task_id, "due_times": list(due_times)}).scalars())
 
 
-def insert_skipped(
-    connection: Connection, task: TaskDefinition, row: Row[Any], latest: int, others: int, reason: str, now: int
-) -> int:
+def insert_skipped(connection: Connection, task: TaskDefinition, row: Row[Any], firing: Firing, now: int) -> int:
     """Account for due times that are not started: in the row before, if it says the same, else in one of their own.
 
     Returns the number of the task's newest run.
     """
     previous = connection.execute(_NEWEST, {"task_id": task.id, "seq": row.last_seq}).first()
-    if previous and previous.status == RunStatus.SKIPPED and previous.error == reason:
-        values = {"scheduled_at": latest, "coalesced": previous.coalesced + others + 1, "finished_at": now}
+    if previous and previous.status == RunStatus.SKIPPED and previous.error == firing.reason:
+        coalesced = previous.coalesced + firing.coalesced + 1
+        values = {"scheduled_at": firing.scheduled_at, "coalesced": coalesced, "finished_at": now}
         connection.execute(update(runs).where(runs.c.id == previous.id).values(values))
         return int(row.last_seq)
     seq = int(row.last_seq) + 1
-    skipped = {**new_row(task, seq, latest, now, RunStatus.SKIPPED), "coalesced": others, "error": reason}
-    insert_rows(connection, [skipped])
+    skipped = new_row(task, seq, firing.scheduled_at, now, RunStatus.SKIPPED)
+    insert_rows(connection, [{**skipped, "coalesced": firing.coalesced, "error": firing.reason}])
     connection.execute(update(tasks).where(tasks.c.id == task.id).values(last_seq=seq))
     return seq
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
@@ -88,28 +88,50 @@ def _was_written(connection: Connection, outcome: Outcome) -> bool:
 def _goes_on(connection: Connection, owner: str, outcome: Outcome) -> bool:
     """Put a run whose attempt did not succeed back into the queue, if its task grants it a further attempt."""
     task = outcome.claim.task
-    if outcome.quarantine or outcome.status not in _MAY_GO_ON or (task.max_attempts == 1 and not task.rerun_after_crash):
+    if (
+        outcome.quarantine
+        or outcome.status not in _MAY_GO_ON
+        or (task.max_attempts == 1 and not task.rerun_after_crash)
+    ):
         return False
     row = connection.execute(_OWN_RUN, _key(owner, outcome)).first()
-    return row is not None and _queue_again(connection, row, task, outcome.status, outcome.error, outcome.finished_at)
+    return row is not None and _queue_again(connection, row, task, outcome)
 
 
-def _queue_again(
-    connection: Connection, row: Row[Any], task: TaskDefinition, status: RunStatus, error: str | None, now: int
-) -> bool:
+class _Ending(Protocol):
+    """What is to be known of an attempt's end."""
+
+    @property
+    def status(self) -> RunStatus: ...
+    @property
+    def finished_at(self) -> int: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Interruption:
+    """The end of an attempt whose process is gone, when that was noticed."""
+
+    finished_at: int
+    error: str
+    status: RunStatus = RunStatus.INTERRUPTED
+
+
+def _queue_again(connection: Connection, row: Row[Any], task: TaskDefinition, ending: _Ending) -> bool:
     attempts = history.earlier_attempts(row)
-    delay = _delay(task, attempts, status)
+    delay = _delay(task, attempts, ending.status)
     if row.removed or delay is None:
         return False
     ended = Attempt(
         number=row.attempt,
-        status=status,
+        status=ending.status,
         started_at=to_datetime(row.started_at),
-        finished_at=to_datetime(now),
-        error=error,
+        finished_at=to_datetime(ending.finished_at),
+        error=ending.error,
     )
-    values = {"run": row.id, "ready": now + delay, "tries": history.attempts_json((*attempts, ended)), "problem": error}
-    connection.execute(_QUEUE_AGAIN, values)
+    tries, ready = history.attempts_json((*attempts, ended)), ending.finished_at + delay
+    connection.execute(_QUEUE_AGAIN, {"run": row.id, "ready": ready, "tries": tries, "problem": ending.error})
     return True
 
 
@@ -154,9 +176,10 @@ def _add_failure(connection: Connection, outcome: Outcome, most: int, now: int) 
 def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[str]:
     """End the running attempts of an owner that is gone; return the runs, whether they are over or go on."""
     rows = connection.execute(_RUNNING_OF, {"by": owner}).all()
+    interruption = _Interruption(now, error)
     for row in rows:
         task = task_rows.read_definition(row)
-        if task is None or not _queue_again(connection, row, task, RunStatus.INTERRUPTED, error, now):
+        if task is None or not _queue_again(connection, row, task, interruption):
             connection.execute(_INTERRUPT, {"run": row.id, "end": now, "problem": error})
     task_rows.finish_if_over(connection, dict.fromkeys(row.task_id for row in rows), now)
     return [row.id for row in rows]
@@ -185,9 +208,7 @@ _FINISH: Final = (
     )
 )
 _TAKE_BACK: Final = (
-    update(runs)
-    .where(*_MINE)
-    .values(status=RunStatus.PENDING, owner=None, started_at=None, attempt=runs.c.attempt - 1)
+    update(runs).where(*_MINE).values(status=RunStatus.PENDING, owner=None, started_at=None, attempt=runs.c.attempt - 1)
 )
 _QUEUE_AGAIN: Final = (
     update(runs)

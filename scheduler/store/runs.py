@@ -1,7 +1,7 @@
 """What is asked of the runs table as a queue: claim what is due, trigger by hand, cancel."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -55,8 +55,6 @@ class Batch:
     claims: list[Claim] = field(default_factory=list)
     not_started: list[NotStarted] = field(default_factory=list)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    advances: list[dict[str, Any]] = field(default_factory=list)
 
 
 # --- Claiming ---
@@ -68,122 +66,141 @@ def claim(connection: Connection, owner: str, now: int, slots: int, history_limi
     Due times that are not to be started are written into the history on the way; tasks whose definition cannot be
     used are quarantined.
     """
-    batch = Batch()
+    claiming = _Claiming(connection, owner, now, slots)
     if slots:
-        _claim_pending(connection, batch, owner, now, slots)
-    _claim_due(connection, batch, owner, now, slots - len(batch.claims), history_limit)
-    return batch
+        claiming.claim_pending()
+    claiming.claim_due()
+    claiming.write(history_limit)
+    return claiming.batch
 
 
-def _claim_pending(connection: Connection, batch: Batch, owner: str, now: int, slots: int) -> None:
-    begun: set[str] = set()
-    for row in connection.execute(_READY, {"now": now, "slots": slots}).all():
-        if row.exclusive and row.task_id in begun:
-            continue
-        task = _usable(connection, batch, row.task_id, row.definition)
-        if task is not None:
-            begun.add(row.task_id)
-            batch.claims.append(_claim_of(row, task))
-    if batch.claims:
-        taken = [{"run": claim.run_id, "by": owner, "at": now, "try": claim.attempt} for claim in batch.claims]
-        connection.execute(_TAKE, taken)
+@dataclass(slots=True)
+class _Claiming:
+    """One pass over what waits and what is due, inside one transaction."""
 
+    connection: Connection
+    owner: str
+    now: int
+    slots: int
+    batch: Batch = field(default_factory=Batch)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    advances: list[dict[str, Any]] = field(default_factory=list)
 
-def _claim_of(row: Row[Any], task: TaskDefinition) -> Claim:
-    trigger = RunTrigger(row.trigger)
-    return Claim(
-        row.id, task, row.scheduled_at, row.attempt + 1, row.coalesced, trigger, row.thread_id, row.next_due
-    )
+    def claim_pending(self) -> None:
+        """Take runs that wait and may start; of one task not two at once, unless they may overlap."""
+        begun: set[str] = set()
+        for row in self.connection.execute(_READY, {"now": self.now, "slots": self.slots}).all():
+            task = None if row.exclusive and row.task_id in begun else self._usable(row.task_id, row.definition)
+            if task is not None:
+                begun.add(row.task_id)
+                self._take(row, task)
 
+    def claim_due(self) -> None:
+        """Decide over the due times of tasks that are due."""
+        rows = self._due_rows()
+        if not rows:
+            return
+        busy, buffered = self._open_runs([row.id for row in rows])
+        for row in rows:
+            task = self._usable(row.id, row.definition)
+            if task is not None:
+                situation = Situation(
+                    row.next_due, self.now, row.started_runs, row.id in busy, buffered[row.id], self.slots
+                )
+                self._decide(row, task, situation)
+                self.slots = situation.slots
 
-def _claim_due(
-    connection: Connection, batch: Batch, owner: str, now: int, slots: int, history_limit: int
-) -> None:
-    rows = _due_rows(connection, now, slots)
-    if not rows:
-        return
-    busy, buffered = _open_runs(connection, [row.id for row in rows])
-    for row in rows:
-        task = _usable(connection, batch, row.id, row.definition)
-        if task is not None:
-            situation = Situation(row.next_due, now, row.started_runs, row.id in busy, buffered[row.id], slots)
-            slots -= _claim_task(connection, batch, owner, row, task, situation)
-    _write(connection, batch, now, history_limit)
+    def write(self, history_limit: int) -> None:
+        """Insert the rows of runs, and move the tasks to their next due times."""
+        if self.rows:
+            inserted = self.connection.execute(_INSERTS[self.connection.dialect.name], self.rows).rowcount
+            if inserted != len(self.rows):
+                self._drop_repeated()
+        if self.advances:
+            self.connection.execute(_ADVANCE, self.advances)
+            history.trim(self.connection, [(each["task"], each["seq"]) for each in self.advances], history_limit)
+        started = {claim.task.id for claim in self.batch.claims}
+        # What was started finishes its task when it ends.
+        over = [each["task"] for each in self.advances if each["due"] is None and each["task"] not in started]
+        task_rows.finish_if_over(self.connection, over, self.now)
 
-
-def _due_rows(connection: Connection, now: int, slots: int) -> list[Row[Any]]:
-    """Return the tasks that are due: as many as there are slots, and those that need none because they are running."""
-    rows = {row.id: row for row in connection.execute(_DUE_AND_RUNNING, {"now": now})}
-    if slots > 0:
-        rows.update((row.id, row) for row in connection.execute(_DUE, {"now": now, "slots": slots}))
-    return sorted(rows.values(), key=lambda row: (row.next_due, row.id))
-
-
-def _open_runs(connection: Connection, ids: Sequence[str]) -> tuple[set[str], Counter[str]]:
-    """Return which tasks have a run that has begun and is not over, and how many scheduled runs wait for their turn."""
-    busy: set[str] = set()
-    buffered: Counter[str] = Counter()
-    for row in connection.execute(_OPEN_RUNS, {"ids": ids}):
-        if row.status == RunStatus.RUNNING or row.attempt > 0:
-            busy.add(row.task_id)
-        elif row.trigger == RunTrigger.SCHEDULE:
-            buffered[row.task_id] += row.number
-    return busy, buffered
-
-
-def _claim_task(
-    connection: Connection, batch: Batch, owner: str, row: Row[Any], task: TaskDefinition, situation: Situation
-) -> int:
-    """Add to the batch what becomes of one task's due times; return how many slots that takes."""
-    now, before = situation.now, situation.slots
-    planned = plan(task, schedule_of(task, row.zone, row.anchor), situation)
-    if planned.cancel_running:
-        cancel_open(connection, task.id, now)
-    seq = int(row.last_seq)
-    batch.not_started += _not_started(task, planned.firings)
-    firings = planned.firings
-    if firings and firings[0].decision is Decision.SKIP:
-        first = firings[0]
-        seq = history.insert_skipped(
-            connection, task, row, first.scheduled_at, first.coalesced, first.reason or "", now
+    def _take(self, row: Row[Any], task: TaskDefinition) -> None:
+        taken = {"run": row.id, "by": self.owner, "at": self.now, "try": row.attempt + 1}
+        self.connection.execute(_TAKE, taken)
+        self.slots -= 1
+        trigger = RunTrigger(row.trigger)
+        self.batch.claims.append(
+            Claim(row.id, task, row.scheduled_at, row.attempt + 1, row.coalesced, trigger, row.thread_id, row.next_due)
         )
-        firings = firings[1:]
-    for firing in firings:
-        seq += 1
-        _add_firing(batch, owner, task, firing, planned, seq, now)
-    advance = {"task": task.id, "due": planned.next_due, "seq": seq, "started": situation.started}
-    if planned.next_due != row.next_due or seq != row.last_seq:
-        batch.advances.append(advance)
-    return before - situation.slots
 
+    def _due_rows(self) -> list[Row[Any]]:
+        """Return the tasks that are due: as many as there are slots, and those that may need none, being busy."""
+        rows = {row.id: row for row in self.connection.execute(_DUE_AND_RUNNING, {"now": self.now})}
+        if self.slots > 0:
+            due = self.connection.execute(_DUE, {"now": self.now, "slots": self.slots})
+            rows.update((row.id, row) for row in due)
+        return sorted(rows.values(), key=lambda row: (row.next_due, row.id))
 
-def _not_started(task: TaskDefinition, firings: Sequence[Firing]) -> Iterator[NotStarted]:
-    for firing in firings:
+    def _open_runs(self, ids: Sequence[str]) -> tuple[set[str], Counter[str]]:
+        """Return which tasks have a run that has begun and is not over, and how many scheduled runs wait."""
+        busy: set[str] = set()
+        buffered: Counter[str] = Counter()
+        for row in self.connection.execute(_OPEN_RUNS, {"ids": ids}):
+            if row.status == RunStatus.RUNNING or row.attempt > 0:
+                busy.add(row.task_id)
+            elif row.trigger == RunTrigger.SCHEDULE:
+                buffered[row.task_id] += row.number
+        return busy, buffered
+
+    def _decide(self, row: Row[Any], task: TaskDefinition, situation: Situation) -> None:
+        """Note what becomes of one task's due times."""
+        planned = plan(task, schedule_of(task, row.zone, row.anchor), situation)
+        if planned.cancel_running:
+            cancel_open(self.connection, task.id, self.now)
+        seq = int(row.last_seq)
+        for position, firing in enumerate(planned.firings):
+            if position == 0 and firing.decision is Decision.SKIP:
+                seq = history.insert_skipped(self.connection, task, row, firing, self.now)
+            else:
+                seq += 1
+                self._note(task, firing, planned, seq)
+            self._note_not_started(task, firing)
+        if planned.next_due != row.next_due or seq != row.last_seq:
+            advance = {"task": task.id, "due": planned.next_due, "seq": seq, "started": situation.started}
+            self.advances.append(advance)
+
+    def _note(self, task: TaskDefinition, firing: Firing, planned: Plan, seq: int) -> None:
+        row = history.new_row(task, seq, firing.scheduled_at, self.now, _STATUS_OF[firing.decision])
+        row["coalesced"], row["error"] = firing.coalesced, firing.reason
+        self.rows.append(row)
+        if firing.decision is Decision.START:
+            row.update(started_at=self.now, owner=self.owner, attempt=1)
+            due, others, thread = firing.scheduled_at, firing.coalesced, row["thread_id"]
+            started = Claim(row["id"], task, due, 1, others, RunTrigger.SCHEDULE, thread, planned.next_due)
+            self.batch.claims.append(started)
+
+    def _note_not_started(self, task: TaskDefinition, firing: Firing) -> None:
         if firing.reason is not None:
-            status = _STATUS_OF[firing.decision]
-            yield NotStarted(task.id, task.name, firing.scheduled_at, status, firing.coalesced + 1, firing.reason)
+            status, number = _STATUS_OF[firing.decision], firing.coalesced + 1
+            note = NotStarted(task.id, task.name, firing.scheduled_at, status, number, firing.reason)
+            self.batch.not_started.append(note)
 
+    def _drop_repeated(self) -> None:
+        """Let go of due times that had their row already: a clock that was put back must not start them twice."""
+        ids = [row["id"] for row in self.rows if row["status"] == RunStatus.RUNNING]
+        stored = set(self.connection.execute(select(runs.c.id).where(runs.c.id.in_(ids))).scalars())
+        dropped = set(ids) - stored
+        self.batch.claims = [claim for claim in self.batch.claims if claim.run_id not in dropped]
 
-def _add_firing(
-    batch: Batch, owner: str, task: TaskDefinition, firing: Firing, planned: Plan, seq: int, now: int
-) -> None:
-    row = history.new_row(task, seq, firing.scheduled_at, now, _STATUS_OF[firing.decision])
-    row["coalesced"], row["error"] = firing.coalesced, firing.reason
-    if firing.decision is Decision.START:
-        row.update(started_at=now, owner=owner, attempt=1)
-        batch.claims.append(
-            Claim(
-                row["id"],
-                task,
-                firing.scheduled_at,
-                1,
-                firing.coalesced,
-                RunTrigger.SCHEDULE,
-                row["thread_id"],
-                planned.next_due,
-            )
-        )
-    batch.rows.append(row)
+    def _usable(self, task_id: str, definition: str) -> TaskDefinition | None:
+        """Return a definition, or quarantine its task."""
+        try:
+            return TaskDefinition.model_validate_json(definition)
+        except ValueError as error:
+            problem = f"the stored definition cannot be used: {error}"
+            task_rows.quarantine(self.connection, task_id, problem)
+            self.batch.quarantined.append((task_id, problem))
+            return None
 
 
 _STATUS_OF: Final = {
@@ -192,41 +209,6 @@ _STATUS_OF: Final = {
     Decision.SKIP: RunStatus.SKIPPED,
     Decision.MISS: RunStatus.MISSED,
 }
-
-
-def _write(connection: Connection, batch: Batch, now: int, history_limit: int) -> None:
-    if batch.rows:
-        inserted = connection.execute(_INSERTS[connection.dialect.name], batch.rows).rowcount
-        if inserted != len(batch.rows):
-            _drop_repeated(connection, batch)
-    if batch.advances:
-        connection.execute(_ADVANCE, batch.advances)
-        history.trim(connection, [(each["task"], each["seq"]) for each in batch.advances], history_limit)
-    started = {claim.task.id for claim in batch.claims}
-    task_rows.finish_if_over(connection, _over(batch, started), now)
-
-
-def _over(batch: Batch, started: set[str]) -> list[str]:
-    """Return the tasks that had their last due time, and nothing was started for it."""
-    return [each["task"] for each in batch.advances if each["due"] is None and each["task"] not in started]
-
-
-def _drop_repeated(connection: Connection, batch: Batch) -> None:
-    """Let go of due times that had their row already: a clock that was put back must not start them twice."""
-    ids = [row["id"] for row in batch.rows]
-    stored = set(connection.execute(select(runs.c.id).where(runs.c.id.in_(ids))).scalars())
-    batch.claims = [claim for claim in batch.claims if claim.run_id in stored]
-
-
-def _usable(connection: Connection, batch: Batch, task_id: str, definition: str) -> TaskDefinition | None:
-    """Return a definition, or quarantine its task."""
-    try:
-        return TaskDefinition.model_validate_json(definition)
-    except ValueError as error:
-        problem = f"the stored definition cannot be used: {error}"
-        task_rows.quarantine(connection, task_id, problem)
-        batch.quarantined.append((task_id, problem))
-        return None
 
 
 # --- Triggering and cancelling ---

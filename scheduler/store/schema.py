@@ -131,7 +131,7 @@ owners = Table(
     Column("started", BigInteger, nullable=False),
     Column("lease_until", BigInteger, nullable=False),
 )
-"""The processes that have a scheduler running on this store, each with the instant until which its runs count as alive."""
+"""The processes that run a scheduler on this store, each with the instant until which its runs count as alive."""
 
 MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {}
 """From a version to the next one; empty as long as there is only one."""

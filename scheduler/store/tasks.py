@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, not_,
 from scheduler.clock import to_datetime, to_micros
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
 from scheduler.models import OPEN_STATUSES, RunStatus, TaskDefinition
+from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history
 from scheduler.store.schema import runs, tasks
@@ -131,7 +132,7 @@ def _replacement(connection: Connection, row: Row[Any], new: NewTask, now: int) 
         values = _first_values(new, now)
         values["paused"], values["pause_reason"] = row.paused, row.pause_reason
     else:
-        values = {**row._mapping, "definition": new.text, "zone": new.zone, "problem": None}
+        values = {**row._asdict(), "definition": new.text, "zone": new.zone, "problem": None}
         values.update(_within_max_runs(row, new, now))
     if not new.task.enabled:
         values["paused"], values["pause_reason"] = 1, None
@@ -190,7 +191,7 @@ def resume(connection: Connection, task_id: str, now: int) -> None:
 
 
 def _resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now: int) -> dict[str, Any]:
-    """Return the columns of a task that goes on: what passed meanwhile is not due, but for the one of a one-time task."""
+    """Return the columns of a task that goes on: of what passed meanwhile, only a one-time task's instant is due."""
     values: dict[str, Any] = {"paused": 0, "pause_reason": None, "failures": 0}
     if next_due is not None and not is_one_time(task):
         values["next_due"] = schedule.next_after(now)
@@ -217,7 +218,8 @@ def account_for_owed(connection: Connection, row: Row[Any], now: int, reason: st
         return
     schedule = schedule_of(task, row.zone, row.anchor)
     latest = schedule.latest(row.next_due, now) or row.next_due
-    history.insert_skipped(connection, task, row, latest, schedule.count(row.next_due, latest), reason, now)
+    firing = Firing(Decision.SKIP, latest, schedule.count(row.next_due, latest), reason)
+    history.insert_skipped(connection, task, row, firing, now)
 
 
 # --- Reading ---
@@ -304,7 +306,9 @@ def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 _BY_ID: Final = select(tasks).where(tasks.c.id == bindparam("task_id"))
 _BY_IDS: Final = select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
 _UNFINISHED: Final = (
-    select(tasks).where(tasks.c.finished_at.is_(None)).order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
+    select(tasks)
+    .where(tasks.c.finished_at.is_(None))
+    .order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
 )
 _OPEN_OF_TASKS: Final = select(runs.c.task_id, runs.c.status).where(
     runs.c.task_id.in_(bindparam("ids", expanding=True)), runs.c.status.in_(_OPEN)

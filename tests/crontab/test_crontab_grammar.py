@@ -258,4 +258,8 @@ def test_the_horizon() -> None:
     crontab = parse_crontab("0 0 29 2 *")
     assert crontab.next_after(datetime(2195, 1, 1, tzinfo=UTC), ZONE) == datetime(2196, 2, 29, tzinfo=UTC)
     assert crontab.next_after(datetime(2196, 2, 29, tzinfo=UTC), ZONE) is None
+    assert parse_crontab("@yearly").next_after(datetime(2198, 1, 1, tzinfo=UTC), ZONE) == datetime(
+        2199, 1, 1, tzinfo=UTC
+    )
+    assert parse_crontab("@yearly").next_after(datetime(2199, 1, 1, tzinfo=UTC), ZONE) is None
     assert parse_crontab("* * * * *").next_after(datetime(9999, 12, 31, tzinfo=UTC), ZONE) is None
