@@ -14,8 +14,7 @@ from scheduler.clock import SECOND, WallClock, to_datetime
 from scheduler.errors import InvalidTaskError
 from scheduler.models import Run, RunStatus, TaskDefinition
 from scheduler.runner import GraphRunner, check_task
-from scheduler.store import Listed, Store
-from scheduler.store.engine import SqliteDatabase
+from scheduler.store import Listed, Store, database_at
 
 DEFAULT_CONCURRENCY: Final = 32
 _DAY: Final = 86_400
@@ -47,6 +46,7 @@ class TaskScheduler:
         persistent: bool = True,  # noqa: FBT001, FBT002 (may be positional)
         db_path: str | os.PathLike[str] = "scheduler.db",
         *,
+        db_url: str | None = None,
         graph: object = "graph:graph",
         timezone: str = "UTC",
         max_concurrent_runs: int = DEFAULT_CONCURRENCY,
@@ -61,6 +61,7 @@ class TaskScheduler:
         Args:
             persistent: False keeps everything in memory and leaves no file; it is gone after `stop()`.
             db_path: the SQLite file; created if its folder exists.
+            db_url: an SQLAlchemy URL in place of `db_path`, such as `postgresql+psycopg://user:password@host/database`.
             graph: `module:attribute` of the graph, or any object with `ainvoke`.
             timezone: the IANA zone of cron tasks that name none.
             max_concurrent_runs: how many runs may go on at once in this process; what is due beyond that stays due.
@@ -80,7 +81,10 @@ class TaskScheduler:
         _check_seconds(finished_retention_days=finished_retention_days)
         _check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
         self._clock = WallClock()
-        database = SqliteDatabase(Path(db_path).absolute() if persistent else None)
+        if db_url is not None and not persistent:
+            message = "persistent=False keeps everything in memory; leave db_url out, or persistent"
+            raise ValueError(message)
+        database = database_at(Path(db_path).absolute() if persistent else None, db_url)
         retention = round(finished_retention_days * _DAY * SECOND)
         self._store = Store(database, timezone, history_limit, round(lease_seconds * SECOND), retention)
         runner = GraphRunner(graph, self._clock)

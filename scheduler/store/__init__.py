@@ -2,24 +2,30 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, exists, func, select
+from sqlalchemy import Connection, Row, bindparam, exists, func, make_url, select
+from sqlalchemy.exc import ArgumentError
 
 from scheduler.clock import SECOND
 from scheduler.models import Run, RunStatus, TaskDefinition
 from scheduler.store import history, outcomes, owners, runs, tasks
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
 from scheduler.store.outcomes import Outcome
+from scheduler.store.postgres import PostgresDatabase
 from scheduler.store.runs import Claim, NotStarted
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
+from scheduler.store.sqlite import SqliteDatabase
 
-__all__ = ["Claim", "Listed", "NotStarted", "Outcome", "PassResult", "Store"]
+__all__ = ["Claim", "Listed", "NotStarted", "Outcome", "PassResult", "Store", "database_at"]
 
 _DAY: Final = 86_400 * SECOND
 _RENEWALS: Final = 3
 """A lease is renewed so many times before it would end."""
+_STEP_BACK: Final = SECOND
+"""A clock that is so far behind the last pass was put back."""
 _DIED: Final = "its process died"
 _LEASE_ENDED: Final = "its process gave no sign for longer than its lease"
 
@@ -70,6 +76,29 @@ class _Look:
     is_ready: bool
     has_foreign: bool
     has_cancels: bool
+
+
+def database_at(path: Path | None, url: str | None) -> Database:
+    """Return the database at a file's path, at an SQLAlchemy URL, or, where both are None, in memory.
+
+    Raises `ValueError` for a URL that is neither PostgreSQL's nor SQLite's, `StoreError` if a driver is missing.
+    """
+    if url is None:
+        return SqliteDatabase(path)
+    known = "postgresql+psycopg://user:password@host/database or sqlite:////folder/file.db"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        message = f"db_url={url!r} is no SQLAlchemy URL; give {known}"
+        raise ValueError(message) from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        in_memory = parsed.database in {None, "", ":memory:"}
+        return SqliteDatabase(None if in_memory else Path(str(parsed.database)).absolute())
+    if backend != "postgresql":
+        message = f"db_url={parsed.render_as_string()!r} is of a database that is not supported; give {known}"
+        raise ValueError(message)
+    return PostgresDatabase(parsed.set(drivername="postgresql+psycopg"))
 
 
 class Store:
@@ -179,7 +208,7 @@ class Store:
         `slots` is how many runs may be started (None: due times are left alone altogether), `running` holds the ids
         of the runs that this process has going.
         """
-        self._notice_absence(now)
+        self._notice_clock(now)
         if not results and not self._must_renew(now, running):
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = self._look(connection, now)
@@ -233,9 +262,17 @@ class Store:
         row = connection.execute(_LOOK, {"now": now, "me": self._owner.id}).one()
         return _Look(row.next_due, row.next_ready, bool(row.is_ready), bool(row.has_foreign), bool(row.has_cancels))
 
-    def _notice_absence(self, now: int) -> None:
-        """Distrust the leases of others after this process itself was suspended: they may have been, too."""
-        if now - self._last_pass > self._lease // 2:
+    def _notice_clock(self, now: int) -> None:
+        """Look at how far the clock has come since the last pass.
+
+        After a long absence the leases of others are distrusted: they may have been suspended like this process. A
+        clock that was put back must not leave tasks waiting for the hour that comes a second time.
+        """
+        if now < self._last_pass - _STEP_BACK:
+            with self.database.write(PASS_TIMEOUT) as connection:
+                tasks.reckon_again(connection, now)
+            self._renew_at = self._purge_at = now
+        if abs(now - self._last_pass) > self._lease // 2:
             self._trust_leases_from = now + self._lease
         self._last_pass = now
 

@@ -1,29 +1,18 @@
-"""Connections, pragmas, the store's thread, transactions, and what a database error means to the caller."""
+"""What the store asks of a database, the store's thread, and how long each waits."""
 
 import contextlib
-import os
-import sqlite3
-import stat
-import threading
-import time
-import weakref
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection
 
 from scheduler.errors import StoreError
-from scheduler.store.schema import VERSION, upgrade, version_of
 
 CALL_TIMEOUT: Final = 5.0
 """How long a call waits for a database that is locked, in seconds."""
 PASS_TIMEOUT: Final = 1.0
 """How long a pass waits for it, in seconds; a pass is tried again."""
-
-_TRY_AGAIN: Final = "nothing was stored: try again"
+TRY_AGAIN: Final = "nothing was stored: try again"
 
 
 class Database(Protocol):
@@ -68,220 +57,6 @@ class StoreThread:
             self._executor = None
 
 
-class SqliteDatabase:
-    """A SQLite file, or a database in memory: one kept connection for writes and, for a file, one for reads.
-
-    It is opened at its first use, and again at the first use after `close()`; one in memory begins empty then.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        """Take the file's path, or None for a database in memory. Nothing is opened yet."""
-        self.name = "in memory" if path is None else str(path)
-        self._path = path
-        self._pid = os.getpid()
-        self._writer = _Kept(_engine(path, write=True))
-        self._reader = self._writer if path is None else _Kept(_engine(path, write=False))
-        weakref.finalize(self, _close_all, (self._writer, self._reader))
-
-    @contextlib.contextmanager
-    def write(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:
-        """See `Database`."""
-        deadline = time.monotonic() + timeout
-        with self._held(self._writer, timeout):
-            connection = self._writer.connection or self._prepare()
-            self._writer.set_busy_timeout(deadline - time.monotonic())
-            with connection.begin():
-                yield connection
-
-    @contextlib.contextmanager
-    def read(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:
-        """See `Database`."""
-        if self._path is None:
-            with self.write(timeout) as connection:
-                yield connection
-            return
-        with self._held(self._reader, timeout):
-            yield self._reader.connection or self._open_reader(timeout)
-
-    def close(self) -> None:
-        """See `Database`. Always the reader's lock before the writer's, as in `read`."""
-        for kept in {id(kept): kept for kept in (self._reader, self._writer)}.values():
-            with kept.lock:
-                kept.close()
-
-    def _open_reader(self, timeout: float) -> Connection:
-        with self.write(timeout):
-            pass
-        return self._reader.connect(self._path)
-
-    def _prepare(self) -> Connection:
-        """Open the writer; look at the file before anything in it is changed."""
-        if self._path is not None:
-            _refuse_path(self._path)
-        connection = self._writer.connect(self._path)
-        try:
-            _refuse_newer(self.name, connection)
-            if self._path is not None:
-                _use_wal(connection)
-            with connection.begin():
-                upgrade(connection)
-        except BaseException:
-            self._writer.close()
-            raise
-        return connection
-
-    @contextlib.contextmanager
-    def _held(self, kept: "_Kept", timeout: float) -> Iterator[None]:
-        """Hold one connection's lock, with database errors said in the words of the store."""
-        if os.getpid() != self._pid:
-            raise StoreError(self.name, "it was opened before a fork", "build the TaskScheduler in the child process")
-        if not kept.lock.acquire(timeout=timeout):
-            raise StoreError(self.name, f"it was busy for {timeout:g} s", _TRY_AGAIN)
-        try:
-            kept.close_if_replaced(self._path)
-            yield
-        except (DBAPIError, sqlite3.Error) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            if not _is_busy(cause):
-                # A connection that failed for another reason is not trusted again.
-                kept.close()
-            raise _store_error(self.name, cause) from error
-        finally:
-            kept.lock.release()
-
-
-class _Kept:
-    """A connection that is kept from call to call, its lock, and which file it has open."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.lock = threading.Lock()
-        self.connection: Connection | None = None
-        self._engine = engine
-        self._file: tuple[int, int] | None = None
-        self._busy_timeout = -1
-
-    def connect(self, path: Path | None) -> Connection:
-        self.connection = self._engine.connect()
-        self._file = None if path is None else _identity(path)
-        self._busy_timeout = -1
-        return self.connection
-
-    def set_busy_timeout(self, seconds: float) -> None:
-        """Let SQLite wait so long for other processes, to a tenth of a second."""
-        tenths = max(0, round(seconds * 10))
-        if tenths != self._busy_timeout and self.connection is not None:
-            self.connection.exec_driver_sql(f"PRAGMA busy_timeout = {tenths * 100:d}")
-            self.connection.commit()
-            self._busy_timeout = tenths
-
-    def close_if_replaced(self, path: Path | None) -> None:
-        """Let go of a file that another one has taken the place of; refuse to go on without any."""
-        if path is None or self.connection is None:
-            return
-        found = _identity(path)
-        if found is None:
-            mend = "put it back, or start the program again to begin with an empty store"
-            raise StoreError(str(path), "the file was deleted while it was in use", mend)
-        if found != self._file:
-            self.close()
-
-    def close(self) -> None:
-        if self.connection is not None:
-            connection, self.connection = self.connection, None
-            with contextlib.suppress(DBAPIError):
-                connection.close()
-
-
-def _close_all(connections: tuple[_Kept, ...]) -> None:
-    for kept in connections:
-        kept.close()
-
-
-def _engine(path: Path | None, *, write: bool) -> Engine:
-    url = URL.create("sqlite", database=None if path is None else str(path))
-    engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": CALL_TIMEOUT})
-    event.listen(engine, "connect", _take_over_transactions)
-    if write:
-        event.listen(engine, "begin", _begin_immediate)
-    return engine
-
-
-def _take_over_transactions(connection: Any, _record: object) -> None:  # noqa: ANN401 (a driver's own object)
-    # The driver would begin deferred transactions, whose upgrade to a write can deadlock.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _use_wal(connection: Connection) -> None:
-    """Switch the file to write-ahead logging, which lets readers go on; the switch does not wait by itself."""
-    deadline = time.monotonic() + CALL_TIMEOUT
-    while True:
-        try:
-            connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _refuse_newer(name: str, connection: Connection) -> None:
-    version = version_of(connection)
-    connection.rollback()
-    if version is not None and version > VERSION:
-        problem = f"it has schema version {version}, and this release knows versions up to {VERSION}"
-        raise StoreError(name, problem, "upgrade langgraph-task-scheduler, or use another file")
-
-
-def _refuse_path(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise StoreError(str(path), f"the folder {path.parent} does not exist", "create it, or give another db_path")
-    if path.is_dir():
-        raise StoreError(str(path), "it is a folder", "give the path of a file in it as db_path")
-    if path.exists() and not (path.stat().st_mode & _WRITE_BITS and os.access(path, os.W_OK)):
-        raise StoreError(str(path), "the file is read-only", "make it writable, or give another db_path")
-
-
-_WRITE_BITS: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _code(error: BaseException | None) -> int:
-    # The primary code is in the lowest eight bits, what follows narrows it down.
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def _is_busy(error: BaseException | None) -> bool:
-    return _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-_MEANINGS: Final = {
-    sqlite3.SQLITE_BUSY: ("another process has locked it", _TRY_AGAIN),
-    sqlite3.SQLITE_LOCKED: ("another connection has locked it", _TRY_AGAIN),
-    sqlite3.SQLITE_NOTADB: ("the file is no SQLite database", "give another db_path; the file was left as it is"),
-    sqlite3.SQLITE_READONLY: ("it cannot be written", "make the file and its folder writable"),
-    sqlite3.SQLITE_PERM: ("it cannot be written", "make the file and its folder writable"),
-    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "make the file and its folder readable and writable"),
-    sqlite3.SQLITE_FULL: ("the disk is full", "make room; nothing was stored"),
-    sqlite3.SQLITE_IOERR: ("the disk reported an error", "look at the disk; nothing was stored"),
-    sqlite3.SQLITE_CORRUPT: ("the file is damaged", "restore a copy, or salvage it with sqlite3's .recover"),
-}
-
-
-def _store_error(name: str, error: BaseException | None) -> StoreError:
-    problem, mend = _MEANINGS.get(_code(error), ("the database failed", "nothing was stored"))
-    return StoreError(name, f"{problem} ({error})", mend)
+def refuse_fork(name: str) -> StoreError:
+    """Return what is raised in a child process that uses its parent's database."""
+    return StoreError(name, "it was opened before a fork", "build the TaskScheduler in the child process")

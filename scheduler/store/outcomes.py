@@ -66,14 +66,19 @@ def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]
             **_key(owner, outcome),
             "state": outcome.status,
             "end": outcome.finished_at,
-            "answer": outcome.response,
-            "problem": outcome.error,
+            "answer": _storable(outcome.response),
+            "problem": _storable(outcome.error),
         }
         for outcome in outcomes
     ]
     if connection.execute(_FINISH, values).rowcount == len(values):
         return []
     return [outcome for outcome in outcomes if not _was_written(connection, outcome)]
+
+
+def _storable(text: str | None) -> str | None:
+    """Return a text that every database takes: PostgreSQL refuses NUL, and no encoder takes lone surrogates."""
+    return None if text is None else text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def _was_written(connection: Connection, outcome: Outcome) -> bool:
@@ -128,10 +133,10 @@ def _queue_again(connection: Connection, row: Row[Any], task: TaskDefinition, en
         status=ending.status,
         started_at=to_datetime(row.started_at),
         finished_at=to_datetime(ending.finished_at),
-        error=ending.error,
+        error=_storable(ending.error),
     )
     tries, ready = history.attempts_json((*attempts, ended)), ending.finished_at + delay
-    connection.execute(_QUEUE_AGAIN, {"run": row.id, "ready": ready, "tries": tries, "problem": ending.error})
+    connection.execute(_QUEUE_AGAIN, {"run": row.id, "ready": ready, "tries": tries, "problem": ended.error})
     return True
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     text,
 )
 
+from scheduler.errors import StoreError
 from scheduler.models import OPEN_STATUSES, RunStatus, RunTrigger
 
 VERSION: Final = 1
@@ -143,6 +144,14 @@ def version_of(connection: Connection) -> int | None:
         return None
     version: int | None = connection.execute(select(schema.c.version)).scalar()
     return version
+
+
+def refuse_newer(store: str, connection: Connection) -> None:
+    """Raise `StoreError` if the tables were written by a later release."""
+    version = version_of(connection)
+    if version is not None and version > VERSION:
+        problem = f"it has schema version {version}, and this release knows versions up to {VERSION}"
+        raise StoreError(store, problem, "upgrade langgraph-task-scheduler, or use another database")
 
 
 def upgrade(connection: Connection) -> None:

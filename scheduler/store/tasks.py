@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, not_, select, update
 
-from scheduler.clock import to_datetime, to_micros
+from scheduler.clock import SECOND, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
 from scheduler.models import OPEN_STATUSES, RunStatus, TaskDefinition
 from scheduler.planning import Decision, Firing
@@ -270,6 +270,29 @@ def find(connection: Connection, task_id: str) -> Row[Any] | None:
     return None if row is None or row.finished_at is not None else row
 
 
+# --- When the clock is put back ---
+
+
+def reckon_again(connection: Connection, now: int) -> None:
+    """Reckon recurring due times anew from `now`, so that a clock that was put back does not silence their tasks.
+
+    An interval that would wait for longer than itself begins again from now. A due time that has its row already is
+    not started a second time.
+    """
+    for row in connection.execute(_WAITING, {"now": now}).all():
+        task = read_definition(row)
+        if task is None or is_one_time(task):
+            continue
+        anchor = row.anchor
+        if task.interval_seconds is not None and row.next_due - now > task.interval_seconds * SECOND:
+            anchor = now
+        due = schedule_of(task, row.zone, anchor).next_after(now)
+        connection.execute(update(tasks).where(tasks.c.id == row.id).values(anchor=anchor, next_due=due))
+    connection.execute(
+        update(runs).where(runs.c.status == RunStatus.PENDING, runs.c.ready_at > now).values(ready_at=now)
+    )
+
+
 # --- Finishing and purging ---
 
 
@@ -309,6 +332,9 @@ _UNFINISHED: Final = (
     select(tasks)
     .where(tasks.c.finished_at.is_(None))
     .order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
+)
+_WAITING: Final = select(tasks).where(
+    tasks.c.next_due > bindparam("now"), tasks.c.finished_at.is_(None), tasks.c.problem.is_(None)
 )
 _OPEN_OF_TASKS: Final = select(runs.c.task_id, runs.c.status).where(
     runs.c.task_id.in_(bindparam("ids", expanding=True)), runs.c.status.in_(_OPEN)
