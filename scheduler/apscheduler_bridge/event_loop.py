@@ -303,6 +303,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
             self._store.end(self._runs.take_outcomes(), self._clock.now())
         except StoreError as error:
             logbook.outcomes_unwritten(len(self._runs.running), error)
+        self._store.close()
         self._close_up()
 
     def stopped(self) -> "concurrent.futures.Future[None]":
@@ -357,10 +358,10 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
             await self._write_last()
             await self._in_thread(self._store.database.close)
         finally:
+            self._store.thread.close(wait=False)
             self._close_up()
 
     def _close_up(self) -> None:
-        self._store.close()
         self._eventloop = None
         logbook.stopped()
         if self._stopped is not None:

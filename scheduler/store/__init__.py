@@ -15,6 +15,7 @@ from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
 from scheduler.store.outcomes import Outcome
 from scheduler.store.postgres import PostgresDatabase
 from scheduler.store.runs import Claim, NotStarted
+from scheduler.store.schema import CAN_BE_DUE, IS_PENDING, IS_RUNNING
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
 from scheduler.store.sqlite import SqliteDatabase
@@ -63,6 +64,8 @@ class PassResult:
     """Runs of this process that are to be cancelled."""
     recovered: list[str] = field(default_factory=list)
     """Runs of dead processes that this pass has ended or put back into the queue."""
+    has_more: bool = False
+    """Whether something is due or waits that could not be started yet."""
     wake_at: int | None = None
     """When the next due time or retry comes, as far as the store knows."""
 
@@ -230,17 +233,19 @@ class Store:
             result.quarantined = [(each.claim.task.id, each.quarantine) for each in results if each.quarantine]
         if now >= self._renew_at:
             result.taken_over = self._renew(connection, now, running)
-        before = self._look(connection, now)
-        if before.has_foreign:
-            result.recovered = self._recover(connection, now)
-        if before.has_cancels:
-            result.cancels = runs.cancel_requests(connection, self._owner.id)
         if slots is not None:
             batch = runs.claim(connection, self._owner.id, now, slots, self._history_limit)
             result.claims, result.not_started = batch.claims, batch.not_started
             result.quarantined += batch.quarantined
         self._purge(connection, now)
-        result.wake_at = _wake_at(self._look(connection, now), now, (slots or 0) - len(result.claims))
+        look = self._look(connection, now)
+        if look.has_foreign:
+            result.recovered = self._recover(connection, now)
+        if look.has_cancels:
+            result.cancels = runs.cancel_requests(connection, self._owner.id)
+        result.has_more = look.is_ready or (look.next_due is not None and look.next_due <= now)
+        free = (slots or 0) - len(result.claims)
+        result.wake_at = now if result.recovered and free else _wake_at(look, now, free)
         return result
 
     def _renew(self, connection: Connection, now: int, running: Collection[str]) -> list[str]:
@@ -301,7 +306,7 @@ class Store:
 
 def _no_longer(connection: Connection, owner_id: str, running: Collection[str]) -> list[str]:
     """Return which of the runs that are going here are not this owner's any more."""
-    statement = select(runs_table.c.id).where(runs_table.c.owner == owner_id, runs_table.c.status == RunStatus.RUNNING)
+    statement = select(runs_table.c.id).where(runs_table.c.owner == owner_id, IS_RUNNING)
     return sorted(set(running) - set(connection.execute(statement).scalars()))
 
 
@@ -325,28 +330,16 @@ def _listed(row: Row[Any], open_status: str | None) -> Listed:
     )
 
 
-_DUE_ORDER: Final = (
-    select(tasks_table.c.next_due)
-    .where(
-        tasks_table.c.next_due.is_not(None),
-        tasks_table.c.paused == 0,
-        tasks_table.c.finished_at.is_(None),
-        tasks_table.c.problem.is_(None),
-    )
-    .order_by(tasks_table.c.next_due)
-    .limit(1)
-)
-_PENDING: Final = runs_table.c.status == RunStatus.PENDING
-_RUNNING: Final = runs_table.c.status == RunStatus.RUNNING
+_DUE_ORDER: Final = select(tasks_table.c.next_due).where(CAN_BE_DUE).order_by(tasks_table.c.next_due).limit(1)
 _LOOK: Final = select(
     _DUE_ORDER.scalar_subquery().label("next_due"),
     select(func.min(runs_table.c.ready_at))
-    .where(_PENDING, runs_table.c.ready_at > bindparam("now"))
+    .where(IS_PENDING, runs_table.c.ready_at > bindparam("now"))
     .scalar_subquery()
     .label("next_ready"),
-    exists().where(_PENDING, runs_table.c.ready_at <= bindparam("now")).label("is_ready"),
-    exists().where(_RUNNING, runs_table.c.owner != bindparam("me")).label("has_foreign"),
+    exists().where(IS_PENDING, runs_table.c.ready_at <= bindparam("now")).label("is_ready"),
+    exists().where(IS_RUNNING, runs_table.c.owner != bindparam("me")).label("has_foreign"),
     exists()
-    .where(_RUNNING, runs_table.c.owner == bindparam("me"), runs_table.c.cancel_requested == 1)
+    .where(IS_RUNNING, runs_table.c.owner == bindparam("me"), runs_table.c.cancel_requested == 1)
     .label("has_cancels"),
 )

@@ -50,10 +50,10 @@ class StoreThread:
             self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scheduler-store")
         return self._executor
 
-    def close(self) -> None:
-        """End the thread, once what it is doing is done."""
+    def close(self, *, wait: bool = True) -> None:
+        """End the thread, once what it is doing is done; wait for that, unless it is known to do nothing."""
         if self._executor is not None:
-            self._executor.shutdown(wait=True)
+            self._executor.shutdown(wait=wait)
             self._executor = None
 
 

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, not_, select, update
 
 from scheduler.clock import to_datetime
 from scheduler.models import OPEN_STATUSES, Attempt, OverlapPolicy, Run, RunStatus, RunTrigger, TaskDefinition
 from scheduler.planning import Firing
-from scheduler.store.schema import runs, tasks
+from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
 
-_OPEN: Final = sorted(OPEN_STATUSES)
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
 _counter = itertools.count()
 # Of its own, so that a program that seeds `random` does not make ids repeat.
@@ -135,9 +134,11 @@ _INSERT: Final = insert(runs)
 _NEWEST: Final = select(runs).where(runs.c.task_id == bindparam("task_id"), runs.c.seq == bindparam("seq"))
 _TAKEN: Final = select(runs.c.scheduled_at).where(
     runs.c.task_id == bindparam("task_id"),
-    runs.c.trigger == RunTrigger.SCHEDULE,
+    IS_SCHEDULED,
     runs.c.scheduled_at.in_(bindparam("due_times", expanding=True)),
 )
 _TRIM: Final = delete(runs).where(
-    runs.c.task_id == bindparam("of_task"), runs.c.seq <= bindparam("until"), runs.c.status.not_in(_OPEN)
+    runs.c.task_id == bindparam("of_task"),
+    runs.c.seq <= bindparam("until"),
+    not_(is_open()),
 )

@@ -12,7 +12,7 @@ from scheduler.planning import retry_delay
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.runs import Claim
-from scheduler.store.schema import runs, tasks
+from scheduler.store.schema import IS_RUNNING, runs, tasks
 
 CRASH_LIMIT: Final = 10
 """How often a run with `rerun_after_crash` is taken up again: one that kills its process must end some day."""
@@ -199,7 +199,7 @@ _MINE = (
     runs.c.id == bindparam("run"),
     runs.c.owner == bindparam("by"),
     runs.c.attempt == bindparam("try"),
-    runs.c.status == RunStatus.RUNNING,
+    IS_RUNNING,
 )
 _FINISH: Final = (
     update(runs)
@@ -233,6 +233,6 @@ _INTERRUPT: Final = (
 )
 _WITH_TASK: Final = select(runs, tasks.c.definition, tasks.c.removed).join(tasks, tasks.c.id == runs.c.task_id)
 _OWN_RUN: Final = _WITH_TASK.where(*_MINE)
-_RUNNING_OF: Final = _WITH_TASK.where(runs.c.status == RunStatus.RUNNING, runs.c.owner == bindparam("by"))
-_OWNERS: Final = select(runs.c.owner).where(runs.c.status == RunStatus.RUNNING).distinct()
+_RUNNING_OF: Final = _WITH_TASK.where(IS_RUNNING, runs.c.owner == bindparam("by"))
+_OWNERS: Final = select(runs.c.owner).where(IS_RUNNING).distinct()
 _SET_FAILURES: Final = update(tasks).where(tasks.c.id == bindparam("task")).values(failures=bindparam("number"))

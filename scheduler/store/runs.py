@@ -9,14 +9,13 @@ from sqlalchemy import Connection, Row, and_, bindparam, exists, func, not_, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
-from scheduler.models import OPEN_STATUSES, RunStatus, RunTrigger, TaskDefinition
+from scheduler.models import RunStatus, RunTrigger, TaskDefinition
 from scheduler.planning import Decision, Firing, Plan, Situation, plan
 from scheduler.schedule import schedule_of
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
-from scheduler.store.schema import runs, tasks
+from scheduler.store.schema import CAN_BE_DUE, IS_PENDING, IS_RUNNING, IS_SCHEDULED, has_status, is_open, runs, tasks
 
-_OPEN: Final = sorted(OPEN_STATUSES)
 CANCELLED_BY_NEXT: Final = "the task became due again (overlap=cancel_other)"
 """The reason that stands in runs which `OverlapPolicy.CANCEL_OTHER` ended."""
 
@@ -236,8 +235,8 @@ def trigger(connection: Connection, task_id: str, now: int, history_limit: int) 
 def cancel_open(connection: Connection, task_id: str, now: int) -> None:
     """Ask for the running runs of a task to be cancelled, and cancel those that wait on its schedule."""
     of_task = runs.c.task_id == task_id
-    connection.execute(update(runs).where(of_task, runs.c.status == RunStatus.RUNNING).values(cancel_requested=1))
-    waiting = and_(of_task, runs.c.status == RunStatus.PENDING, runs.c.trigger == RunTrigger.SCHEDULE)
+    connection.execute(update(runs).where(of_task, IS_RUNNING).values(cancel_requested=1))
+    waiting = and_(of_task, IS_PENDING, IS_SCHEDULED)
     ended = {"status": RunStatus.CANCELLED, "finished_at": now, "error": CANCELLED_BY_NEXT}
     connection.execute(update(runs).where(waiting).values(ended))
 
@@ -248,13 +247,13 @@ def cancel_requests(connection: Connection, owner: str) -> list[str]:
 
 
 _other = runs.alias("other")
-_IS_READY: Final = and_(runs.c.status == RunStatus.PENDING, runs.c.ready_at <= bindparam("now"))
+_IS_READY: Final = and_(IS_PENDING, runs.c.ready_at <= bindparam("now"))
 _BLOCKED: Final = exists().where(
     _other.c.task_id == runs.c.task_id,
     or_(
-        _other.c.status == RunStatus.RUNNING,
+        has_status(RunStatus.RUNNING, _other),
         # A run between two attempts is not over; one that has begun itself does not wait for it.
-        and_(runs.c.attempt == 0, _other.c.status == RunStatus.PENDING, _other.c.attempt > 0),
+        and_(runs.c.attempt == 0, has_status(RunStatus.PENDING, _other), _other.c.attempt > 0),
     ),
 )
 _READY: Final = (
@@ -275,20 +274,12 @@ _TAKE: Final = (
         cancel_requested=0,
     )
 )
-_IS_DUE: Final = and_(
-    tasks.c.next_due.is_not(None),
-    tasks.c.next_due <= bindparam("now"),
-    tasks.c.paused == 0,
-    tasks.c.finished_at.is_(None),
-    tasks.c.problem.is_(None),
-)
+_IS_DUE: Final = and_(CAN_BE_DUE, tasks.c.next_due <= bindparam("now"))
 _DUE: Final = select(tasks).where(_IS_DUE).order_by(tasks.c.next_due).limit(bindparam("slots"))
-_DUE_AND_RUNNING: Final = select(tasks).where(
-    _IS_DUE, tasks.c.id.in_(select(runs.c.task_id).where(runs.c.status == RunStatus.RUNNING))
-)
+_DUE_AND_RUNNING: Final = select(tasks).where(_IS_DUE, tasks.c.id.in_(select(runs.c.task_id).where(IS_RUNNING)))
 _OPEN_RUNS: Final = (
     select(runs.c.task_id, runs.c.status, runs.c.attempt, runs.c.trigger, func.count().label("number"))
-    .where(runs.c.task_id.in_(bindparam("ids", expanding=True)), runs.c.status.in_(_OPEN))
+    .where(runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open())
     .group_by(runs.c.task_id, runs.c.status, runs.c.attempt, runs.c.trigger)
 )
 _INSERTS: Final = {
@@ -301,5 +292,5 @@ _ADVANCE: Final = (
     .values(next_due=bindparam("due"), last_seq=bindparam("seq"), started_runs=bindparam("started"))
 )
 _CANCEL_REQUESTS: Final = select(runs.c.id).where(
-    runs.c.status == RunStatus.RUNNING, runs.c.owner == bindparam("by"), runs.c.cancel_requested == 1
+    IS_RUNNING, runs.c.owner == bindparam("by"), runs.c.cancel_requested == 1
 )

@@ -10,15 +10,18 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     Connection,
+    FromClause,
     Index,
     Integer,
     MetaData,
     Table,
     Text,
+    and_,
     inspect,
+    literal_column,
     select,
-    text,
 )
 
 from scheduler.errors import StoreError
@@ -68,10 +71,17 @@ tasks = Table(
     CheckConstraint("removed = 0 OR finished_at IS NOT NULL", name="removed_is_finished"),
 )
 
-_DUE = text("next_due IS NOT NULL AND paused = 0 AND finished_at IS NULL AND problem IS NULL")
-Index("scheduler_tasks_due", tasks.c.next_due, sqlite_where=_DUE, postgresql_where=_DUE)
-_OVER = text("finished_at IS NOT NULL")
-Index("scheduler_tasks_finished", tasks.c.finished_at, sqlite_where=_OVER, postgresql_where=_OVER)
+# Conditions of partial indexes. Queries use these very objects: SQLite takes such an index only if it finds its
+# condition in the query word for word, with no parameter in it.
+CAN_BE_DUE: Final = and_(
+    tasks.c.next_due.is_not(None),
+    tasks.c.paused == literal_column("0"),
+    tasks.c.finished_at.is_(None),
+    tasks.c.problem.is_(None),
+)
+Index("scheduler_tasks_due", tasks.c.next_due, sqlite_where=CAN_BE_DUE, postgresql_where=CAN_BE_DUE)
+IS_FINISHED: Final = tasks.c.finished_at.is_not(None)
+Index("scheduler_tasks_finished", tasks.c.finished_at, sqlite_where=IS_FINISHED, postgresql_where=IS_FINISHED)
 
 runs = Table(
     "scheduler_runs",
@@ -102,25 +112,33 @@ runs = Table(
     CheckConstraint("(status = 'running') = (owner IS NOT NULL)", name="running_has_owner"),
 )
 
-_SCHEDULED = text("trigger = 'schedule'")
+IS_SCHEDULED: Final = runs.c.trigger == literal_column(f"'{RunTrigger.SCHEDULE}'")
 Index(
     "scheduler_runs_once",
     runs.c.task_id,
     runs.c.scheduled_at,
     unique=True,
-    sqlite_where=_SCHEDULED,
-    postgresql_where=_SCHEDULED,
+    sqlite_where=IS_SCHEDULED,
+    postgresql_where=IS_SCHEDULED,
 )
 Index("scheduler_runs_history", runs.c.task_id, runs.c.seq, unique=True)
-_IS_OPEN = text(f"status IN ({_open()})")
-Index(
-    "scheduler_runs_open",
-    runs.c.status,
-    runs.c.ready_at,
-    sqlite_where=_IS_OPEN,
-    postgresql_where=_IS_OPEN,
-)
-Index("scheduler_runs_open_of_task", runs.c.task_id, runs.c.status, sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN)
+
+
+def is_open(table: FromClause = runs) -> ColumnElement[bool]:
+    """Return the condition that a run is not over."""
+    return table.c.status.in_([literal_column(f"'{status}'") for status in sorted(OPEN_STATUSES)])
+
+
+def has_status(status: RunStatus, table: FromClause = runs) -> ColumnElement[bool]:
+    """Return the condition that a run has a status."""
+    return table.c.status == literal_column(f"'{status}'")
+
+
+IS_PENDING: Final = has_status(RunStatus.PENDING)
+IS_RUNNING: Final = has_status(RunStatus.RUNNING)
+Index("scheduler_runs_pending", runs.c.ready_at, sqlite_where=IS_PENDING, postgresql_where=IS_PENDING)
+Index("scheduler_runs_running", runs.c.owner, sqlite_where=IS_RUNNING, postgresql_where=IS_RUNNING)
+Index("scheduler_runs_open", runs.c.task_id, runs.c.status, sqlite_where=is_open(), postgresql_where=is_open())
 
 owners = Table(
     "scheduler_owners",

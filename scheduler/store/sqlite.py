@@ -122,8 +122,8 @@ class _Kept:
         """Let SQLite wait so long for other processes, to a tenth of a second."""
         tenths = max(0, round(seconds * 10))
         if tenths != self._busy_timeout and self.connection is not None:
-            self.connection.exec_driver_sql(f"PRAGMA busy_timeout = {tenths * 100:d}")
-            self.connection.commit()
+            # Past SQLAlchemy, which would begin a transaction first, and wait for it as long as was said before.
+            self.connection.connection.cursor().execute(f"PRAGMA busy_timeout = {tenths * 100:d}").close()
             self._busy_timeout = tenths
 
     def close_if_replaced(self, path: Path | None) -> None:

@@ -11,14 +11,13 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, not_,
 
 from scheduler.clock import SECOND, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
-from scheduler.models import OPEN_STATUSES, RunStatus, TaskDefinition
+from scheduler.models import RunStatus, TaskDefinition
 from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history
-from scheduler.store.schema import runs, tasks
+from scheduler.store.schema import IS_FINISHED, IS_PENDING, is_open, runs, tasks
 
 _CHUNK: Final = 500
-_OPEN: Final = sorted(OPEN_STATUSES)
 _OWED_PAUSED: Final = "the task was paused before it could start"
 _OWED_CHANGED: Final = "the schedule of the task was changed before it could start"
 _OWED_REMOVED: Final = "the task was removed before it could start"
@@ -204,7 +203,7 @@ def remove(connection: Connection, task_id: str, now: int) -> None:
     account_for_owed(connection, row, now, _OWED_REMOVED)
     connection.execute(
         update(runs)
-        .where(runs.c.task_id == task_id, runs.c.status == RunStatus.PENDING)
+        .where(runs.c.task_id == task_id, IS_PENDING)
         .values(status=RunStatus.CANCELLED, finished_at=now, error="the task was removed before it began")
     )
     gone = {"removed": 1, "next_due": None, "paused": 0, "pause_reason": None, "problem": None, "finished_at": now}
@@ -288,9 +287,7 @@ def reckon_again(connection: Connection, now: int) -> None:
             anchor = now
         due = schedule_of(task, row.zone, anchor).next_after(now)
         connection.execute(update(tasks).where(tasks.c.id == row.id).values(anchor=anchor, next_due=due))
-    connection.execute(
-        update(runs).where(runs.c.status == RunStatus.PENDING, runs.c.ready_at > now).values(ready_at=now)
-    )
+    connection.execute(update(runs).where(IS_PENDING, runs.c.ready_at > now).values(ready_at=now))
 
 
 # --- Finishing and purging ---
@@ -312,7 +309,7 @@ def purge(connection: Connection, finished_before: int) -> int:
 
     At most some hundred at once, so that no transaction is long.
     """
-    statement = select(tasks.c.id).where(tasks.c.finished_at < finished_before).limit(_CHUNK)
+    statement = select(tasks.c.id).where(IS_FINISHED, tasks.c.finished_at < finished_before).limit(_CHUNK)
     ids = connection.execute(statement).scalars().all()
     if ids:
         connection.execute(delete(runs).where(runs.c.task_id.in_(ids)))
@@ -337,7 +334,7 @@ _WAITING: Final = select(tasks).where(
     tasks.c.next_due > bindparam("now"), tasks.c.finished_at.is_(None), tasks.c.problem.is_(None)
 )
 _OPEN_OF_TASKS: Final = select(runs.c.task_id, runs.c.status).where(
-    runs.c.task_id.in_(bindparam("ids", expanding=True)), runs.c.status.in_(_OPEN)
+    runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open()
 )
 _INSERT: Final = insert(tasks)
 _REPLACEABLE: Final = [column for column in tasks.c if column.name not in {"id", "last_seq"}]
@@ -353,7 +350,7 @@ _FINISH: Final = (
         tasks.c.next_due.is_(None),
         tasks.c.finished_at.is_(None),
         tasks.c.problem.is_(None),
-        not_(exists().where(runs.c.task_id == tasks.c.id, runs.c.status.in_(_OPEN))),
+        not_(exists().where(runs.c.task_id == tasks.c.id, is_open())),
     )
     .values(finished_at=bindparam("now"))
 )

@@ -1,0 +1,72 @@
+"""Fixtures that all tests share: schedulers on files of their own, graphs, and a loop that nothing may block."""
+
+import asyncio
+import inspect
+
+import pytest
+from blockbuster import blockbuster_ctx
+from helpers import PATIENCE, BlockingGraph, EchoGraph, FailingGraph
+
+from scheduler import TaskScheduler
+
+_FACE = {name for name, value in vars(TaskScheduler).items() if inspect.isfunction(value)}
+_ALLOWED = [
+    # The calls of the face block their caller for one transaction, and so does what a reader of APScheduler's jobs
+    # asks of the job store; passes and runs ask neither.
+    ("scheduler/task_scheduler.py", _FACE),
+    ("scheduler/apscheduler_bridge/event_loop.py", {"start"}),
+    ("scheduler/apscheduler_bridge/jobstore.py", {"get_all_jobs", "lookup_job"}),
+]
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop(request):
+    """Fail a test in which code of the scheduler blocks the event loop."""
+    if not inspect.iscoroutinefunction(getattr(request, "function", None)):
+        yield
+        return
+    with blockbuster_ctx("scheduler") as blockbuster:
+        for function in blockbuster.functions.values():
+            for file, names in _ALLOWED:
+                function.can_block_in(file, names)
+        yield
+
+
+@pytest.fixture
+def db_path(tmp_path):
+    """Return where `new_scheduler` keeps its store."""
+    return tmp_path / "scheduler.db"
+
+
+@pytest.fixture
+async def new_scheduler(db_path):
+    """Return what makes schedulers, which are stopped when the test is over; running runs get no grace by default."""
+    made = []
+
+    def make(graph=None, **options):
+        options = {"db_path": db_path, "shutdown_grace_seconds": 0, **options}
+        made.append(TaskScheduler(graph=EchoGraph() if graph is None else graph, **options))
+        return made[-1]
+
+    yield make
+    for scheduler in made:
+        async with asyncio.timeout(PATIENCE):
+            await scheduler.stop()
+
+
+@pytest.fixture
+def echo():
+    """Return a graph that answers at once."""
+    return EchoGraph()
+
+
+@pytest.fixture
+def blocking():
+    """Return a graph that answers when it is released."""
+    return BlockingGraph()
+
+
+@pytest.fixture
+def failing():
+    """Return a graph that raises."""
+    return FailingGraph()

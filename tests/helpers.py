@@ -1,0 +1,158 @@
+"""Graphs and waits that the tests share."""
+
+import asyncio
+import re
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from scheduler import TaskDefinition, TaskType
+
+PATIENCE = 20
+"""So many seconds a test waits for what must come; it decides nothing but when a test that hangs is ended."""
+
+
+class EchoGraph:
+    """Answers at once with what it was sent, and remembers its calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    async def ainvoke(self, input, config=None):  # noqa: A002 (LangGraph's own signature)
+        self.calls.append((input, config))
+        await asyncio.sleep(0)
+        return {"messages": [{"role": "assistant", "content": f"Echo: {input['messages'][-1]['content']}"}]}
+
+
+class BlockingGraph(EchoGraph):
+    """Answers when `release` is set; `most` is the highest number of runs that were in it at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.release = asyncio.Event()
+        self.inside = self.most = self.cancelled = 0
+
+    async def ainvoke(self, input, config=None):  # noqa: A002
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        try:
+            self.calls.append((input, config))
+            await self.release.wait()
+            return await EchoGraph().ainvoke(input)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.inside -= 1
+
+
+class FailingGraph(EchoGraph):
+    """Raises."""
+
+    def __init__(self, error=None):
+        super().__init__()
+        self.error = error or ValueError("no such city")
+
+    async def ainvoke(self, input, config=None):  # noqa: A002
+        self.calls.append((input, config))
+        await asyncio.sleep(0)
+        raise self.error
+
+
+def soon(milliseconds=5):
+    """Return an instant a moment ahead."""
+    return datetime.now(UTC) + timedelta(milliseconds=milliseconds)
+
+
+def one_time(task_id="once", run_at=None, **fields):
+    """Return a task that is due a moment from now."""
+    fields = {"name": task_id.title(), "prompt": f"Prompt of {task_id}", **fields}
+    return TaskDefinition(id=task_id, task_type=TaskType.ONE_TIME, run_at=run_at or soon(), **fields)
+
+
+def hourly(task_id="hourly", **fields):
+    """Return a task that does not come due by itself while a test goes on."""
+    fields = {"name": task_id.title(), "prompt": f"Prompt of {task_id}", "interval_seconds": 3600, **fields}
+    return TaskDefinition(id=task_id, task_type=TaskType.INTERVAL, **fields)
+
+
+async def wait_until(condition, scheduler):
+    """Return once a condition holds; it is looked at after each pass, and there is one at least each second."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await scheduler.scheduler.pass_done.wait()
+
+
+async def wait_for_runs(scheduler, number, task_id=None):
+    """Return the runs of a task, or of all, newest first, once so many of them are over."""
+
+    def over():
+        return [run for run in scheduler.list_runs(task_id, limit=1000) if run.finished_at is not None]
+
+    await wait_until(lambda: len(over()) >= number, scheduler)
+    return over()
+
+
+async def steps(number=20):
+    """Let the loop go round a few times, so that what is ready gets done."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+@contextmanager
+def rows(path):
+    """Open the store's file beside the scheduler, as another program would."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)
+    connection.row_factory = sqlite3.Row
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def statuses(path):
+    """Return how often each status stands in the history of a file that nobody else need have open."""
+    with rows(path) as connection:
+        return dict(
+            connection.execute("SELECT status, count(*) FROM scheduler_runs GROUP BY status").fetchall()
+        )
+
+
+_TROUBLE = re.compile(r"never awaited|Task was destroyed|ResourceWarning|Exception ignored|never retrieved")
+
+_PRELUDE = """
+import asyncio, sys
+from datetime import UTC, datetime, timedelta
+from scheduler import TaskDefinition, TaskScheduler, TaskType
+
+def once(task_id="once", milliseconds=1):
+    run_at = datetime.now(UTC) + timedelta(milliseconds=milliseconds)
+    return TaskDefinition(id=task_id, name=task_id, task_type=TaskType.ONE_TIME, run_at=run_at, prompt="Go on.")
+
+class Graph:
+    def __init__(self):
+        self.began = asyncio.Event()
+
+    async def ainvoke(self, input, config=None):
+        self.began.set()
+        await asyncio.Event().wait()
+
+graph = Graph()
+def new(**options):
+    return TaskScheduler(db_path="scheduler.db", graph=graph, **options)
+"""
+
+
+def run_program(folder, source, *, code=0):
+    """Run a program in a process of its own, where each warning is an error; return what it printed and its errors."""
+    program = folder / "program.py"
+    program.write_text(_PRELUDE + textwrap.dedent(source))
+    # The file on disk must end as a program leaves it: nothing of this process may have it open.
+    command = [sys.executable, "-X", "dev", "-W", "error", str(program)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    assert not _TROUBLE.search(done.stderr), done.stderr
+    return done
