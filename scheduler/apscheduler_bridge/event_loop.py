@@ -30,6 +30,12 @@ TASKS: Final = "tasks"
 """The alias of the job store that shows our tasks; `default` is in memory, for other functions."""
 _FIRST_RETRY, _LONGEST_RETRY = 0.1, 5.0
 """How long the pass waits after the store has failed, in seconds: doubling from the one to the other."""
+_OUTCOME_DELAY: Final = 0.02
+"""How long an outcome may wait for others to be written with, in seconds."""
+_AHEAD_SECONDS: Final = 0.05
+"""Runs that will begin within so many seconds, at the rate at which runs end, are claimed ahead."""
+_MOST_AHEAD: Final = 64
+"""The most runs that are claimed ahead."""
 _CANCEL_PATIENCE: Final = 5.0
 """How long cancelled runs are waited for, in seconds."""
 _LAST_WRITES: Final = 5
@@ -77,6 +83,10 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._grace = settings.shutdown_grace_seconds
         self._retry_delay = 0.0
         self._failing_since = 0
+        self._has_more = False
+        self._ahead = 0
+        self._ahead_since = 0.0
+        self._flush: asyncio.TimerHandle | None = None
         self.pass_done = Signal()
         """Notified after each pass."""
         self.run_ended = Signal()
@@ -114,6 +124,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._wanted = asyncio.Event()
         self._in_pass = self._stopping = self._was_cancelled = False
         self._retry_delay = 0.0
+        self._has_more, self._ahead, self._ahead_since, self._flush = False, 0, loop.time(), None
         self._stopped = concurrent.futures.Future()
         self._supervisor = loop.create_task(self._supervise(), name="task scheduler")
 
@@ -142,8 +153,17 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         return any(store.get_next_run_time() for store in self._jobstores.values() if store is not self._tasks)
 
     def _run_has_ended(self) -> None:
+        """Ask for a pass: at once where the next runs have to be fetched, else in a moment, with other outcomes."""
         self.run_ended.notify()
-        self._wanted.set()
+        if self._stopping or (self._has_more and self._runs.queued <= self._ahead // 2):
+            self._wanted.set()
+        elif self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(_OUTCOME_DELAY, self._want_flush)
+
+    def _want_flush(self) -> None:
+        self._flush = None
+        if self._runs.has_outcomes:
+            self._wanted.set()
 
     def add_job(self, func: Any, *args: Any, **kwargs: Any) -> Job:  # noqa: ANN401 (APScheduler's own signature)
         """Add a function of your own, to the in-memory job store; see APScheduler. Tasks are refused here."""
@@ -194,19 +214,33 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._runs.cancel(result.taken_over, "another process has taken it over")
         return self._launch(result)
 
+    def _reckon_ahead(self, ended: int) -> None:
+        """Decide how many runs to claim beyond the free slots: as many as end in a moment, so none while runs are long.
+
+        Without it a storm of short runs would wait for the database between any two batches.
+        """
+        now = asyncio.get_running_loop().time()
+        rate = ended / max(now - self._ahead_since, _OUTCOME_DELAY / 2)
+        self._ahead_since = now
+        self._ahead = min(_MOST_AHEAD, int(rate * _AHEAD_SECONDS))
+
     async def _store_pass(self, *, claiming: bool) -> PassResult:
         outcomes = self._runs.take_outcomes()
-        slots = self._runs.free_slots if claiming else None
+        self._reckon_ahead(len(outcomes))
+        slots = max(0, self._runs.free_slots + self._ahead) if claiming else None
         call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, list(self._runs.running))
         self._in_pass = True
         self._tasks.offer([], None)
         if self._has_other_jobs() and not self._stopping:
             self._start_timer(self._process_jobs())
         try:
-            return await self._in_thread(call)
+            result = await self._in_thread(call)
         except Exception:
             self._runs.give_back(outcomes)
             raise
+        else:
+            self._has_more = result.has_more
+            return result
         finally:
             self._in_pass = False
 
@@ -298,6 +332,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         """Stop after the loop was closed with its tasks in it: what was going is interrupted."""
         self._stopping = True
         BaseScheduler.shutdown(self, wait=False)
+        self._runs.release_queued()
         self._runs.give_up()
         try:
             self._store.end(self._runs.take_outcomes(), self._clock.now())
@@ -321,6 +356,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._grace = self._settings.shutdown_grace_seconds if wait else 0.0
         BaseScheduler.shutdown(self, wait)
         self._stop_timer()
+        self._runs.release_queued()
         logbook.stopping(len(self._runs.running), self._grace)
         self._wanted.set()
 

@@ -37,18 +37,29 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         self._max_concurrent_runs = max_concurrent_runs
         self._on_end = on_end
         self._going: dict[str, tuple[asyncio.Task[Outcome], Claim]] = {}
+        self._queue: dict[str, tuple[Claim, Job, datetime]] = {}
         self._reasons: dict[str, str] = {}
         self._outcomes: list[Outcome] = []
 
     @property
     def running(self) -> Collection[str]:
-        """The ids of the runs that are going."""
-        return self._going.keys()
+        """The ids of the runs that are going, or submitted and about to start."""
+        return self._going.keys() | self._queue.keys()
+
+    @property
+    def queued(self) -> int:
+        """How many runs are submitted and wait for a free slot."""
+        return len(self._queue)
 
     @property
     def free_slots(self) -> int:
-        """How many more runs may start."""
-        return self._max_concurrent_runs - len(self._going)
+        """How many more runs may start now; negative if some wait already."""
+        return self._max_concurrent_runs - len(self._going) - len(self._queue)
+
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether there are outcomes that are not written yet."""
+        return bool(self._outcomes)
 
     def take_outcomes(self) -> list[Outcome]:
         """Return the outcomes that are not written yet; the caller writes them or gives them back."""
@@ -67,9 +78,17 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
     def cancel(self, run_ids: Iterable[str], reason: str) -> None:
         """Cancel runs; they end as `cancelled`, with the reason."""
         for run_id in run_ids:
-            if run_id in self._going and run_id not in self._reasons:
+            if run_id in self._queue:
+                claim, _, _ = self._queue.pop(run_id)
+                self._outcomes.append(self._cancelled(claim, reason))
+            elif run_id in self._going and run_id not in self._reasons:
                 self._reasons[run_id] = reason
                 self._going[run_id][0].cancel()
+
+    def release_queued(self) -> None:
+        """Put runs that were submitted and did not start back into the queue of the store."""
+        queued, self._queue = self._queue, {}
+        self.release(claim for claim, _, _ in queued.values())
 
     def interrupt_all(self) -> list[asyncio.Task[Outcome]]:
         """Cancel every run, to end as `interrupted`; return those that have to be waited for."""
@@ -89,16 +108,26 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         if len(job.args) != 1 or not isinstance(job.args[0], Claim):
             raise ReachThroughError(job.id, "another executor for other functions")
         claim = job.args[0]
+        self._queue[claim.run_id] = claim, job, run_times[-1]
+        self._start_queued()
+
+    def _start_queued(self) -> None:
+        while self._queue and len(self._going) < self._max_concurrent_runs:
+            claim, job, run_time = self._queue.pop(next(iter(self._queue)))
+            self._launch(claim, job, run_time)
+
+    def _launch(self, claim: Claim, job: Job, run_time: datetime) -> None:
         task = asyncio.get_running_loop().create_task(self._attempt(claim), name=f"run {claim.run_id}")
         self._going[claim.run_id] = task, claim
         # Told by a callback, not in the coroutine: one that is cancelled before its first step never runs.
-        task.add_done_callback(lambda done: self._ended(done, claim, job, run_times[-1]))
+        task.add_done_callback(lambda done: self._ended(done, claim, job, run_time))
 
     def _ended(self, task: asyncio.Task[Outcome], claim: Claim, job: Job, run_time: datetime) -> None:
         if self._going.pop(claim.run_id, None) is None:
             return
         outcome = self._outcome_of(task, claim)
         self._outcomes.append(outcome)
+        self._start_queued()
         self._on_end()
         self._run_job_success(job.id, [_event(outcome, job, run_time)])
 
@@ -107,14 +136,17 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         if task.cancelled():
             if reason is None and task.cancelling():
                 return self._interrupted(claim)
-            logbook.run_cancelled(claim.task.id, claim.run_id, reason or _ITSELF)
-            return Outcome(claim, RunStatus.CANCELLED, self._clock.now(), error=reason or _ITSELF)
+            return self._cancelled(claim, reason or _ITSELF)
         error = task.exception()
         if error is not None:
             # KeyboardInterrupt and SystemExit, which asyncio lets through to the program as well.
             text = f"{type(error).__name__}: {error}"
             return Outcome(claim, RunStatus.FAILED, self._clock.now(), error=text, exception=error)
         return task.result()
+
+    def _cancelled(self, claim: Claim, reason: str) -> Outcome:
+        logbook.run_cancelled(claim.task.id, claim.run_id, reason)
+        return Outcome(claim, RunStatus.CANCELLED, self._clock.now(), error=reason)
 
     def _interrupted(self, claim: Claim) -> Outcome:
         logbook.run_interrupted(claim.task.id, claim.run_id)

@@ -250,6 +250,7 @@ _other = runs.alias("other")
 _IS_READY: Final = and_(IS_PENDING, runs.c.ready_at <= bindparam("now"))
 _BLOCKED: Final = exists().where(
     _other.c.task_id == runs.c.task_id,
+    is_open(_other),
     or_(
         has_status(RunStatus.RUNNING, _other),
         # A run between two attempts is not over; one that has begun itself does not wait for it.
