@@ -283,7 +283,7 @@ class TaskDefinition(BaseModel):
     """The content of the user message that the graph is invoked with."""
     session_id: _Identifier = "scheduler"
     """The conversation that the task's runs belong to."""
-    metadata: Annotated[dict[str, Any], AfterValidator(_json_object)] = {}
+    metadata: Annotated[dict[str, Any], AfterValidator(_json_object)] = Field(default_factory=dict)
     """Further values for the `metadata` of the graph's input; JSON."""
     cron_expression: Annotated[str, AfterValidator(_crontab)] | None = None
     """Five fields or an alias, with the meaning that Debian's cron gives them."""

@@ -16,6 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
 from scheduler import logbook
+from scheduler.apscheduler_bridge import garbage
 from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.jobstore import RUNS, TaskJobStore
 from scheduler.apscheduler_bridge.signals import Signal
@@ -120,6 +121,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         logbook.started(self._settings.max_concurrent_runs, self._store.database.name)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        garbage.put_aside()
         self._eventloop = loop
         self._wanted = asyncio.Event()
         self._in_pass = self._stopping = self._was_cancelled = False
