@@ -105,7 +105,7 @@ class TaskScheduler:
             StoreError: the store cannot be opened.
         """
         if self.scheduler.is_orphaned:
-            self.scheduler.shutdown(wait=False)
+            self.scheduler.abandon()
         if not self.scheduler.running:
             self.scheduler.start()
 
@@ -115,7 +115,9 @@ class TaskScheduler:
         Runs have `shutdown_grace_seconds` to end; then they are cancelled and recorded as `interrupted`. Where nobody
         awaits it and the loop ends, they have no grace. Calling it twice, or before `start()`, is no error.
         """
-        if self.scheduler.running:
+        if self.scheduler.is_orphaned:
+            self.scheduler.abandon()
+        elif self.scheduler.running:
             self.scheduler.shutdown()
         elif not self.scheduler.is_stopping:
             self._store.close()

@@ -1,6 +1,7 @@
 """Graphs and waits that the tests share."""
 
 import asyncio
+import os
 import re
 import sqlite3
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import textwrap
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from scheduler import TaskDefinition, TaskType
 
@@ -150,9 +152,11 @@ def run_program(folder, source, *, code=0):
     """Run a program in a process of its own, where each warning is an error; return what it printed and its errors."""
     program = folder / "program.py"
     program.write_text(_PRELUDE + textwrap.dedent(source))
-    # The file on disk must end as a program leaves it: nothing of this process may have it open.
     command = [sys.executable, "-X", "dev", "-W", "error", str(program)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == code, done.stderr
     assert not _TROUBLE.search(done.stderr), done.stderr
     return done

@@ -639,7 +639,7 @@ def test_program_whose_run_ignores_its_cancellation(tmp_path):
                 self.began = asyncio.Event()
             async def ainvoke(self, input, config=None):
                 self.began.set()
-                for _ in range(3):
+                for _ in range(2):
                     try:
                         await asyncio.Event().wait()
                     except asyncio.CancelledError:
@@ -652,7 +652,7 @@ def test_program_whose_run_ignores_its_cancellation(tmp_path):
             await graph.began.wait()
         from scheduler.apscheduler_bridge import event_loop
         event_loop._CANCEL_PATIENCE = 0.05
-        # asyncio.run itself waits for the third cancellation, which nobody sends: a loop of our own ends without it.
+        # asyncio.run itself would wait for the second cancellation, which nobody sends: a loop of our own does not.
         loop = asyncio.new_event_loop()
         loop.run_until_complete(main())
         tasks = asyncio.all_tasks(loop)

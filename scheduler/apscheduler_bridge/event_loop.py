@@ -2,12 +2,15 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
-from collections.abc import Callable, Coroutine
+import inspect
+import time
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent, JobExecutionEvent
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent, JobSubmissionEvent
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.job import Job
 from apscheduler.jobstores.memory import MemoryJobStore
@@ -117,7 +120,14 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._load()
         self._store.begin(self._clock.now())
         self._begin(loop)
-        super().start(paused)
+        try:
+            super().start(paused)
+        except BaseException:
+            # Such as two jobs of the user's own with the same id, which is found only now.
+            self.abandon()
+            raise
+        self._supervisor = loop.create_task(self._supervise(), name="task scheduler")
+        self._supervisor.add_done_callback(functools.partial(self._supervisor_has_ended, self.stopped()))
         logbook.started(self._settings.max_concurrent_runs, self._store.database.name)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -128,7 +138,6 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._retry_delay = 0.0
         self._has_more, self._ahead, self._ahead_since, self._flush = False, 0, loop.time(), None
         self._stopped = concurrent.futures.Future()
-        self._supervisor = loop.create_task(self._supervise(), name="task scheduler")
 
     @property
     def is_stopping(self) -> bool:
@@ -143,13 +152,28 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         if _is_running_here(loop):
             self._want_pass()
         else:
-            loop.call_soon_threadsafe(self._want_pass)
+            # The loop may be closed at this very moment.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._want_pass)
 
     def _want_pass(self) -> None:
         self._wanted.set()
-        if self._in_pass and not self._stopping and self._has_other_jobs():
-            # The store may take its time; jobs of other job stores do not wait for it.
+        if self._in_pass:
+            self._serve_other_jobs()
+
+    def _serve_other_jobs(self) -> None:
+        """Fire what other job stores have due: their jobs do not wait for the store, which may take its time."""
+        if self._has_other_jobs() and not self._stopping:
             self._start_timer(self._process_jobs())
+
+    def _process_jobs(self) -> float | None:
+        """Do what APScheduler does; what a trigger of the user's own raises must not end the passes."""
+        try:
+            delay: float | None = super()._process_jobs()
+        except Exception as error:  # noqa: BLE001 (whatever that trigger raises)
+            logbook.pass_failed(error)
+            return None
+        return delay
 
     def _has_other_jobs(self) -> bool:
         return any(store.get_next_run_time() for store in self._jobstores.values() if store is not self._tasks)
@@ -169,10 +193,9 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
 
     def add_job(self, func: Any, *args: Any, **kwargs: Any) -> Job:  # noqa: ANN401 (APScheduler's own signature)
         """Add a function of your own, to the in-memory job store; see APScheduler. Tasks are refused here."""
-        if kwargs.get("jobstore") == TASKS or kwargs.get("executor") == RUNS:
-            raise ReachThroughError(
-                kwargs.get("id"), "TaskScheduler.add_task; other functions go to jobstore='default'"
-            )
+        given = _ADD_JOB.bind(self, func, *args, **kwargs).arguments
+        if given.get("jobstore") == TASKS or given.get("executor") == RUNS:
+            raise ReachThroughError(given.get("id"), "TaskScheduler.add_task; other functions go to jobstore='default'")
         return super().add_job(func, *args, **kwargs)
 
     # --- Passes ---
@@ -233,8 +256,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, list(self._runs.running))
         self._in_pass = True
         self._tasks.offer([], None)
-        if self._has_other_jobs() and not self._stopping:
-            self._start_timer(self._process_jobs())
+        self._serve_other_jobs()
         try:
             result = await self._in_thread(call)
         except Exception:
@@ -256,7 +278,8 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
                 delay = self._process_jobs()
         finally:
             self._tasks.take_back()
-            left = [claim for claim in waiting if claim.run_id not in self._runs.running]
+            running = self._runs.running
+            left = [claim for claim in waiting if claim.run_id not in running]
             self._runs.release(left)
         if left:
             self._wanted.set()
@@ -265,11 +288,12 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
     async def _in_thread(self, call: Callable[[], T]) -> T:
         """Call something in the store's thread; its result is waited for even if this task is cancelled meanwhile."""
         future = asyncio.get_running_loop().run_in_executor(self._store.thread.executor, call)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            self._was_cancelled = self._stopping = True
-            return await future
+        while True:
+            try:
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                self._was_cancelled = self._stopping = True
+                self._runs.release_queued()
 
     def _report(self, result: PassResult) -> None:
         for outcome in result.lost:
@@ -319,7 +343,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
             raise SchedulerNotRunningError
         loop = self._eventloop
         if loop is None or loop.is_closed():
-            self._abandon()
+            self.abandon()
         elif _is_running_here(loop):
             self._stop_firing(wait)
         else:
@@ -327,13 +351,15 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
 
     @property
     def is_orphaned(self) -> bool:
-        """Whether the loop was closed under the running scheduler."""
-        return self.running and self._eventloop is not None and self._eventloop.is_closed()
+        """Whether the loop was closed under the scheduler while it ran or drained."""
+        return self._eventloop is not None and self._eventloop.is_closed()
 
-    def _abandon(self) -> None:
-        """Stop after the loop was closed with its tasks in it: what was going is interrupted."""
+    def abandon(self) -> None:
+        """Stop where no loop can drain: it was closed with its tasks in it. What was going is interrupted."""
         self._stopping = True
-        BaseScheduler.shutdown(self, wait=False)
+        # The stock executor cannot cancel the user's own functions on a loop that is closed.
+        with contextlib.suppress(SchedulerNotRunningError, RuntimeError):
+            BaseScheduler.shutdown(self, wait=False)
         self._runs.release_queued()
         self._runs.give_up()
         try:
@@ -342,6 +368,11 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
             logbook.outcomes_unwritten(len(self._runs.running), error)
         self._store.close()
         self._close_up()
+
+    def _supervisor_has_ended(self, stopped: "concurrent.futures.Future[None]", _task: "asyncio.Task[None]") -> None:
+        """Stop in the place of a supervisor that was cancelled before it had its first turn."""
+        if not stopped.done():
+            self.abandon()
 
     def stopped(self) -> "concurrent.futures.Future[None]":
         """Return what is done when the scheduler has stopped; it is done already if none was started."""
@@ -366,7 +397,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         """Give running runs their grace, and write how they end meanwhile."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._grace
-        while self._runs.running and (left := deadline - loop.time()) > 0:
+        while self._runs.running and not self._was_cancelled and (left := deadline - loop.time()) > 0:
             try:
                 async with asyncio.timeout(min(left, self._settings.poll_interval)):
                     await self._wanted.wait()
@@ -387,23 +418,35 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._stop_firing(wait=False)
         self._stopping = True
         try:
-            runs = self._runs.interrupt_all()
-            if runs:
-                await asyncio.wait(runs, timeout=_CANCEL_PATIENCE)
-                # The runs' ends are told by callbacks of their own.
-                await asyncio.sleep(0)
+            await self._outlast(self._runs.interrupt_all(but_cancelled=self._was_cancelled))
             self._runs.give_up()
             await self._write_last()
             await self._in_thread(self._store.database.close)
         finally:
-            self._store.thread.close(wait=False)
             self._close_up()
 
+    async def _outlast(self, runs: Collection["asyncio.Task[Outcome]"]) -> None:
+        """Wait for cancelled runs; the end of the loop, which cancels this task too, does not cut that short."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _CANCEL_PATIENCE
+        while runs and (left := deadline - loop.time()) > 0:
+            try:
+                _, runs = await asyncio.wait(runs, timeout=left)
+                # The runs' ends are told by callbacks of their own.
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                self._was_cancelled = True
+
     def _close_up(self) -> None:
-        self._eventloop = None
-        logbook.stopped()
-        if self._stopped is not None:
-            self._stopped.set_result(None)
+        """Leave nothing open, and tell those who wait for the stop, whatever fails on the way."""
+        try:
+            garbage.take_back()
+            self._store.thread.close(wait=False)
+        finally:
+            self._eventloop = None
+            logbook.stopped()
+            if self._stopped is not None:
+                self._stopped.set_result(None)
 
     async def _write_last(self) -> None:
         outcomes = self._runs.take_outcomes()
@@ -414,7 +457,8 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
             except StoreError as error:
                 if attempt == _LAST_WRITES - 1:
                     logbook.outcomes_unwritten(len(outcomes), error)
-                await asyncio.sleep(_FIRST_RETRY)
+                # In the thread, where a cancellation does not cut it short.
+                await self._in_thread(functools.partial(time.sleep, _FIRST_RETRY))
             else:
                 return
 
@@ -426,8 +470,11 @@ def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
         return False
 
 
-def _not_started_event(each: NotStarted) -> JobEvent:
+_ADD_JOB: Final = inspect.signature(BaseScheduler.add_job)
+
+
+def _not_started_event(each: NotStarted) -> JobExecutionEvent | JobSubmissionEvent:
     """Return what APScheduler's listeners are told of due times that were skipped or missed."""
     if each.status is RunStatus.MISSED:
         return JobExecutionEvent(EVENT_JOB_MISSED, each.task_id, TASKS, to_datetime(each.scheduled_at))
-    return JobEvent(EVENT_JOB_MAX_INSTANCES, each.task_id, TASKS)
+    return JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, each.task_id, TASKS, [to_datetime(each.scheduled_at)])

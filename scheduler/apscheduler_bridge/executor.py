@@ -90,11 +90,15 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         queued, self._queue = self._queue, {}
         self.release(claim for claim, _, _ in queued.values())
 
-    def interrupt_all(self) -> list[asyncio.Task[Outcome]]:
-        """Cancel every run, to end as `interrupted`; return those that have to be waited for."""
+    def interrupt_all(self, *, but_cancelled: bool) -> list[asyncio.Task[Outcome]]:
+        """Cancel every run, to end as `interrupted`; return those that have to be waited for.
+
+        `but_cancelled`: not those that were cancelled before, by the end of the loop; they may be clearing up.
+        """
         tasks = [task for task, _ in self._going.values()]
         for task in tasks:
-            task.cancel()
+            if not (but_cancelled and task.cancelling()):
+                task.cancel()
         return tasks
 
     def give_up(self) -> None:

@@ -33,7 +33,8 @@ class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no ty
         super().__init__()
         self._store = store
         self._offered: list[Claim] = []
-        self._settled: set[str] = set()
+        self._settled: list[str] = []
+        """Tasks whose change by `_process_jobs` is stored already: it makes one for each claim."""
         self._wake_at: datetime | None = None
 
     # --- The pass's side ---
@@ -41,16 +42,16 @@ class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no ty
     def offer(self, claims: Sequence[Claim], wake_at: int | None) -> None:
         """Hand over what a pass has claimed, and when the next due time comes."""
         self._offered = list(claims)
-        self._settled = {claim.task.id for claim in claims}
         self._wake_at = None if wake_at is None else to_datetime(wake_at)
 
     def take_back(self) -> None:
         """End what `offer` began."""
-        self._offered, self._settled = [], set()
+        self._offered, self._settled = [], []
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
         """Return the claims as jobs; `_process_jobs` submits each of them."""
         offered, self._offered = self._offered, []
+        self._settled = [claim.task.id for claim in offered]
         return [self._claimed_job(claim, now) for claim in offered]
 
     def get_next_run_time(self) -> datetime | None:
@@ -114,18 +115,24 @@ class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no ty
 
     def update_job(self, job: Job) -> None:
         """Let `_process_jobs` note what the claim has stored already; refuse everybody else."""
-        if job.id in self._settled:
+        if self._is_settled(job.id):
             return
         method = "pause_task" if job.next_run_time is None else "add_task (to change a task) or resume_task"
         raise ReachThroughError(job.id, f"TaskScheduler.{method}")
 
     def remove_job(self, job_id: str) -> None:
         """Let `_process_jobs` drop a task that has no due time any more; refuse everybody else."""
-        if job_id in self._settled:
+        if self._is_settled(job_id):
             return
         if self._store.find_task(job_id) is None:
             raise JobLookupError(job_id)
         raise ReachThroughError(job_id, "TaskScheduler.remove_task")
+
+    def _is_settled(self, job_id: str) -> bool:
+        if job_id not in self._settled:
+            return False
+        self._settled.remove(job_id)
+        return True
 
     def remove_all_jobs(self) -> None:
         """Refuse."""

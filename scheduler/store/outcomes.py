@@ -42,6 +42,7 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
     for outcome in outcomes:
         if outcome.status is RunStatus.PENDING:
             connection.execute(_TAKE_BACK, _key(owner, outcome))
+            task_rows.cancel_if_removed(connection, outcome.claim.task.id, now)
         elif not _goes_on(connection, owner, outcome):
             final.append(outcome)
     lost = _write_final(connection, owner, final)

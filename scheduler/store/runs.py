@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, exists, func, not_, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, not_, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
@@ -255,6 +255,13 @@ _BLOCKED: Final = exists().where(
         has_status(RunStatus.RUNNING, _other),
         # A run between two attempts is not over; one that has begun itself does not wait for it.
         and_(runs.c.attempt == 0, has_status(RunStatus.PENDING, _other), _other.c.attempt > 0),
+        # One run of a task at most is in the way of the runs of other tasks.
+        and_(
+            has_status(RunStatus.PENDING, _other),
+            _other.c.exclusive == 1,
+            tuple_(_other.c.ready_at, _other.c.id) < tuple_(runs.c.ready_at, runs.c.id),
+            or_(runs.c.attempt == 0, _other.c.attempt > 0),
+        ),
     ),
 )
 _READY: Final = (

@@ -20,6 +20,7 @@ from scheduler.store.schema import IS_FINISHED, IS_PENDING, is_open, runs, tasks
 _CHUNK: Final = 500
 _OWED_PAUSED: Final = "the task was paused before it could start"
 _OWED_CHANGED: Final = "the schedule of the task was changed before it could start"
+_OWED_ENDED: Final = "max_runs was reached before it could start"
 _OWED_REMOVED: Final = "the task was removed before it could start"
 
 
@@ -132,20 +133,23 @@ def _replacement(connection: Connection, row: Row[Any], new: NewTask, now: int) 
         values["paused"], values["pause_reason"] = row.paused, row.pause_reason
     else:
         values = {**row._asdict(), "definition": new.text, "zone": new.zone, "problem": None}
-        values.update(_within_max_runs(row, new, now))
+        values.update(_within_max_runs(connection, row, new, now))
     if not new.task.enabled:
+        if values["next_due"] == row.next_due:
+            values.update(_past_owed(connection, row, new.task, now))
         values["paused"], values["pause_reason"] = 1, None
     elif row.paused and not _was_enabled(row.definition):
         values.update(_resumed(new.task, new.schedule(values["anchor"]), values["next_due"], now))
     return values
 
 
-def _within_max_runs(row: Row[Any], new: NewTask, now: int) -> dict[str, Any]:
+def _within_max_runs(connection: Connection, row: Row[Any], new: NewTask, now: int) -> dict[str, Any]:
     """Finish, or take up again, a task whose schedule is the same and whose `max_runs` may have changed."""
     most = new.task.max_runs
     if is_one_time(new.task):
         return {}
     if most is not None and row.started_runs >= most:
+        account_for_owed(connection, row, now, _OWED_ENDED)
         return {"next_due": None}
     if row.next_due is None:
         due = new.schedule(row.anchor).next_after(now)
@@ -168,14 +172,18 @@ def pause(connection: Connection, task_id: str, now: int, reason: str | None = N
     row = _present(connection, task_id)
     if row.paused or row.finished_at is not None:
         return
-    values: dict[str, Any] = {"paused": 1, "pause_reason": reason}
-    task = read_definition(row)
-    if task is not None and row.next_due is not None and row.next_due <= now and not is_one_time(task):
-        account_for_owed(connection, row, now, _OWED_PAUSED)
-        values["next_due"] = schedule_of(task, row.zone, row.anchor).next_after(now)
+    values = {"paused": 1, "pause_reason": reason, **_past_owed(connection, row, read_definition(row), now)}
     connection.execute(update(tasks).where(tasks.c.id == task_id).values(values))
     if values.get("next_due", row.next_due) is None:
         finish_if_over(connection, [task_id], now)
+
+
+def _past_owed(connection: Connection, row: Row[Any], task: TaskDefinition | None, now: int) -> dict[str, int | None]:
+    """Account for the due times that a pause leaves unserved; return the next one. A one-time task keeps its own."""
+    if task is None or row.paused or row.next_due is None or row.next_due > now or is_one_time(task):
+        return {}
+    account_for_owed(connection, row, now, _OWED_PAUSED)
+    return {"next_due": schedule_of(task, row.zone, row.anchor).next_after(now)}
 
 
 def resume(connection: Connection, task_id: str, now: int) -> None:
@@ -201,13 +209,14 @@ def remove(connection: Connection, task_id: str, now: int) -> None:
     """Remove a task; runs that have not begun are cancelled, its history stays. Raises `TaskNotFoundError`."""
     row = _present(connection, task_id)
     account_for_owed(connection, row, now, _OWED_REMOVED)
-    connection.execute(
-        update(runs)
-        .where(runs.c.task_id == task_id, IS_PENDING)
-        .values(status=RunStatus.CANCELLED, finished_at=now, error="the task was removed before it began")
-    )
     gone = {"removed": 1, "next_due": None, "paused": 0, "pause_reason": None, "problem": None, "finished_at": now}
     connection.execute(update(tasks).where(tasks.c.id == task_id).values(gone))
+    cancel_if_removed(connection, task_id, now)
+
+
+def cancel_if_removed(connection: Connection, task_id: str, now: int) -> None:
+    """Cancel the runs of a removed task that wait."""
+    connection.execute(_CANCEL, {"of_task": task_id, "now": now})
 
 
 def account_for_owed(connection: Connection, row: Row[Any], now: int, reason: str) -> None:
@@ -342,6 +351,12 @@ _REPLACE: Final = (
     update(tasks)
     .where(tasks.c.id == bindparam("row_id"))
     .values({column: bindparam(f"new_{column.name}") for column in _REPLACEABLE})
+)
+_CANCEL: Final = (
+    update(runs)
+    .where(runs.c.task_id == bindparam("of_task"), IS_PENDING)
+    .where(exists().where(tasks.c.id == runs.c.task_id, tasks.c.removed == 1))
+    .values(status=RunStatus.CANCELLED, finished_at=bindparam("now"), error="the task was removed before it began")
 )
 _FINISH: Final = (
     update(tasks)

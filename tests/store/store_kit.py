@@ -1,0 +1,158 @@
+"""A stage for the store: one process after another works on a database, at instants that the test names."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import text
+
+from scheduler import RunStatus, TaskDefinition
+from scheduler.clock import SECOND, to_datetime, to_micros
+from scheduler.store import Outcome, Store
+
+#: A Monday, midnight.
+START = to_micros(datetime(2026, 1, 5, tzinfo=UTC))
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+LEASE = 30
+RETENTION = 90 * DAY
+
+#: The instants at which a task is due anew, far from one another.
+NEVER = 10**9
+
+
+def instant(seconds):
+    """Return what the store knows as so many seconds after `START`."""
+    return START + round(seconds * SECOND)
+
+
+def moment(seconds):
+    return to_datetime(instant(seconds))
+
+
+def seconds_of(value):
+    """Return an instant or a datetime as seconds after `START`."""
+    micros = value if value is None or isinstance(value, int) else to_micros(value)
+    return None if micros is None else (micros - START) / SECOND
+
+
+def every(seconds=60, task_id="t", **fields):
+    """Return an interval task."""
+    fields = {"name": task_id.title(), "prompt": "Go on.", **fields}
+    return TaskDefinition(id=task_id, task_type="interval", interval_seconds=seconds, **fields)
+
+
+def once(seconds=60, task_id="t", **fields):
+    """Return a task that is due once, so many seconds after `START`."""
+    fields = {"name": task_id.title(), "prompt": "Go on.", **fields}
+    return TaskDefinition(id=task_id, task_type="one_time", run_at=moment(seconds), **fields)
+
+
+def cron(expression, task_id="t", **fields):
+    """Return a crontab task."""
+    fields = {"name": task_id.title(), "prompt": "Go on.", **fields}
+    return TaskDefinition(id=task_id, task_type="cron", cron_expression=expression, **fields)
+
+
+class Process:
+    """A process with a scheduler, as the store sees it: it makes passes, and says how what it started has ended.
+
+    All times are seconds after `START`.
+    """
+
+    def __init__(self, database, *, zone="UTC", history_limit=100, lease=LEASE, retention=RETENTION):
+        self.database = database
+        self.store = Store(database, zone, history_limit, lease * SECOND, retention * SECOND)
+        self.running = {}
+        self._ended = []
+
+    # --- The scheduler's side ---
+
+    def begin(self, now=0):
+        self.store.begin(instant(now))
+        return self
+
+    def run_pass(self, now, slots=32):
+        """Make a pass; what it claims goes on until `end` is called. What could not be written is told once more."""
+        ended, self._ended = self._ended, []
+        try:
+            result = self.store.run_pass(instant(now), slots, ended, list(self.running))
+        except BaseException:
+            self._ended = ended
+            raise
+        self.running.update((claim.run_id, claim) for claim in result.claims)
+        return result
+
+    def started(self, now, slots=32):
+        """Make a pass; return which due times it started: pairs of task and seconds."""
+        claims = self.run_pass(now, slots).claims
+        return [(claim.task.id, seconds_of(claim.scheduled_at)) for claim in claims]
+
+    def end(self, now, status=RunStatus.SUCCEEDED, *, task_id=None, error=None, **more):
+        """Let what is going, of one task or of all, end; the next pass writes it."""
+        for claim in [each for each in self.running.values() if task_id in {None, each.task.id}]:
+            del self.running[claim.run_id]
+            error = "ValueError: no" if error is None and status is RunStatus.FAILED else error
+            self._ended.append(Outcome(claim, status, instant(now), error=error, **more))
+
+    def complete(self, now, status=RunStatus.SUCCEEDED, slots=32, **more):
+        """Let what is going end, and make a pass that writes it."""
+        self.end(now, status, **more)
+        return self.run_pass(now, slots)
+
+    # --- The face's side ---
+
+    def add(self, *tasks, now=0):
+        self.store.add_tasks(tasks, instant(now))
+        return self
+
+    def pause(self, now, task_id="t"):
+        self.store.pause_task(task_id, instant(now))
+
+    def resume(self, now, task_id="t"):
+        self.store.resume_task(task_id, instant(now))
+
+    def remove(self, now, task_id="t"):
+        self.store.remove_task(task_id, instant(now))
+
+    def trigger(self, now, task_id="t"):
+        return self.store.trigger_task(task_id, instant(now))
+
+    def listed(self, task_id="t"):
+        """Return a task as `list_tasks` shows it, or None."""
+        return next((each for each in self.store.list_tasks() if each.id == task_id), None)
+
+    def due(self, task_id="t"):
+        """Return when a task is due next."""
+        return seconds_of(self.listed(task_id).next_due)
+
+    def runs(self, task_id="t", **filters):
+        """Return the history of a task, oldest first."""
+        filters = {"status": None, "limit": 10_000, **filters}
+        return self.store.list_runs(task_id, **filters)[::-1]
+
+    def history(self, task_id="t"):
+        """Return the history of a task, oldest first: status, due time, further due times."""
+        return [(str(run.status), seconds_of(run.scheduled_at), run.coalesced) for run in self.runs(task_id)]
+
+    def statuses(self, task_id="t"):
+        return [str(run.status) for run in self.runs(task_id)]
+
+    # --- Behind the store's back ---
+
+    def sql(self, statement, **values):
+        """Execute a statement as somebody would by hand; return its rows, if it has any."""
+        with self.database.write() as connection:
+            result = connection.execute(text(statement), values)
+            return result.all() if result.returns_rows else []
+
+    def die(self, dead_pid):
+        """Make this process one that has ended: what it had going is nobody's now."""
+        self.sql(
+            "UPDATE scheduler_owners SET pid = :pid, started = 1 WHERE id = :id",
+            pid=dead_pid,
+            id=self.store._owner.id,
+        )
+        self.running.clear()
+
+
+def accounted(runs):
+    """Return how many due times a history stands for."""
+    return sum(1 + run.coalesced for run in runs if run.trigger == "schedule")
