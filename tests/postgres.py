@@ -3,6 +3,7 @@
 import itertools
 import os
 import tempfile
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -29,7 +30,7 @@ class Server:
 
     def drop_database(self, url):
         """Remove a database, whoever is still connected to it."""
-        name = url.rpartition("/")[0] and url.split("?")[0].rpartition("/")[2]
+        name = url.partition("?")[0].rpartition("/")[2]
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def execute(self, statement):
@@ -49,11 +50,13 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory):
+def postgres_server():
     """Return one server for all tests."""
-    server = Server(tmp_path_factory.mktemp("postgres", numbered=True) / "data")
-    yield server
-    server.remove()
+    # Not in pytest's own folder, which belongs to one user: run by root, the server runs as another.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = Server(Path(folder) / "data")
+        yield server
+        server.remove()
 
 
 @pytest.fixture

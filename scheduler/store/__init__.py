@@ -122,6 +122,7 @@ class Store:
         self._owner = owners.this_process()
         self._renew_at = 0
         self._trust_leases_from = 0
+        self._is_unsure = False
         self._last_pass = 0
         self._purge_at = 0
 
@@ -197,11 +198,14 @@ class Store:
         self._last_pass = now
         self._purge_at = now
         self._trust_leases_from = 0
+        self._is_unsure = False
 
     def end(self, results: Sequence[Outcome], now: int) -> list[Outcome]:
         """Write the last outcomes and give the lease back; return the outcomes that came too late."""
         with self.database.write() as connection:
             lost = outcomes.finish(connection, self._owner.id, results, now)
+            if self._is_unsure:
+                outcomes.take_back_unlaunched(connection, self._owner.id, ())
             owners.retire(connection, self._owner.id)
         return lost
 
@@ -212,7 +216,7 @@ class Store:
         of the runs that this process has going.
         """
         self._notice_clock(now)
-        if not results and not self._must_renew(now, running):
+        if not results and not self._is_unsure and not self._must_renew(now, running):
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = self._look(connection, now)
             if not self._has_work(look, now, slots, running):
@@ -221,8 +225,12 @@ class Store:
             return self._work(connection, now, slots, results, running)
 
     def failed(self, now: int) -> None:
-        """Note that the database could not be used: for the length of a lease, no lease is taken as ended."""
+        """Note that the database could not be used: for the length of a lease, no lease is taken as ended.
+
+        A commit that failed may have been stored all the same, with claims that nobody has launched.
+        """
         self._trust_leases_from = now + self._lease
+        self._is_unsure = True
 
     def _work(
         self, connection: Connection, now: int, slots: int | None, results: Sequence[Outcome], running: Collection[str]
@@ -231,6 +239,9 @@ class Store:
         if results:
             result.lost = outcomes.finish(connection, self._owner.id, results, now)
             result.quarantined = [(each.claim.task.id, each.quarantine) for each in results if each.quarantine]
+        if self._is_unsure:
+            outcomes.take_back_unlaunched(connection, self._owner.id, running)
+            self._is_unsure = False
         if now >= self._renew_at:
             result.taken_over = self._renew(connection, now, running)
         if slots is not None:

@@ -15,8 +15,8 @@ from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
 
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
 _counter = itertools.count()
-# Of its own, so that a program that seeds `random` does not make ids repeat.
-_random = random.Random()  # noqa: S311 (ids are no secrets)
+# The system's, so that neither a program that seeds `random` nor a fork makes ids repeat.
+_random = random.SystemRandom()
 
 
 def new_run_id(now: int) -> str:

@@ -1,6 +1,6 @@
 """How attempts end in the runs table: outcomes, retries, runs that are taken back, and runs of owners that are gone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -189,6 +189,14 @@ def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[
             connection.execute(_INTERRUPT, {"run": row.id, "end": now, "problem": error})
     task_rows.finish_if_over(connection, dict.fromkeys(row.task_id for row in rows), now)
     return [row.id for row in rows]
+
+
+def take_back_unlaunched(connection: Connection, owner: str, running: Collection[str]) -> None:
+    """Put back into the queue what a commit stored although it seemed to fail: claimed, and not going here."""
+    rows = connection.execute(_RUNNING_OF, {"by": owner}).all()
+    left = [{"run": row.id, "by": owner, "try": row.attempt} for row in rows if row.id not in running]
+    if left:
+        connection.execute(_TAKE_BACK, left)
 
 
 def owners_of_running(connection: Connection) -> Iterable[str]:

@@ -222,7 +222,9 @@ def cancel_if_removed(connection: Connection, task_id: str, now: int) -> None:
 def account_for_owed(connection: Connection, row: Row[Any], now: int, reason: str) -> None:
     """Write one `skipped` row for due times that have passed unserved and will not be served any more."""
     task = read_definition(row)
-    if task is None or row.paused or row.finished_at is not None or row.next_due is None or row.next_due > now:
+    if task is None or row.finished_at is not None or row.next_due is None or row.next_due > now:
+        return
+    if row.paused and not is_one_time(task):
         return
     schedule = schedule_of(task, row.zone, row.anchor)
     latest = schedule.latest(row.next_due, now) or row.next_due

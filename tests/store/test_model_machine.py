@@ -1,0 +1,412 @@
+"""The store against a model in plain Python: whatever is done in whatever order, each due time is accounted for once.
+
+The model knows which due times a task has: those of its schedule while it is there and not paused. The history must
+stand for each of them exactly once and in order, up to the one that the store says is due next.
+"""
+
+import functools
+
+from hypothesis import HealthCheck, assume, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from store_kit import LEASE, Process, every, once, seconds_of
+
+from scheduler import OverlapPolicy, RunStatus, TaskNotFoundError
+from scheduler.store import database_at
+
+IDS = ("a", "b", "c")
+NEVER_STARTED = {RunStatus.SKIPPED, RunStatus.MISSED}
+ENDS = [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.INTERRUPTED, RunStatus.PENDING]
+
+
+class ModelTask:
+    """What is to be known of a task to say which due times it has; all times in seconds."""
+
+    def __init__(self):
+        self.definition = None
+        self.paused = False
+        #: Due times of the past, each of which must be accounted for.
+        self.closed = []
+        #: Where the schedule in force begins to count (due times lie after it), or None where none is.
+        self.since = None
+        self.anchor = 0
+        #: How many scheduled runs there were when `max_runs` began to count.
+        self.base = 0
+
+    @property
+    def is_one_time(self):
+        return self.definition.run_at is not None
+
+    def next_after(self, instant):
+        """Return the first due time of the schedule after an instant, or None."""
+        if self.is_one_time:
+            due = seconds_of(self.definition.run_at)
+            return due if due > instant else None
+        step = self.definition.interval_seconds
+        due = self.anchor + (max(0, (instant - self.anchor) // step) + 1) * step
+        end = seconds_of(self.definition.end_at)
+        return None if end is not None and due > end else due
+
+    def between(self, after, until):
+        due = self.next_after(after)
+        while due is not None and due <= until:
+            yield due
+            due = self.next_after(due)
+
+    def open(self, now, *, anew):
+        """Let due times count from now on."""
+        self.since = now
+        if anew:
+            self.anchor = now
+
+    def close(self, now):
+        """End the schedule: what lies after `now` is no due time."""
+        if self.since is not None:
+            self.closed += self.between(self.since, now)
+        self.since = None
+
+    def add(self, definition, now, started):
+        before, self.definition = self.definition, before_close(self, definition, now, started)
+        if definition.enabled is False:
+            self.pause(now)
+        elif before is not None and not before.enabled and self.paused:
+            self.resume(now, started)
+
+    def pause(self, now):
+        if self.paused:
+            return
+        self.paused = True
+        if not self.is_one_time:
+            self.close(now)
+
+    def resume(self, now, started):
+        if not self.paused:
+            return
+        self.paused = False
+        if not self.is_one_time and not self.is_used_up(started):
+            self.open(now, anew=False)
+
+    def is_used_up(self, started):
+        most = None if self.definition.run_at else self.definition.max_runs
+        return most is not None and len(started) - self.base >= most
+
+
+def before_close(task, definition, now, started):
+    """Change the schedule in force, if another definition changes it."""
+    if task.definition is None:
+        task.definition, task.base, task.paused = definition, len(started), False
+        task.open(now, anew=True)
+    elif _schedule(task.definition) != _schedule(definition):
+        task.close(now)
+        task.definition, task.base = definition, len(started)
+        if definition.run_at or not task.paused:
+            task.open(now, anew=True)
+        task.anchor = now
+    else:
+        task.definition = definition
+        if task.is_used_up(started):
+            task.close(now)
+        elif task.since is None and not task.paused and not task.is_one_time:
+            task.open(now, anew=False)
+    return definition
+
+
+def _schedule(definition):
+    return definition.run_at, definition.interval_seconds, definition.end_at
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Two processes at most, three tasks, and a clock that goes on."""
+
+    @initialize(overlaps=st.tuples(*[st.sampled_from(list(OverlapPolicy))] * len(IDS)))
+    def begin(self, overlaps):
+        self.database = database_at(None, None)
+        self.now = 0
+        self.overlaps = dict(zip(IDS, overlaps, strict=True))
+        self.tasks = {task_id: ModelTask() for task_id in IDS}
+        self.processes = [self.new_process()]
+        #: Attempts that were handed out: each only once, unless it was given back.
+        self.attempts = set()
+
+    def new_process(self):
+        return Process(self.database, history_limit=100_000).begin(self.now)
+
+    @property
+    def face(self):
+        return self.processes[0]
+
+    # --- What a user does ---
+
+    @rule(
+        task_id=st.sampled_from(IDS),
+        seconds=st.sampled_from([7, 10, 45]),
+        end=st.sampled_from([None, None, 50]),
+        max_runs=st.sampled_from([None, None, 1, 3]),
+        coalesce=st.booleans(),
+        grace=st.sampled_from([None, None, 0, 12]),
+        enabled=st.sampled_from([True, True, True, False]),
+        max_attempts=st.sampled_from([1, 2]),
+        delay=st.sampled_from([0, 5]),
+        rerun=st.booleans(),
+    )
+    def add_interval(self, task_id, seconds, end, max_runs, coalesce, grace, enabled, max_attempts, delay, rerun):
+        if self.overlaps[task_id] is OverlapPolicy.CANCEL_OTHER:
+            max_runs = None
+        end_at = None if end is None else once(self.now // 100 * 100 + 100 + end).run_at
+        definition = every(
+            seconds,
+            task_id,
+            end_at=end_at,
+            max_runs=max_runs,
+            coalesce=coalesce,
+            misfire_grace_seconds=grace,
+            enabled=enabled,
+            max_attempts=max_attempts,
+            retry_delay_seconds=delay,
+            rerun_after_crash=rerun,
+            overlap=self.overlaps[task_id],
+        )
+        self.add(definition)
+
+    @rule(
+        task_id=st.sampled_from(IDS),
+        ahead=st.integers(-2, 30),
+        grace=st.sampled_from([None, 5]),
+        enabled=st.sampled_from([True, True, False]),
+        rerun=st.booleans(),
+    )
+    def add_one_time(self, task_id, ahead, grace, enabled, rerun):
+        definition = once(
+            self.now + ahead,
+            task_id,
+            misfire_grace_seconds=grace,
+            enabled=enabled,
+            rerun_after_crash=rerun,
+            overlap=self.overlaps[task_id],
+        )
+        self.add(definition)
+
+    @rule(task_id=st.sampled_from(IDS))
+    def add_again(self, task_id):
+        definition = self.tasks[task_id].definition
+        if definition is not None:
+            self.add(definition)
+
+    @rule(task_id=st.sampled_from(IDS), enabled=st.booleans(), max_runs=st.sampled_from([None, 1, 2, 4]))
+    def add_changed(self, task_id, enabled, max_runs):
+        definition = self.tasks[task_id].definition
+        if definition is not None:
+            most = None if self.overlaps[task_id] is OverlapPolicy.CANCEL_OTHER else max_runs
+            self.add(definition.model_copy(update={"enabled": enabled, "max_runs": most, "name": "Changed"}))
+
+    def add(self, definition):
+        task = self.tasks[definition.id]
+        is_new = task.definition is None or _schedule(task.definition) != _schedule(definition)
+        refused = is_new and definition.run_at is not None and seconds_of(definition.run_at) <= self.now
+        try:
+            self.face.add(definition, now=self.now)
+        except ValueError:
+            assert refused
+        else:
+            assert not refused
+            task.add(definition, self.now, self.started(definition.id))
+
+    @rule(task_id=st.sampled_from(IDS))
+    def pause(self, task_id):
+        if self.call(self.face.pause, task_id) and self.is_listed(task_id, before=True):
+            self.tasks[task_id].pause(self.now)
+
+    @rule(task_id=st.sampled_from(IDS))
+    def resume(self, task_id):
+        if self.call(self.face.resume, task_id):
+            self.tasks[task_id].resume(self.now, self.started(task_id))
+
+    @rule(task_id=st.sampled_from(IDS))
+    def remove(self, task_id):
+        if self.call(self.face.remove, task_id):
+            task = self.tasks[task_id]
+            task.close(self.now)
+            task.definition, task.paused = None, False
+
+    @rule(task_id=st.sampled_from(IDS))
+    def trigger(self, task_id):
+        self.call(self.face.trigger, task_id)
+
+    def call(self, method, task_id):
+        """Call a method of the face; it knows the task if the model does."""
+        known = self.tasks[task_id].definition is not None
+        self.was_listed = self.is_listed(task_id)
+        try:
+            method(self.now, task_id)
+        except TaskNotFoundError:
+            assert not known
+        else:
+            assert known
+        return known
+
+    # --- What time and processes do ---
+
+    @rule(seconds=st.sampled_from([1, 3, 8, 20, LEASE + 5, 400]))
+    def time_passes(self, seconds):
+        self.now += seconds
+
+    @rule(which=st.integers(0, 1), slots=st.sampled_from([0, 1, 2, 5]), share=st.sampled_from([0, 0, 1, 2, 9]), data=st.data())
+    def make_pass(self, which, slots, share, data):
+        """Let some of what is going in a process end, and make a pass."""
+        process = self.processes[which % len(self.processes)]
+        for run_id in sorted(process.running)[:share]:
+            self.end(process, run_id, data.draw(st.sampled_from(ENDS)))
+        self.pass_of(process, slots)
+
+    def end(self, process, run_id, status):
+        claim = process.running[run_id]
+        if status is RunStatus.PENDING:
+            self.attempts.discard((run_id, claim.attempt))
+        going, process.running = process.running, {run_id: claim}
+        process.end(self.now, status)
+        process.running = {key: value for key, value in going.items() if key != run_id}
+
+    def pass_of(self, process, slots):
+        going = set(process.running)
+        result = process.run_pass(self.now, slots)
+        assert len(result.claims) <= slots
+        for claim in result.claims:
+            assert claim.run_id not in going, "an attempt was started beside the one before it"
+            assert (claim.run_id, claim.attempt) not in self.attempts, "an attempt was started twice"
+            self.attempts.add((claim.run_id, claim.attempt))
+        for run_id in {*result.cancels, *result.taken_over} & process.running.keys():
+            self.end(process, run_id, RunStatus.CANCELLED)
+
+    @rule(which=st.integers(0, 1))
+    def crash(self, which):
+        """Kill a process without a word; another one begins."""
+        self.processes.pop(which % len(self.processes)).die(_dead_pid())
+        if not self.processes:
+            self.processes.append(self.new_process())
+
+    @rule()
+    def restart(self):
+        """Stop a process as it should be: what is going is interrupted."""
+        process = self.processes.pop(0)
+        for run_id in list(process.running):
+            self.end(process, run_id, RunStatus.INTERRUPTED)
+        process.store.end(process._ended, process_now(self.now))
+        self.processes.append(self.new_process())
+
+    @precondition(lambda self: len(self.processes) == 1)
+    @rule()
+    def further_process(self):
+        self.processes.append(self.new_process())
+
+    # --- What must hold ---
+
+    def rows(self, task_id):
+        return [run for run in self.face.runs(task_id) if run.trigger == "schedule"]
+
+    def started(self, task_id):
+        return [run for run in self.rows(task_id) if run.status not in NEVER_STARTED]
+
+    def is_listed(self, task_id, *, before=False):
+        return self.was_listed if before else self.face.listed(task_id) is not None
+
+    @invariant()
+    def each_due_time_is_accounted_for_once(self):
+        for task_id, task in self.tasks.items():
+            self.end_what_is_used_up(task_id, task)
+            rows = sorted(self.rows(task_id), key=lambda run: run.scheduled_at)
+            last = seconds_of(rows[-1].scheduled_at) if rows else 0
+            due_times = task.closed + ([] if task.since is None else list(task.between(task.since, last)))
+            position = 0
+            for run in rows:
+                stands_for = due_times[position : position + run.coalesced + 1]
+                assert stands_for[-1:] == [seconds_of(run.scheduled_at)], (task_id, run, due_times, position)
+                assert len(stands_for) == run.coalesced + 1
+                position += len(stands_for)
+            assert position == len(due_times), (task_id, due_times, position)
+            self.check_listed(task_id, task, due_times)
+
+    def end_what_is_used_up(self, task_id, task):
+        """Take note that `max_runs` was reached: the last run's due time was the last one."""
+        if task.definition is not None and task.since is not None:
+            started = self.started(task_id)
+            if task.is_used_up(started):
+                task.close(max(seconds_of(run.scheduled_at) for run in started))
+
+    def check_listed(self, task_id, task, due_times):
+        listed = self.face.listed(task_id)
+        is_open = any(run.finished_at is None for run in self.face.runs(task_id))
+        due = None
+        if task.since is not None:
+            after = max([task.since, *due_times[len(task.closed) :]])
+            due = task.next_after(after)
+        if task.definition is None:
+            assert listed is None
+        elif task.paused and not task.is_one_time:
+            assert listed is None or listed.paused
+        elif due is None and not is_open:
+            assert listed is None
+        else:
+            assert listed is not None, (task_id, due)
+            assert seconds_of(listed.next_due) == due
+            assert listed.paused == task.paused
+
+    @invariant()
+    def runs_overlap_only_where_they_may(self):
+        for task_id, overlap in self.overlaps.items():
+            runs = self.face.runs(task_id)
+            if overlap is not OverlapPolicy.ALLOW_ALL:
+                assert sum(run.status is RunStatus.RUNNING for run in runs) <= 1
+            if overlap in {OverlapPolicy.BUFFER_ONE, OverlapPolicy.CANCEL_OTHER}:
+                waiting = [run for run in runs if run.status is RunStatus.PENDING and run.attempt == 0]
+                assert sum(run.trigger == "schedule" for run in waiting) <= 1
+
+    def teardown(self):
+        """In the end, when everything is let go on, nothing is left waiting."""
+        if not hasattr(self, "tasks"):
+            return
+        for _ in range(2000):
+            for process in self.processes:
+                for run_id in list(process.running):
+                    self.end(process, run_id, RunStatus.SUCCEEDED)
+                self.pass_of(process, 100)
+            if not any(process.running for process in self.processes) and not self.has_open_runs():
+                break
+            self.now += LEASE // 3
+        assert not self.has_open_runs()
+        self.each_due_time_is_accounted_for_once()
+        for listed in self.face.store.list_tasks():
+            assert listed.paused or seconds_of(listed.next_due) > self.now
+        self.database.close()
+
+    def has_open_runs(self):
+        return any(run.finished_at is None for task_id in IDS for run in self.face.runs(task_id))
+
+
+def process_now(now):
+    return once(now).run_at and _micros(now)
+
+
+def _micros(now):
+    from store_kit import instant
+
+    return instant(now)
+
+
+@functools.cache
+def _dead_pid():
+    import subprocess
+    import sys
+
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+TestStoreMachine = StoreMachine.TestCase
+TestStoreMachine.settings = settings(
+    max_examples=60,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+_ = assume
