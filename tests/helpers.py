@@ -118,9 +118,7 @@ def rows(path):
 def statuses(path):
     """Return how often each status stands in the history of a file that nobody else need have open."""
     with rows(path) as connection:
-        return dict(
-            connection.execute("SELECT status, count(*) FROM scheduler_runs GROUP BY status").fetchall()
-        )
+        return dict(connection.execute("SELECT status, count(*) FROM scheduler_runs GROUP BY status").fetchall())
 
 
 _TROUBLE = re.compile(r"never awaited|Task was destroyed|ResourceWarning|Exception ignored|never retrieved")
@@ -154,9 +152,7 @@ def run_program(folder, source, *, code=0):
     program.write_text(_PRELUDE + textwrap.dedent(source))
     command = [sys.executable, "-X", "dev", "-W", "error", str(program)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code, done.stderr
     assert not _TROUBLE.search(done.stderr), done.stderr
     return done

@@ -4,14 +4,23 @@ import asyncio
 import gc
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 import warnings
 
 import pytest
-from helpers import PATIENCE, BlockingGraph, EchoGraph, hourly, one_time, rows, run_program, statuses, steps, wait_for_runs, wait_until
+from helpers import (
+    PATIENCE,
+    BlockingGraph,
+    EchoGraph,
+    hourly,
+    one_time,
+    rows,
+    run_program,
+    statuses,
+    steps,
+    wait_for_runs,
+    wait_until,
+)
 
 from scheduler import RunStatus, SchedulerError, StoreError, TaskNotFoundError, TaskScheduler
 

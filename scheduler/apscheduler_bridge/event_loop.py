@@ -198,6 +198,18 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
             raise ReachThroughError(given.get("id"), "TaskScheduler.add_task; other functions go to jobstore='default'")
         return super().add_job(func, *args, **kwargs)
 
+    def remove_jobstore(self, alias: str, shutdown: bool = True) -> None:  # noqa: FBT001, FBT002 (APScheduler's own)
+        """Remove a job store of your own; ours is refused."""
+        if alias == TASKS:
+            raise ReachThroughError(None, "TaskScheduler.stop to end them")
+        super().remove_jobstore(alias, shutdown)
+
+    def remove_executor(self, alias: str, shutdown: bool = True) -> None:  # noqa: FBT001, FBT002 (APScheduler's own)
+        """Remove an executor of your own; ours is refused."""
+        if alias == RUNS:
+            raise ReachThroughError(None, "TaskScheduler.stop to end them")
+        super().remove_executor(alias, shutdown)
+
     # --- Passes ---
 
     async def _supervise(self) -> None:

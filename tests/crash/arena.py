@@ -265,8 +265,12 @@ class Arena:
 # --- Tasks; the prompt says what the child's graph does ---
 
 
+def now():
+    return datetime.now(UTC)
+
+
 def seconds_from_now(seconds):
-    return datetime.now(UTC) + timedelta(seconds=seconds)
+    return now() + timedelta(seconds=seconds)
 
 
 def one_time(task_id, prompt="quick", *, at=None, **fields):

@@ -36,9 +36,9 @@ def on_sqlite(nursery, tmp_path):
 
 
 @pytest.fixture
-def on_postgres(nursery, tmp_path, postgres_url):
+def on_postgres(nursery, tmp_path, request):
     """Return an arena whose store is a PostgreSQL database."""
-    with _arena(nursery, tmp_path, {"db_url": postgres_url}) as arena:
+    with _arena(nursery, tmp_path, {"db_url": request.getfixturevalue("postgres_url")}) as arena:
         yield arena
 
 
