@@ -1,16 +1,18 @@
 """The scheduler for LangGraph projects: the public names, nothing else."""
 
-from scheduler.errors import SchedulerError, StoreError, TaskNotFoundError
-from scheduler.models import OverlapPolicy, Run, RunStatus, TaskDefinition, TaskType
+from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskNotFoundError
+from scheduler.models import OverlapPolicy, Run, RunStatus, TaskChanges, TaskDefinition, TaskType
 from scheduler.schedule import next_due_times
 from scheduler.task_scheduler import TaskScheduler
 
 __all__ = [
     "OverlapPolicy",
     "Run",
+    "RunNotFoundError",
     "RunStatus",
     "SchedulerError",
     "StoreError",
+    "TaskChanges",
     "TaskDefinition",
     "TaskNotFoundError",
     "TaskScheduler",

@@ -289,7 +289,7 @@ def parse_crontab(expression: str) -> Crontab:
     never comes, such as 30 February.
     """
     try:
-        fields = _split(expression)
+        fields = split_crontab(expression)
         calendar = _calendar(fields)
     except ValueError as error:
         shown = expression if len(expression) <= _SHOWN else expression[:_SHOWN] + "…"
@@ -297,8 +297,8 @@ def parse_crontab(expression: str) -> Crontab:
     return Crontab(expression, is_wildcard=any(text.startswith("*") for text in fields[:2]), _calendar=calendar)
 
 
-def _split(expression: str) -> list[str]:
-    """Return the five fields of an expression, or those that its alias stands for."""
+def split_crontab(expression: str) -> list[str]:
+    """Return the five fields of an expression, or those that its alias stands for; what they hold is not looked at."""
     if len(expression) > MAX_LENGTH:
         raise ValueError(f"it has {len(expression):,} characters; write at most {MAX_LENGTH:,}")
     if blank := _FOREIGN_BLANK.search(expression):

@@ -21,6 +21,19 @@ class TaskNotFoundError(SchedulerError, KeyError):
         return f"Task {self.task_id!r} does not exist; list_tasks() shows the ids that do"
 
 
+class RunNotFoundError(SchedulerError, KeyError):
+    """No run has this id: there never was one, or the history has let go of it."""
+
+    def __init__(self, run_id: str) -> None:
+        """Name the id that was asked for."""
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        """Return the sentence itself: `KeyError` would show the repr of its argument."""
+        return f"Run {self.run_id!r} does not exist, or is too old to be kept; list_runs() shows the ids that do"
+
+
 class InvalidTaskError(SchedulerError, ValueError):
     """A definition that cannot be stored: the sentence names the task, the field, the value and the mend."""
 

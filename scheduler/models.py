@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -27,6 +28,9 @@ ID_LIMIT: Final = 255
 """The longest id or session, in characters."""
 INTERVAL_LIMIT: Final = 3_155_760_000
 """The longest time that a definition may name, in seconds: a hundred years."""
+
+LAST_YEAR: Final = 9000
+"""The last year of an instant at which a schedule may begin."""
 
 
 class TaskType(StrEnum):
@@ -55,6 +59,26 @@ class OverlapPolicy(StrEnum):
     ALLOW_ALL = "allow_all"
 
 
+class SessionMode(StrEnum):
+    """Which conversation the runs of a task belong to; it matters to a graph with a checkpointer."""
+
+    #: All runs continue the session's conversation, one at a time.
+    SHARED = "shared"
+    #: Each run has a conversation of its own.
+    PER_RUN = "per_run"
+
+
+class Durability(StrEnum):
+    """When LangGraph writes its checkpoints (its own words)."""
+
+    #: When the graph ends.
+    EXIT = "exit"
+    #: While the next step goes on.
+    ASYNC = "async"
+    #: Before the next step begins.
+    SYNC = "sync"
+
+
 class RunStatus(StrEnum):
     """Where a run stands. A status of `OPEN_STATUSES` may still change, the others are final."""
 
@@ -62,13 +86,15 @@ class RunStatus(StrEnum):
     PENDING = "pending"
     #: An attempt is going on.
     RUNNING = "running"
+    #: The graph asked a human, and waits for `answer_run`; `questions` says what.
+    WAITING = "waiting"
     #: The graph returned.
     SUCCEEDED = "succeeded"
     #: The graph raised, at the last attempt.
     FAILED = "failed"
     #: The last attempt took longer than `timeout_seconds`.
     TIMED_OUT = "timed_out"
-    #: Cancelled by its overlap policy, by itself, or because its task was removed before it began.
+    #: Cancelled by its overlap policy, by itself, because its task was removed, or because nobody answered.
     CANCELLED = "cancelled"
     #: Its process died or was stopped before the graph returned.
     INTERRUPTED = "interrupted"
@@ -78,7 +104,7 @@ class RunStatus(StrEnum):
     MISSED = "missed"
 
 
-OPEN_STATUSES: Final = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
+OPEN_STATUSES: Final = frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING})
 """The statuses of runs that are not over; a run in one of them has no `finished_at`."""
 
 
@@ -108,6 +134,17 @@ class Attempt(BaseModel):
     """What went wrong: type and message."""
 
 
+class Question(BaseModel):
+    """What a graph asks a human: one of its interrupts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    """LangGraph's id of the interrupt; `answer_run` takes answers by it."""
+    value: Any
+    """What the graph gave to `interrupt()`, as JSON."""
+
+
 class Run(BaseModel):
     """One firing of a task: a row of the run history. All datetimes are in UTC."""
 
@@ -122,7 +159,7 @@ class Run(BaseModel):
     started_at: AwareDatetime | None
     """When its latest attempt began; None if none has begun."""
     finished_at: AwareDatetime | None
-    """When it ended; None while it is `pending` or `running`."""
+    """When it ended; None while it is `pending`, `running` or `waiting`."""
     status: RunStatus
     """Where it stands."""
     attempt: int
@@ -139,6 +176,27 @@ class Run(BaseModel):
     """Why it failed or was not started: a type and message, or a reason."""
     earlier_attempts: tuple[Attempt, ...] = ()
     """The attempts before the latest one, oldest first."""
+    resumed: bool = False
+    """Whether the latest attempt continued from a checkpoint of the run instead of beginning anew."""
+    questions: tuple[Question, ...] = ()
+    """What the graph asks while the run is `waiting`."""
+
+
+class TaskChanges(BaseModel):
+    """What `apply_tasks` did, or would do, to the tasks of a store: ids, in the order in which they were given."""
+
+    model_config = ConfigDict(frozen=True)
+
+    added: tuple[str, ...] = ()
+    """Tasks that were not there."""
+    changed: tuple[str, ...] = ()
+    """Tasks whose definition was another one."""
+    kept: tuple[str, ...] = ()
+    """Tasks that were there as they are."""
+    removed: tuple[str, ...] = ()
+    """Tasks of the same source that were not given any more; only with `prune`."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Tasks that were not stored because their time has passed, each with the reason."""
 
 
 _MENDS: Final = {
@@ -151,6 +209,7 @@ _MENDS: Final = {
     "metadata": "give a dict of JSON values: text, finite numbers, True, False, None, lists and dicts",
     "interval_seconds": f"give a whole number of seconds from 1 to {INTERVAL_LIMIT}",
     "jitter_seconds": f"give a whole number of seconds from 0 to {INTERVAL_LIMIT}",
+    "cron_expression": "give five fields, such as '0 9 * * 1-5', or an alias, such as '@daily'",
     "run_at": "give a datetime; a naive one is taken as UTC",
     "start_at": "give a datetime; a naive one is taken as UTC",
     "end_at": "give a datetime; a naive one is taken as UTC",
@@ -166,6 +225,14 @@ _MENDS: Final = {
     "retry_delay_seconds": "give a number of seconds, 0 or more",
     "retry_max_delay_seconds": "give a number of seconds, 0 or more",
     "rerun_after_crash": "give True or False",
+    "retry_from_start": "give True or False",
+    "session_mode": "give one of SessionMode: 'shared', 'per_run'",
+    "session_retention": "give a number of seconds above 0, or None for ever",
+    "expire_waiting_after_seconds": "give a number of seconds above 0, or None for ever",
+    "recursion_limit": "give a whole number, 1 or more, or None for LangGraph's default",
+    "durability": "give one of Durability: 'exit', 'async', 'sync', or None for LangGraph's default",
+    "context": "give a dict of JSON values, or None",
+    "input_builder": "give the dotted path of a function that takes the task, such as 'my_package.inputs.build'",
     "pause_after_failures": "give a whole number, 1 or more, or None for never",
 }
 
@@ -187,6 +254,8 @@ def _printable(value: str) -> str:
 def _not_blank(value: str) -> str:
     if not value or value.isspace():
         raise PydanticCustomError("blank", "it is blank")
+    if not _is_unicode(value):
+        raise PydanticCustomError("unicode", "it has half of a surrogate pair, which is no character")
     return value
 
 
@@ -222,42 +291,67 @@ def _utc_if_naive(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value
 
 
-def _json_object(value: dict[str, Any]) -> dict[str, Any]:
-    for path, item in _walk("metadata", value):
-        if not _is_json(item):
-            context = {"path": path, "kind": type(item).__name__, "item": repr(item)[:80]}
-            raise PydanticCustomError("json", "{path} is {item}, a {kind}, which JSON does not have", context)
+def _within_calendar(value: datetime) -> datetime:
+    # The due times that follow from it must be datetimes still, in every zone.
+    if value.year > LAST_YEAR:
+        raise PydanticCustomError("year", "it lies after the year {last}", {"last": LAST_YEAR})
     return value
 
 
-def _walk(path: str, value: object) -> Iterator[tuple[str, object]]:
+def _json_object(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    for path, item in _walk(str(info.field_name), value):
+        if not _is_json(item):
+            context = {"path": path, "kind": type(item).__name__, "item": _shown(item)[:80]}
+            raise PydanticCustomError("json", "{path} is {item} ({kind}), which JSON cannot carry", context)
+    return value
+
+
+def _walk(path: str, item: object) -> Iterator[tuple[str, object]]:
     # With a stack of its own: nesting as deep as memory allows must not end in a RecursionError.
-    stack = [(path, value)]
+    stack = [(path, item, 0)]
     while stack:
-        path, value = stack.pop()
-        yield path, value
-        if isinstance(value, dict):
-            stack.extend((f"a key of {path}", key) for key in value if not isinstance(key, str))
-            stack.extend((f"{path}[{key!r}]", item) for key, item in value.items())
-        elif isinstance(value, list):
-            stack.extend((f"{path}[{index}]", item) for index, item in enumerate(value))
-        if len(path) > _PATH_LIMIT:
+        path, item, depth = stack.pop()
+        if depth > _DEPTH_LIMIT:
             raise PydanticCustomError("depth", "it is nested too deeply")
+        yield path, item
+        if isinstance(item, dict):
+            stack.extend((f"{path}[{_key(path, key)}]", member, depth + 1) for key, member in item.items())
+        elif isinstance(item, list):
+            stack.extend((f"{path}[{index}]", member, depth + 1) for index, member in enumerate(item))
 
 
-_PATH_LIMIT: Final = 2_000
+def _key(path: str, key: object) -> str:
+    if not isinstance(key, str) or not _is_json(key):
+        context = {"path": path, "key": _shown(key)}
+        raise PydanticCustomError("json", "{path} has the key {key}, which is no text", context)
+    return repr(key)
 
 
 def _is_json(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    return value is None or isinstance(value, (str, bool, int, dict, list))
+    if isinstance(value, str):
+        return _is_unicode(value)
+    if isinstance(value, int):
+        return value.bit_length() <= _INTEGER_BITS
+    return value is None or isinstance(value, (dict, list))
+
+
+def _is_unicode(value: str) -> bool:
+    # Half of a surrogate pair is a character to Python, and to nobody else.
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+_DEPTH_LIMIT: Final = 100
+_INTEGER_BITS: Final = 1_024
 
 
 _Seconds = Annotated[float, Field(ge=0, le=INTERVAL_LIMIT, allow_inf_nan=False, strict=True)]
 _Count = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
 _Flag = Annotated[bool, Field(strict=True)]
 _Moment = Annotated[datetime, AfterValidator(_utc_if_naive)]
+_Beginning = Annotated[_Moment, AfterValidator(_within_calendar)]
+_JsonObject = Annotated[dict[Annotated[str, Field(strict=True)], Any], AfterValidator(_json_object)]
 _Name = Annotated[str, AfterValidator(_not_blank)]
 _Identifier = Annotated[str, Field(max_length=ID_LIMIT), AfterValidator(_not_blank), AfterValidator(_printable)]
 
@@ -283,19 +377,23 @@ class TaskDefinition(BaseModel):
     """The content of the user message that the graph is invoked with."""
     session_id: _Identifier = "scheduler"
     """The conversation that the task's runs belong to."""
-    metadata: Annotated[dict[str, Any], AfterValidator(_json_object)] = Field(default_factory=dict)
+    session_mode: SessionMode = SessionMode.SHARED
+    """Whether the runs share that conversation, or each has one of its own."""
+    session_retention: Annotated[_Seconds, Field(gt=0)] | None = None
+    """With `session_mode="per_run"`: how long the conversation of a run is kept after its end; None: for ever."""
+    metadata: _JsonObject = Field(default_factory=dict)
     """Further values for the `metadata` of the graph's input; JSON."""
     cron_expression: Annotated[str, AfterValidator(_crontab)] | None = None
     """Five fields or an alias, with the meaning that Debian's cron gives them."""
     interval_seconds: Annotated[int, Field(ge=1, le=INTERVAL_LIMIT, strict=True)] | None = None
     """The time from one due time to the next; they are counted from `start_at`, else from when the task was added."""
-    run_at: _Moment | None = None
+    run_at: _Beginning | None = None
     """The instant of a one-time task; a naive datetime is taken as UTC."""
     result_callback: Annotated[str, AfterValidator(_callback_path)] | None = None
     """Dotted path of an async function; called as `await callback(task, result)` when the graph has returned."""
     timezone: Annotated[str, AfterValidator(_zone)] | None = None
     """The IANA zone of the crontab expression; None: the zone of the scheduler that adds the task."""
-    start_at: _Moment | None = None
+    start_at: _Beginning | None = None
     """No due time lies before it; the anchor, and first due time, of an interval."""
     end_at: _Moment | None = None
     """No due time lies after it."""
@@ -319,6 +417,18 @@ class TaskDefinition(BaseModel):
     """The longest wait between two attempts."""
     rerun_after_crash: _Flag = False
     """True: a run that was `interrupted` has a further attempt."""
+    retry_from_start: _Flag = False
+    """True: a retry gives the graph its input anew; False: it continues from the last checkpoint, if there is one."""
+    expire_waiting_after_seconds: Annotated[_Seconds, Field(gt=0)] | None = None
+    """How long a run waits for an answer before it is `cancelled`; None: for ever."""
+    recursion_limit: _Count | None = None
+    """How many steps the graph may take; None: LangGraph's default."""
+    durability: Durability | None = None
+    """When checkpoints are written; None: LangGraph's default."""
+    context: _JsonObject | None = None
+    """The run's context, for graphs that have a `context_schema`; JSON."""
+    input_builder: Annotated[str, AfterValidator(_callback_path)] | None = None
+    """Dotted path of a function from the task to the graph's input, for graphs whose state has no `messages`."""
     pause_after_failures: _Count | None = None
     """So many failed runs in a row pause the task."""
     graph: Annotated[str, AfterValidator(_graph_path)] | None = None
@@ -362,7 +472,10 @@ def _reword(task_id: str, line: dict[str, Any]) -> InitErrorDetails:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or an integer of too many digits for Python to write
+        return f"({type(value).__name__})"
     return text if len(text) <= ID_LIMIT else f"{text[:60]}… ({len(text)} characters)"
 
 
@@ -387,6 +500,9 @@ def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
         for field in ("start_at", "end_at"):
             if getattr(task, field) is not None:
                 yield field, _foreign(task, field, "leave it out: run_at says when")
+    if task.session_retention is not None and task.session_mode is not SessionMode.PER_RUN:
+        given = f"session_retention={task.session_retention:g} is for conversations of single runs"
+        yield "session_retention", f"Task {task.id}: {given}; leave it out, or use session_mode='per_run'"
     if task.start_at and task.end_at and task.end_at < task.start_at:
         order = f"end_at={task.end_at.isoformat()} is before start_at={task.start_at.isoformat()}"
         yield "end_at", f"Task {task.id}: {order}; give an end_at that is not before start_at"
@@ -395,4 +511,4 @@ def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
 def _foreign(task: TaskDefinition, field: str, mend: str) -> str:
     value = getattr(task, field)
     shown = value.isoformat() if isinstance(value, datetime) else repr(value)
-    return f"Task {task.id}: {field}={shown} does not belong to a {task.task_type} task; {mend}"
+    return f"Task {task.id}: {field}={shown} does not belong to {task.task_type} tasks; {mend}"

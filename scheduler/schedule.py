@@ -6,19 +6,22 @@ from, and the three questions of `Schedule` agree with one another.
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.crontab import Crontab, parse_crontab
-from scheduler.models import TaskDefinition, TaskType
+from scheduler.models import LAST_YEAR, TaskDefinition, TaskType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HASH_BYTES: Final = 8
+_FIRST_YEAR: Final = 1900
+_END_OF_TIME: Final = to_micros(datetime(9999, 12, 31, tzinfo=UTC))
+"""From here on an instant is no datetime any more in some zone."""
 
 
 class Schedule(Protocol):
@@ -210,10 +213,13 @@ def next_due_times(task: TaskDefinition, n: int = 5, after: datetime | None = No
 
     `after` is aware, None means now; due times lie strictly after it. An interval task without `start_at` is taken as
     added at `after`. Nothing is read or stored, and pauses and `max_runs` already used up are not known here.
-    Raises `ValueError` if `after` is naive or `n` is negative.
+    Raises `ValueError` if `after` is naive or out of range, or `n` is negative.
     """
     if after is not None and after.utcoffset() is None:
         message = f"after={after.isoformat()} has no time zone; give an aware datetime, such as datetime.now(UTC)"
+        raise ValueError(message)
+    if after is not None and not _FIRST_YEAR <= after.year <= LAST_YEAR:
+        message = f"after={after.isoformat()}; give an instant between the years {_FIRST_YEAR} and {LAST_YEAR}"
         raise ValueError(message)
     if n < 0:
         message = f"n={n}; give 0 or more"
@@ -227,7 +233,7 @@ def next_due_times(task: TaskDefinition, n: int = 5, after: datetime | None = No
 
 def _due_times(schedule: Schedule, after: int) -> "Iterator[int]":
     due = schedule.next_after(after)
-    while due is not None:
+    while due is not None and due < _END_OF_TIME:
         yield due
         due = schedule.next_after(due)
 

@@ -4,15 +4,16 @@ import asyncio
 import os
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from scheduler.apscheduler_bridge import LoopSettings, StoreScheduler
-from scheduler.clock import SECOND, WallClock, to_datetime
+from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError
-from scheduler.models import Run, RunStatus, TaskDefinition
+from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.runner import GraphRunner, check_task
 from scheduler.store import Listed, Store, database_at
 
@@ -157,6 +158,35 @@ class TaskScheduler:
             self._store.add_tasks(definitions, self._clock.now())
             self.scheduler.wakeup()
 
+    def apply_tasks(
+        self, tasks: Iterable[TaskDefinition], *, source: str, prune: bool = False, dry_run: bool = False
+    ) -> TaskChanges:
+        """Make the store hold what a source, such as a file, says: add or replace its tasks, in one transaction.
+
+        `source` names it for good, such as `"tasks.toml"`; each task is remembered as brought by it, until another
+        source or `add_task` brings the same id. What `add_task` says of adding again holds here, too. A task that is
+        not stored, or is finished, and whose `run_at` or `end_at` has passed, is left out: that is no error.
+
+        Args:
+            tasks: all the tasks that the source holds now.
+            source: what brings them.
+            prune: remove the tasks that this source brought earlier and that are not among `tasks` any more.
+            dry_run: only say what would be done; all is checked, nothing is changed.
+
+        Raises:
+            ValueError: a definition is wrong, or its callback or graph cannot be imported; nothing is changed.
+            StoreError: nothing was changed.
+        """
+        definitions = list(tasks)
+        _check_source(source)
+        _check_definitions(definitions)
+        for task in definitions:
+            check_task(task)
+        changes = self._store.apply_tasks(definitions, source, self._clock.now(), prune=prune, dry_run=dry_run)
+        if not dry_run:
+            self.scheduler.wakeup()
+        return changes
+
     def remove_task(self, task_id: str) -> None:
         """Remove a task; a run that is going goes on, one that waits is cancelled, and the history stays.
 
@@ -193,7 +223,8 @@ class TaskScheduler:
         """Return the tasks that are not finished, by next due time.
 
         Each is a dict of `id`, `name`, `next_run` (the next due time in the task's zone as `str(datetime)`, else
-        `"paused"`, `"running"`, `"waiting"` or `"error: …"`), `pause_reason` and `definition`. Raises `StoreError`.
+        `"paused"`, `"running"`, `"waiting"` or `"error: …"`), `pause_reason`, `timezone`
+        (the zone in force) and `definition`. Raises `StoreError`.
         """
         return [_shown(listed) for listed in self._store.list_tasks()]
 
@@ -206,17 +237,42 @@ class TaskScheduler:
         """
         return self._store.get_task(task_id)
 
+    def get_run(self, run_id: str) -> Run:
+        """Return a run of the history, as `trigger_task` and `list_runs` give its id.
+
+        Raises:
+            RunNotFoundError: no run has this id, or it was too old to be kept.
+            StoreError: the store cannot be read.
+        """
+        return self._store.get_run(run_id)
+
     def list_runs(
-        self, task_id: str | None = None, *, status: RunStatus | str | None = None, limit: int = 100
+        self,
+        task_id: str | None = None,
+        *,
+        status: RunStatus | str | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
     ) -> list[Run]:
         """Return at most `limit` runs, newest first, of one task or of all, and of one status or of all.
 
+        `since` is aware, and leaves out the runs whose `scheduled_at` lies before it.
+
         Raises:
-            ValueError: there is no such status, or `limit` is below 1.
+            ValueError: there is no such status, `since` is naive, or `limit` is below 1.
             StoreError: the store cannot be read.
         """
         _check_whole(limit=limit)
-        return self._store.list_runs(task_id, None if status is None else RunStatus(status), limit)
+        earliest = None if since is None else to_micros(_aware(since=since))
+        return self._store.list_runs(task_id, None if status is None else RunStatus(status), limit, earliest)
+
+    def running_schedulers(self) -> int:
+        """Return how many schedulers run on this store, in this process and in others, on any machine.
+
+        One that was killed is noticed at once from the same machine, from another one when its lease
+        (`lease_seconds`) is over. Raises `StoreError`.
+        """
+        return self._store.running_schedulers(self._clock.now())
 
 
 def _shown(listed: Listed) -> dict[str, Any]:
@@ -226,6 +282,7 @@ def _shown(listed: Listed) -> dict[str, Any]:
         "name": listed.id if task is None else task.name,
         "next_run": _next_run(listed),
         "pause_reason": listed.pause_reason,
+        "timezone": listed.zone,
         "definition": task,
     }
 
@@ -249,8 +306,22 @@ def _check_definitions(definitions: Sequence[object]) -> None:
             message = f"{task!r} is a {type(task).__name__}, not a TaskDefinition"
             raise TypeError(message)
         if task.id in seen:
-            raise InvalidTaskError(task.id, f"id={task.id!r} stands twice in one add_tasks; give each its own")
+            raise InvalidTaskError(task.id, f"id={task.id!r} stands twice among the tasks; give each its own")
         seen.add(task.id)
+
+
+def _check_source(source: object) -> None:
+    if not isinstance(source, str) or not source or source.isspace():
+        message = f"source={source!r}; give a text that names what brings the tasks, such as 'tasks.toml'"
+        raise ValueError(message)
+
+
+def _aware(**arguments: datetime) -> datetime:
+    ((name, moment),) = arguments.items()
+    if moment.utcoffset() is None:
+        message = f"{name}={moment.isoformat()} has no time zone; give an aware datetime, such as datetime.now(UTC)"
+        raise ValueError(message)
+    return moment
 
 
 def _check_zone(timezone: str) -> None:

@@ -23,10 +23,10 @@ class EchoGraph:
     def __init__(self):
         self.calls = []
 
-    async def ainvoke(self, input, config=None):  # noqa: A002 (LangGraph's own signature)
-        self.calls.append((input, config))
+    async def ainvoke(self, given, config=None):
+        self.calls.append((given, config))
         await asyncio.sleep(0)
-        return {"messages": [{"role": "assistant", "content": f"Echo: {input['messages'][-1]['content']}"}]}
+        return {"messages": [{"role": "assistant", "content": f"Echo: {given['messages'][-1]['content']}"}]}
 
 
 class BlockingGraph(EchoGraph):
@@ -34,16 +34,17 @@ class BlockingGraph(EchoGraph):
 
     def __init__(self):
         super().__init__()
-        self.release = asyncio.Event()
+        self.release, self.entered = asyncio.Event(), asyncio.Event()
         self.inside = self.most = self.cancelled = 0
 
-    async def ainvoke(self, input, config=None):  # noqa: A002
+    async def ainvoke(self, given, config=None):
         self.inside += 1
         self.most = max(self.most, self.inside)
+        self.calls.append((given, config))
+        self.entered.set()
         try:
-            self.calls.append((input, config))
             await self.release.wait()
-            return await EchoGraph().ainvoke(input)
+            return await EchoGraph().ainvoke(given)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -58,8 +59,8 @@ class FailingGraph(EchoGraph):
         super().__init__()
         self.error = error or ValueError("no such city")
 
-    async def ainvoke(self, input, config=None):  # noqa: A002
-        self.calls.append((input, config))
+    async def ainvoke(self, given, config=None):
+        self.calls.append((given, config))
         await asyncio.sleep(0)
         raise self.error
 
@@ -136,7 +137,7 @@ class Graph:
     def __init__(self):
         self.began = asyncio.Event()
 
-    async def ainvoke(self, input, config=None):
+    async def ainvoke(self, given, config=None):
         self.began.set()
         await asyncio.Event().wait()
 

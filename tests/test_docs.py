@@ -9,6 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from pydantic import BaseModel
 
 import scheduler as package
 from scheduler import Run, RunStatus, TaskDefinition, TaskScheduler, TaskType, next_due_times
@@ -69,6 +70,9 @@ def test_the_reference_knows(name):
 
 
 def defaults(of):
+    if issubclass(of, BaseModel):
+        fields = of.model_fields.items()
+        return {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}
     parameters = inspect.signature(of).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from blockbuster import BlockingError
 from helpers import (
     PATIENCE,
     BlockingGraph,
@@ -51,6 +52,13 @@ def a_langgraph(*, node=None, saver=None):
     builder.add_edge(START, "answer")
     builder.add_edge("answer", END)
     return builder.compile(checkpointer=saver)
+
+
+async def test_the_guard_works(new_scheduler):
+    """These tests notice code of the scheduler that blocks the event loop: a pass that is made on it is caught."""
+    scheduler = new_scheduler()
+    with pytest.raises(BlockingError):
+        scheduler._store.run_pass(0, 1, [], [])
 
 
 # --- Each kind of schedule ---
@@ -172,12 +180,12 @@ async def test_many_at_one_instant(new_scheduler, db_path):
     class Counting(EchoGraph):
         inside = most = 0
 
-        async def ainvoke(self, input, config=None):
+        async def ainvoke(self, given, config=None):
             self.inside += 1
             self.most = max(self.most, self.inside)
             await steps(3)
             try:
-                return await super().ainvoke(input, config)
+                return await super().ainvoke(given, config)
             finally:
                 self.inside -= 1
 
@@ -246,9 +254,9 @@ async def test_committed_before_launch(new_scheduler, db_path):
                 task = connection.execute("SELECT * FROM scheduler_tasks").fetchone()
             return run["status"], run["attempt"], task["next_due"]
 
-        async def ainvoke(self, input, config=None):
+        async def ainvoke(self, given, config=None):
             self.seen = await asyncio.to_thread(self.look, config["metadata"]["scheduler_run_id"])
-            return await super().ainvoke(input, config)
+            return await super().ainvoke(given, config)
 
     graph = Looking()
     scheduler = new_scheduler(graph)
@@ -422,7 +430,7 @@ async def test_response_in_the_log(new_scheduler, caplog):
     logging.getLogger("sqlalchemy").setLevel(logging.WARNING)
 
     class Answer(EchoGraph):
-        async def ainvoke(self, input, config=None):
+        async def ainvoke(self, given, config=None):
             return {"messages": [AIMessage("x" * 300)]}
 
     scheduler = new_scheduler(Answer())

@@ -8,6 +8,7 @@ import threading
 import warnings
 
 import pytest
+from apscheduler.events import EVENT_JOB_EXECUTED
 from helpers import (
     PATIENCE,
     BlockingGraph,
@@ -16,11 +17,13 @@ from helpers import (
     one_time,
     rows,
     run_program,
+    soon,
     statuses,
     steps,
     wait_for_runs,
     wait_until,
 )
+from langgraph.graph import START, MessagesState, StateGraph
 
 from scheduler import RunStatus, SchedulerError, StoreError, TaskNotFoundError, TaskScheduler
 
@@ -29,7 +32,8 @@ async def began(graph, number=1):
     """Wait until so many runs are in a blocking graph."""
     async with asyncio.timeout(PATIENCE):
         while len(graph.calls) < number:
-            await asyncio.sleep(0)
+            graph.entered.clear()
+            await graph.entered.wait()
 
 
 async def stopped(scheduler):
@@ -82,7 +86,7 @@ async def test_start_while_stopping(new_scheduler, blocking):
     scheduler.start()
     await began(blocking)
     stopping = scheduler.stop()
-    with pytest.raises(RuntimeError, match="await scheduler.stop"):
+    with pytest.raises(RuntimeError, match="still stopping"):
         scheduler.start()
     blocking.release.set()
     await stopping
@@ -116,12 +120,16 @@ async def test_context_manager(new_scheduler, blocking):
     """`async with` starts, and waits for the drain at its end, also when its body raises."""
     scheduler = new_scheduler(blocking, shutdown_grace_seconds=PATIENCE)
     scheduler.add_task(one_time())
-    with pytest.raises(LookupError):
+
+    async def use():
         async with scheduler as entered:
             assert entered is scheduler
             await began(blocking)
             blocking.release.set()
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await use()
     assert not scheduler.scheduler.running
     assert [run.status for run in scheduler.list_runs()] == [RunStatus.SUCCEEDED]
 
@@ -201,9 +209,9 @@ async def test_graph_that_ends_well_although_cancelled(new_scheduler, db_path):
     """A graph that catches its cancellation and returns has succeeded."""
 
     class Stubborn(BlockingGraph):
-        async def ainvoke(self, input, config=None):
+        async def ainvoke(self, given, config=None):
             try:
-                return await super().ainvoke(input, config)
+                return await super().ainvoke(given, config)
             except asyncio.CancelledError:
                 return {"messages": [{"content": "saved"}]}
 
@@ -219,8 +227,9 @@ async def test_graph_that_ends_well_although_cancelled(new_scheduler, db_path):
 class Deaf(BlockingGraph):
     """Ignores that it is cancelled."""
 
-    async def ainvoke(self, input, config=None):
-        self.calls.append((input, config))
+    async def ainvoke(self, given, config=None):
+        self.calls.append((given, config))
+        self.entered.set()
         while not self.release.is_set():
             try:
                 await self.release.wait()
@@ -268,23 +277,23 @@ async def test_supervisor_cancelled_while_cancelled_runs_are_waited_for(new_sche
     """A loop that ends in the midst of the last wait for runs still has their ends written."""
 
     class Slow(BlockingGraph):
-        async def ainvoke(self, input, config=None):
+        async def ainvoke(self, given, config=None):
             try:
-                return await super().ainvoke(input, config)
+                return await super().ainvoke(given, config)
             except asyncio.CancelledError:
+                self.saving.set()
                 await self.saved.wait()
                 raise
 
     graph = Slow()
-    graph.saved = asyncio.Event()
+    graph.saving, graph.saved = asyncio.Event(), asyncio.Event()
     scheduler = new_scheduler(graph)
     scheduler.add_task(one_time())
     scheduler.start()
     await began(graph)
     stopping = scheduler.stop()
     async with asyncio.timeout(PATIENCE):
-        while not graph.cancelled:
-            await asyncio.sleep(0)
+        await graph.saving.wait()
     scheduler.scheduler._supervisor.cancel()
     await steps()
     graph.saved.set()
@@ -350,9 +359,9 @@ async def test_stop_awaited_inside_a_run(new_scheduler, db_path):
     """A graph that stops the scheduler it runs on, without waiting for it, ends by itself within the grace."""
 
     class Last(EchoGraph):
-        async def ainvoke(self, input, config=None):
+        async def ainvoke(self, given, config=None):
             self.stopping = self.scheduler.stop()
-            return await super().ainvoke(input, config)
+            return await super().ainvoke(given, config)
 
     graph = Last()
     graph.scheduler = scheduler = new_scheduler(graph, shutdown_grace_seconds=PATIENCE)
@@ -372,6 +381,77 @@ async def test_store_is_closed_by_stop(new_scheduler, db_path):
     await scheduler.scheduler.pass_done.wait()
     await stopped(scheduler)
     assert sorted(path.name for path in db_path.parent.iterdir()) == ["scheduler.db"]
+
+
+@pytest.mark.parametrize("langgraph", [False, True])
+async def test_end_of_the_loop_lets_a_graph_clear_up(new_scheduler, db_path, langgraph):
+    """Where everything on the loop is cancelled, each run is cancelled once: what it saves then is not cut short."""
+    saved, entered = [], asyncio.Event()
+
+    async def wait_and_save(*_arguments):
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await steps()
+            saved.append(1)
+            raise
+
+    graph = EchoGraph()
+    graph.ainvoke = wait_and_save
+    if langgraph:
+        builder = StateGraph(MessagesState)
+        builder.add_node("wait", wait_and_save)
+        builder.add_edge(START, "wait")
+        graph = builder.compile()
+    scheduler = new_scheduler(graph, shutdown_grace_seconds=3600)
+    scheduler.add_task(one_time())
+    scheduler.start()
+    async with asyncio.timeout(PATIENCE):
+        await entered.wait()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await stopped(scheduler)
+    assert saved == [1]
+    assert statuses(db_path) == {"interrupted": 1}
+    scheduler.start()
+    assert scheduler.scheduler.running
+
+
+async def test_runs_claimed_ahead(new_scheduler, blocking, db_path, monkeypatch):
+    """Runs that were claimed ahead of a free slot go back into the queue at `stop()`: their graph was not called."""
+    scheduler = new_scheduler(blocking, max_concurrent_runs=1)
+    monkeypatch.setattr(scheduler.scheduler, "_reckon_ahead", lambda _ended: None)
+    due = soon(20)
+    scheduler.add_tasks(one_time(f"t{number}", due) for number in range(5))
+    scheduler.start()
+    scheduler.scheduler._ahead = 10
+    await began(blocking)
+    await stopped(scheduler)
+    assert len(blocking.calls) == 1
+    assert statuses(db_path) == {"interrupted": 1, "pending": 4}
+    blocking.release.set()
+    scheduler.start()
+    await wait_until(lambda: len(scheduler.list_runs(status="succeeded")) == 4, scheduler)
+    assert blocking.most == 1
+
+
+async def test_stop_in_a_listener(new_scheduler, echo):
+    """A listener may stop the scheduler, here when the first run has ended."""
+    scheduler = new_scheduler(echo)
+    ended = asyncio.Event()
+
+    def stop(_event):
+        scheduler.stop()
+        ended.set()
+
+    scheduler.scheduler.add_listener(stop, EVENT_JOB_EXECUTED)
+    scheduler.add_task(one_time())
+    scheduler.start()
+    async with asyncio.timeout(PATIENCE):
+        await ended.wait()
+        await scheduler.stop()
+    assert [run.status for run in scheduler.list_runs()] == [RunStatus.SUCCEEDED]
 
 
 # --- The face outside the scheduler's life ---
@@ -494,7 +574,7 @@ def test_loop_closed_under_a_running_scheduler(tmp_path):
 
 def test_loop_closed_then_start_on_another(tmp_path):
     """When its loop was closed with it, `start()` on another loop interrupts what was going, and fires again."""
-    graph, other = BlockingGraph(), EchoGraph()
+    graph = BlockingGraph()
     scheduler = TaskScheduler(db_path=tmp_path / "x.db", graph=graph)
     _loop_that_is_closed(lambda: _begin(scheduler, graph))
 
@@ -508,6 +588,28 @@ def test_loop_closed_then_start_on_another(tmp_path):
 
     asyncio.run(again())
     assert statuses(tmp_path / "x.db") == {"interrupted": 1, "succeeded": 1}
+
+
+def test_loop_closed_under_a_function_of_the_user(tmp_path, echo):
+    """When its loop was closed with it and with a job of the user's own, `stop()` is done all the same."""
+    scheduler = TaskScheduler(db_path=tmp_path / "x.db", graph=echo)
+
+    async def main():
+        entered = asyncio.Event()
+
+        async def own():
+            entered.set()
+            await asyncio.Event().wait()
+
+        scheduler.start()
+        scheduler.scheduler.add_job(own, misfire_grace_time=None)
+        async with asyncio.timeout(PATIENCE):
+            await entered.wait()
+
+    _loop_that_is_closed(main)
+    asyncio.run(stopped(scheduler))
+    assert not scheduler.scheduler.running
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.db"]
 
 
 @pytest.mark.parametrize("act", ["stop", "start"])
@@ -646,7 +748,7 @@ def test_program_whose_run_ignores_its_cancellation(tmp_path):
         class Deaf:
             def __init__(self):
                 self.began = asyncio.Event()
-            async def ainvoke(self, input, config=None):
+            async def ainvoke(self, given, config=None):
                 self.began.set()
                 for _ in range(2):
                     try:
@@ -715,7 +817,7 @@ def test_program_whose_node_raises_keyboard_interrupt(tmp_path):
         tmp_path,
         """
         class Graph:
-            async def ainvoke(self, input, config=None):
+            async def ainvoke(self, given, config=None):
                 raise KeyboardInterrupt
         async def main():
             scheduler = TaskScheduler(db_path="scheduler.db", graph=Graph())

@@ -521,7 +521,7 @@ CHANGES = {
     ),
     "add_job on its executor": (lambda it: it.add_job(measure, "interval", hours=1, executor="runs"), "add_task"),
     "add_job by position": (
-        lambda it: it.add_job(measure, "date", None, None, "x", None, None, True, 1, None, "tasks"),
+        lambda it: it.add_job(measure, "date", None, None, "x", None, None, None, 1, None, "tasks"),
         "add_task",
     ),
     "scheduled_job": (lambda it: it.scheduled_job("interval", hours=1, jobstore="tasks")(measure), "add_task"),

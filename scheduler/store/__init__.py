@@ -1,6 +1,6 @@
 """Tasks and runs in SQL (SQLAlchemy Core). The only room that knows SQL; here is what the other rooms call."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -9,13 +9,13 @@ from sqlalchemy import Connection, Row, bindparam, exists, func, make_url, selec
 from sqlalchemy.exc import ArgumentError
 
 from scheduler.clock import SECOND
-from scheduler.models import Run, RunStatus, TaskDefinition
+from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import history, outcomes, owners, runs, tasks
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
 from scheduler.store.outcomes import Outcome
 from scheduler.store.postgres import PostgresDatabase
-from scheduler.store.runs import Claim, NotStarted
-from scheduler.store.schema import CAN_BE_DUE, IS_PENDING, IS_RUNNING
+from scheduler.store.runs import Claim, Claimer, NotStarted
+from scheduler.store.schema import CAN_BE_DUE, IS_PENDING, IS_RUNNING, IS_WAITING
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
 from scheduler.store.sqlite import SqliteDatabase
@@ -79,6 +79,7 @@ class _Look:
     is_ready: bool
     has_foreign: bool
     has_cancels: bool
+    has_expired: bool
 
 
 def database_at(path: Path | None, url: str | None) -> Database:
@@ -120,9 +121,12 @@ class Store:
         self._lease = lease
         self._retention = retention
         self._owner = owners.this_process()
+        self.is_checkpointed: Callable[[TaskDefinition], bool] = lambda _task: False
+        """Tells whether the graph of a task has a checkpointer; set before the first pass."""
         self._renew_at = 0
         self._trust_leases_from = 0
         self._is_unsure = False
+        self._disowned: frozenset[str] = frozenset()
         self._last_pass = 0
         self._purge_at = 0
 
@@ -138,6 +142,20 @@ class Store:
         prepared = [tasks.prepare(definition, self._zone) for definition in definitions]
         with self.database.write() as connection:
             tasks.add(connection, prepared, now)
+
+    def apply_tasks(
+        self, definitions: Sequence[TaskDefinition], source: str, now: int, *, prune: bool, dry_run: bool
+    ) -> TaskChanges:
+        """Add or replace what `source` brings, and remove what it no longer brings, all or none. Raises `ValueError`.
+
+        A dry run does it all, and is undone.
+        """
+        prepared = [tasks.prepare(definition, self._zone, source) for definition in definitions]
+        with self.database.write() as connection:
+            changes = tasks.apply(connection, prepared, source, now, prune=prune)
+            if dry_run:
+                connection.rollback()
+        return changes
 
     def remove_task(self, task_id: str, now: int) -> None:
         """Remove a task. Raises `TaskNotFoundError`."""
@@ -159,15 +177,32 @@ class Store:
         with self.database.write() as connection:
             return runs.trigger(connection, task_id, now, self._history_limit)
 
+    def answer_run(self, run_id: str, value: object, now: int) -> None:
+        """Answer a waiting run. Raises `RunNotFoundError`, `ValueError`."""
+        with self.database.write() as connection:
+            outcomes.answer(connection, run_id, value, now)
+
     def get_task(self, task_id: str) -> TaskDefinition:
         """Return a definition. Raises `TaskNotFoundError`."""
         with self.database.read() as connection:
             return tasks.get(connection, task_id)
 
-    def list_runs(self, task_id: str | None, status: RunStatus | None, limit: int) -> list[Run]:
+    def get_run(self, run_id: str) -> Run:
+        """Return a run. Raises `RunNotFoundError`."""
+        with self.database.read() as connection:
+            return history.read_run(connection, run_id)
+
+    def list_runs(
+        self, task_id: str | None, status: RunStatus | None, limit: int, since: int | None = None
+    ) -> list[Run]:
         """Return runs, newest first."""
         with self.database.read() as connection:
-            return history.read_runs(connection, task_id, status, limit)
+            return history.read_runs(connection, task_id, status, since, limit)
+
+    def running_schedulers(self, now: int) -> int:
+        """Return how many schedulers have a lease here."""
+        with self.database.read() as connection:
+            return owners.count_alive(connection, self._owner, now)
 
     def list_tasks(self) -> list[Listed]:
         """Return the tasks that are not finished, by next due time."""
@@ -189,6 +224,16 @@ class Store:
 
     # --- The scheduler's calls ---
 
+    def threads_to_delete(self, now: int) -> list[tuple[str, str]]:
+        """Return runs whose own threads have been kept long enough, as (run, thread); some at a time."""
+        with self.database.read() as connection:
+            return outcomes.threads_to_delete(connection, now)
+
+    def thread_is_deleted(self, run_id: str) -> None:
+        """Note that the thread of a run is gone."""
+        with self.database.write() as connection:
+            outcomes.thread_is_deleted(connection, run_id)
+
     def begin(self, now: int) -> None:
         """Open the database and take a lease, before the first pass."""
         self._owner = owners.this_process()
@@ -199,6 +244,7 @@ class Store:
         self._purge_at = now
         self._trust_leases_from = 0
         self._is_unsure = False
+        self._disowned = frozenset()
 
     def end(self, results: Sequence[Outcome], now: int) -> list[Outcome]:
         """Write the last outcomes and give the lease back; return the outcomes that came too late."""
@@ -216,7 +262,7 @@ class Store:
         of the runs that this process has going.
         """
         self._notice_clock(now)
-        if not results and not self._is_unsure and not self._must_renew(now, running):
+        if not results and not self._is_unsure and now < self._renew_at:
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = self._look(connection, now)
             if not self._has_work(look, now, slots, running):
@@ -227,9 +273,11 @@ class Store:
     def failed(self, now: int) -> None:
         """Note that the database could not be used: for the length of a lease, no lease is taken as ended.
 
-        A commit that failed may have been stored all the same, with claims that nobody has launched.
+        A commit that failed may have been stored all the same, with claims that nobody has launched, or may have
+        undone a renewal.
         """
         self._trust_leases_from = now + self._lease
+        self._renew_at = 0
         self._is_unsure = True
 
     def _work(
@@ -244,8 +292,11 @@ class Store:
             self._is_unsure = False
         if now >= self._renew_at:
             result.taken_over = self._renew(connection, now, running)
+        # A further attempt of a run does not begin here beside one that was taken over and is still going.
+        self._disowned = self._disowned.union(result.taken_over).intersection(running)
+        outcomes.expire(connection, now)
         if slots is not None:
-            batch = runs.claim(connection, self._owner.id, now, slots, self._history_limit)
+            batch = runs.claim(connection, self._claimer(), now, slots)
             result.claims, result.not_started = batch.claims, batch.not_started
             result.quarantined += batch.quarantined
         self._purge(connection, now)
@@ -259,24 +310,31 @@ class Store:
         result.wake_at = now if result.recovered and free else _wake_at(look, now, free)
         return result
 
+    def _claimer(self) -> Claimer:
+        return Claimer(self._owner.id, self._history_limit, self.is_checkpointed, self._disowned)
+
     def _renew(self, connection: Connection, now: int, running: Collection[str]) -> list[str]:
         """Renew the lease; return the running runs that were taken over because it had ended."""
         had_lease = owners.renew(connection, self._owner, now + self._lease)
         self._renew_at = now + self._lease // _RENEWALS
         return [] if had_lease else _no_longer(connection, self._owner.id, running)
 
-    def _must_renew(self, now: int, running: Collection[str]) -> bool:
-        return bool(running) and now >= self._renew_at
-
     def _has_work(self, look: _Look, now: int, slots: int | None, running: Collection[str]) -> bool:
         may_claim = slots is not None and (slots > 0 or bool(running))
         is_due = look.next_due is not None and look.next_due <= now and may_claim
-        waits = look.is_ready and bool(slots)
+        waits = (look.is_ready and bool(slots)) or look.has_expired
         return is_due or waits or look.has_foreign or look.has_cancels or now >= self._purge_at
 
     def _look(self, connection: Connection, now: int) -> _Look:
         row = connection.execute(_LOOK, {"now": now, "me": self._owner.id}).one()
-        return _Look(row.next_due, row.next_ready, bool(row.is_ready), bool(row.has_foreign), bool(row.has_cancels))
+        return _Look(
+            row.next_due,
+            row.next_ready,
+            bool(row.is_ready),
+            bool(row.has_foreign),
+            bool(row.has_cancels),
+            bool(row.has_expired),
+        )
 
     def _notice_clock(self, now: int) -> None:
         """Look at how far the clock has come since the last pass.
@@ -353,4 +411,5 @@ _LOOK: Final = select(
     exists()
     .where(IS_RUNNING, runs_table.c.owner == bindparam("me"), runs_table.c.cancel_requested == 1)
     .label("has_cancels"),
+    exists().where(IS_WAITING, runs_table.c.expires_at <= bindparam("now")).label("has_expired"),
 )

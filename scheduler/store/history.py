@@ -9,10 +9,22 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, bindparam, delete, insert, not_, select, update
 
 from scheduler.clock import to_datetime
-from scheduler.models import OPEN_STATUSES, Attempt, OverlapPolicy, Run, RunStatus, RunTrigger, TaskDefinition
+from scheduler.errors import RunNotFoundError
+from scheduler.models import (
+    OPEN_STATUSES,
+    Attempt,
+    OverlapPolicy,
+    Question,
+    Run,
+    RunStatus,
+    RunTrigger,
+    SessionMode,
+    TaskDefinition,
+)
 from scheduler.planning import Firing
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
 
+_QUESTIONS: Final = TypeAdapter(tuple[Question, ...])
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
 _counter = itertools.count()
 # The system's, so that neither a program that seeds `random` nor a fork makes ids repeat.
@@ -27,15 +39,17 @@ def new_run_id(now: int) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def thread_of(task: TaskDefinition) -> str:
-    """Return the LangGraph thread of a task's session."""
-    return f"scheduler:{task.session_id}"
+def thread_of(task: TaskDefinition, run_id: str) -> str:
+    """Return the LangGraph thread of a run: its session's, or one of its own."""
+    shared = f"scheduler:{task.session_id}"
+    return shared if task.session_mode is SessionMode.SHARED else f"{shared}:{run_id}"
 
 
 def new_row(task: TaskDefinition, seq: int, scheduled_at: int, now: int, status: RunStatus) -> dict[str, Any]:
     """Return the columns of a scheduled run; a status that is not open ends it now."""
+    run_id = new_run_id(now)
     return {
-        "id": new_run_id(now),
+        "id": run_id,
         "task_id": task.id,
         "seq": seq,
         "scheduled_at": scheduled_at,
@@ -49,7 +63,8 @@ def new_row(task: TaskDefinition, seq: int, scheduled_at: int, now: int, status:
         "exclusive": int(task.overlap is not OverlapPolicy.ALLOW_ALL),
         "cancel_requested": 0,
         "owner": None,
-        "thread_id": thread_of(task),
+        "thread_id": thread_of(task, run_id),
+        "checkpointed": 0,
         "response": None,
         "error": None,
         "earlier_attempts": None,
@@ -91,13 +106,25 @@ def trim(connection: Connection, newest: Iterable[tuple[str, int]], limit: int) 
         connection.execute(_TRIM, over)
 
 
-def read_runs(connection: Connection, task_id: str | None, status: RunStatus | None, limit: int) -> list[Run]:
-    """Return runs, newest first."""
+def read_run(connection: Connection, run_id: str) -> Run:
+    """Return one run. Raises `RunNotFoundError`."""
+    row = connection.execute(_BY_ID, {"run_id": run_id}).first()
+    if row is None:
+        raise RunNotFoundError(run_id)
+    return to_run(row)
+
+
+def read_runs(
+    connection: Connection, task_id: str | None, status: RunStatus | None, since: int | None, limit: int
+) -> list[Run]:
+    """Return runs, newest first; `since` leaves out those that were scheduled earlier."""
     query = select(runs).order_by(runs.c.id.desc() if task_id is None else runs.c.seq.desc()).limit(limit)
     if task_id is not None:
         query = query.where(runs.c.task_id == task_id)
     if status is not None:
         query = query.where(runs.c.status == status)
+    if since is not None:
+        query = query.where(runs.c.scheduled_at >= since)
     return [to_run(row) for row in connection.execute(query)]
 
 
@@ -117,6 +144,8 @@ def to_run(row: Row[Any]) -> Run:
         response=row.response,
         error=row.error,
         earlier_attempts=earlier_attempts(row),
+        resumed=bool(row.resumed),
+        questions=() if row.questions is None else _QUESTIONS.validate_json(row.questions),
     )
 
 
@@ -125,12 +154,18 @@ def earlier_attempts(row: Row[Any]) -> tuple[Attempt, ...]:
     return () if row.earlier_attempts is None else _ATTEMPTS.validate_json(row.earlier_attempts)
 
 
+def questions_json(questions: tuple[Question, ...]) -> str:
+    """Return questions as the table holds them."""
+    return _QUESTIONS.dump_json(questions).decode()
+
+
 def attempts_json(attempts: tuple[Attempt, ...]) -> str:
     """Return attempts as the table holds them."""
     return _ATTEMPTS.dump_json(attempts).decode()
 
 
 _INSERT: Final = insert(runs)
+_BY_ID: Final = select(runs).where(runs.c.id == bindparam("run_id"))
 _NEWEST: Final = select(runs).where(runs.c.task_id == bindparam("task_id"), runs.c.seq == bindparam("seq"))
 _TAKEN: Final = select(runs.c.scheduled_at).where(
     runs.c.task_id == bindparam("task_id"),

@@ -1,22 +1,25 @@
 """How attempts end in the runs table: outcomes, retries, runs that are taken back, and runs of owners that are gone."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from scheduler.clock import to_datetime
-from scheduler.models import Attempt, RunStatus, TaskDefinition
+from scheduler.clock import SECOND, to_datetime
+from scheduler.errors import RunNotFoundError
+from scheduler.models import Attempt, Question, RunStatus, TaskDefinition
 from scheduler.planning import retry_delay
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.runs import Claim
-from scheduler.store.schema import IS_RUNNING, runs, tasks
+from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
 
 CRASH_LIMIT: Final = 10
 """How often a run with `rerun_after_crash` is taken up again: one that kills its process must end some day."""
 
+_NOBODY: Final = "nobody answered within expire_waiting_after_seconds"
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _MAY_GO_ON: Final = _FAILURES | {RunStatus.INTERRUPTED}
 
@@ -34,6 +37,12 @@ class Outcome:
     """What the graph raised, for those who listen in this process."""
     quarantine: str | None = None
     """Why the task cannot be run at all: its graph or callback is gone."""
+    questions: tuple[Question, ...] = ()
+    """What the graph asks, for `WAITING`."""
+    resumed: bool = False
+    """Whether the attempt continued from a checkpoint."""
+    is_last: bool = False
+    """Whether there is no further attempt whatever the task grants: an interrupted run with nothing to continue."""
 
 
 def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now: int) -> list[Outcome]:
@@ -43,6 +52,8 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
         if outcome.status is RunStatus.PENDING:
             connection.execute(_TAKE_BACK, _key(owner, outcome))
             task_rows.cancel_if_removed(connection, outcome.claim.task.id, now)
+        elif outcome.status is RunStatus.WAITING:
+            _wait(connection, owner, outcome)
         elif not _goes_on(connection, owner, outcome):
             final.append(outcome)
     lost = _write_final(connection, owner, final)
@@ -51,6 +62,7 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
         if outcome.quarantine is not None:
             task_rows.quarantine(connection, outcome.claim.task.id, outcome.quarantine)
     _count_failures(connection, kept, now)
+    _keep_thread_for_a_while(connection, kept)
     task_rows.finish_if_over(connection, dict.fromkeys(outcome.claim.task.id for outcome in kept), now)
     return lost
 
@@ -67,14 +79,38 @@ def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]
             **_key(owner, outcome),
             "state": outcome.status,
             "end": outcome.finished_at,
-            "answer": _storable(outcome.response),
+            "reply": _storable(outcome.response),
             "problem": _storable(outcome.error),
+            "continued": int(outcome.resumed),
         }
         for outcome in outcomes
     ]
     if connection.execute(_FINISH, values).rowcount == len(values):
         return []
     return [outcome for outcome in outcomes if not _was_written(connection, outcome)]
+
+
+def _wait(connection: Connection, owner: str, outcome: Outcome) -> None:
+    """Let a run wait for its answers."""
+    most = outcome.claim.task.expire_waiting_after_seconds
+    values = {
+        **_key(owner, outcome),
+        "asked": history.questions_json(outcome.questions),
+        "until": None if most is None else outcome.finished_at + round(most * SECOND),
+        "reply": _storable(outcome.response),
+        "continued": int(outcome.resumed),
+    }
+    connection.execute(_WAIT, values)
+    task_rows.cancel_if_removed(connection, outcome.claim.task.id, outcome.finished_at)
+
+
+def _keep_thread_for_a_while(connection: Connection, outcomes: Iterable[Outcome]) -> None:
+    """Note when the threads of single runs are to be deleted."""
+    for outcome in outcomes:
+        keep = outcome.claim.task.session_retention
+        if keep is not None and outcome.claim.checkpointed:
+            until = outcome.finished_at + round(keep * SECOND)
+            connection.execute(_KEEP_THREAD, {"run": outcome.claim.run_id, "until": until})
 
 
 def _storable(text: str | None) -> str | None:
@@ -94,11 +130,8 @@ def _was_written(connection: Connection, outcome: Outcome) -> bool:
 def _goes_on(connection: Connection, owner: str, outcome: Outcome) -> bool:
     """Put a run whose attempt did not succeed back into the queue, if its task grants it a further attempt."""
     task = outcome.claim.task
-    if (
-        outcome.quarantine
-        or outcome.status not in _MAY_GO_ON
-        or (task.max_attempts == 1 and not task.rerun_after_crash)
-    ):
+    may_go_on = task.max_attempts > 1 or task.rerun_after_crash or outcome.claim.checkpointed
+    if outcome.quarantine or outcome.is_last or outcome.status not in _MAY_GO_ON or not may_go_on:
         return False
     row = connection.execute(_OWN_RUN, _key(owner, outcome)).first()
     return row is not None and _queue_again(connection, row, task, outcome)
@@ -126,7 +159,7 @@ class _Interruption:
 
 def _queue_again(connection: Connection, row: Row[Any], task: TaskDefinition, ending: _Ending) -> bool:
     attempts = history.earlier_attempts(row)
-    delay = _delay(task, attempts, ending.status)
+    delay = _delay(task, attempts, ending.status, may_continue=bool(row.checkpointed))
     if row.removed or delay is None:
         return False
     ended = Attempt(
@@ -141,13 +174,87 @@ def _queue_again(connection: Connection, row: Row[Any], task: TaskDefinition, en
     return True
 
 
-def _delay(task: TaskDefinition, attempts: Sequence[Attempt], status: RunStatus) -> int | None:
-    """Return how long the next attempt waits, in microseconds; None: there is none."""
+def _delay(task: TaskDefinition, attempts: Sequence[Attempt], status: RunStatus, *, may_continue: bool) -> int | None:
+    """Return how long the next attempt waits, in microseconds; None: there is none.
+
+    An interrupted run whose graph has a checkpointer is taken up to see whether there is something to continue.
+    """
     if status is RunStatus.INTERRUPTED:
         crashes = sum(attempt.status is RunStatus.INTERRUPTED for attempt in attempts)
-        return 0 if task.rerun_after_crash and crashes < CRASH_LIMIT else None
+        return 0 if (task.rerun_after_crash or may_continue) and crashes < CRASH_LIMIT else None
     failed = 1 + sum(attempt.status in _FAILURES for attempt in attempts)
     return retry_delay(task, failed) if failed < task.max_attempts else None
+
+
+# --- Waiting for a human ---
+
+
+def answer(connection: Connection, run_id: str, value: object, now: int) -> None:
+    """Store the answer to a waiting run's questions, and put the run back into the queue.
+
+    Raises `RunNotFoundError`, and `ValueError` if the run does not wait or the answer does not fit its questions.
+    """
+    row = connection.execute(select(runs).where(runs.c.id == run_id)).first()
+    if row is None:
+        raise RunNotFoundError(run_id)
+    if row.status != RunStatus.WAITING:
+        message = f"Run {run_id}: it is {row.status}, and nothing is asked; list_runs(status='waiting') shows who asks"
+        raise ValueError(message)
+    attempts = history.earlier_attempts(row)
+    asked = Attempt(
+        number=row.attempt,
+        status=RunStatus.WAITING,
+        started_at=to_datetime(row.started_at),
+        finished_at=to_datetime(now),
+    )
+    values = {
+        "status": RunStatus.PENDING,
+        "ready_at": now,
+        "expires_at": None,
+        "answer": _answers_json(row, value),
+        "earlier_attempts": history.attempts_json((*attempts, asked)),
+    }
+    connection.execute(update(runs).where(runs.c.id == run_id).values(values))
+
+
+def _answers_json(row: Row[Any], value: object) -> str:
+    """Return answers by the id of their question."""
+    ids = [question["id"] for question in json.loads(row.questions)]
+    by_id = value if isinstance(value, dict) and value and set(value) <= set(ids) else None
+    if by_id is None and len(ids) > 1:
+        message = f"Run {row.id}: it asks {len(ids)} questions; give a dict of answers by their ids: {', '.join(ids)}"
+        raise ValueError(message)
+    if by_id is not None and len(by_id) < len(ids):
+        left = ", ".join(sorted(set(ids) - set(by_id)))
+        message = f"Run {row.id}: answers are missing; give one for each id, also for {left}"
+        raise ValueError(message)
+    try:
+        return json.dumps({ids[0]: value} if by_id is None else by_id, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        message = f"Run {row.id}: the answer is no JSON ({error}); give text, numbers, True, False, None, lists, dicts"
+        raise ValueError(message) from None
+
+
+def expire(connection: Connection, now: int) -> None:
+    """Cancel runs that have waited for an answer for too long."""
+    gone = connection.execute(_EXPIRED, {"now": now}).all()
+    for row in gone:
+        values = {"status": RunStatus.CANCELLED, "finished_at": now, "expires_at": None, "error": _NOBODY}
+        connection.execute(update(runs).where(runs.c.id == row.id).values(values))
+    task_rows.finish_if_over(connection, dict.fromkeys(row.task_id for row in gone), now)
+
+
+# --- Threads of single runs ---
+
+
+def threads_to_delete(connection: Connection, now: int) -> list[tuple[str, str]]:
+    """Return runs whose threads have been kept long enough, as (run, thread); some at a time."""
+    return [(row.id, row.thread_id) for row in connection.execute(_THREADS, {"now": now})]
+
+
+def thread_is_deleted(connection: Connection, run_id: str) -> None:
+    """Note that a run's thread is gone."""
+    connection.execute(_KEEP_THREAD, {"run": run_id, "until": None})
 
 
 # --- Failures in a row ---
@@ -216,11 +323,30 @@ _FINISH: Final = (
     .values(
         status=bindparam("state"),
         finished_at=bindparam("end"),
-        response=bindparam("answer"),
+        response=bindparam("reply"),
         error=bindparam("problem"),
+        resumed=bindparam("continued"),
         owner=None,
     )
 )
+_WAIT: Final = (
+    update(runs)
+    .where(*_MINE)
+    .values(
+        status=RunStatus.WAITING,
+        owner=None,
+        questions=bindparam("asked"),
+        expires_at=bindparam("until"),
+        response=bindparam("reply"),
+        resumed=bindparam("continued"),
+        error=None,
+    )
+)
+_KEEP_THREAD: Final = update(runs).where(runs.c.id == bindparam("run")).values(thread_until=bindparam("until"))
+_THREADS: Final = (
+    select(runs.c.id, runs.c.thread_id).where(HAS_THREAD_TO_DELETE, runs.c.thread_until <= bindparam("now")).limit(20)
+)
+_EXPIRED: Final = select(runs.c.id, runs.c.task_id).where(IS_WAITING, runs.c.expires_at <= bindparam("now"))
 _TAKE_BACK: Final = (
     update(runs).where(*_MINE).values(status=RunStatus.PENDING, owner=None, started_at=None, attempt=runs.c.attempt - 1)
 )

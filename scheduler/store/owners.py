@@ -91,6 +91,11 @@ def others(connection: Connection, owner: Owner) -> list[Row[Any]]:
     return list(connection.execute(_OTHERS, {"by": owner.id}).all())
 
 
+def count_alive(connection: Connection, here: Owner, now: int) -> int:
+    """Return how many owners have a lease that is not over and a process that is not known to be dead."""
+    return sum(not is_known_dead(row, here) for row in connection.execute(_LEASED, {"now": now}))
+
+
 def retire(connection: Connection, owner_id: str) -> None:
     """Forget an owner that has ended."""
     connection.execute(_DELETE, {"by": owner_id})
@@ -99,4 +104,5 @@ def retire(connection: Connection, owner_id: str) -> None:
 _RENEW: Final = update(owners).where(owners.c.id == bindparam("by")).values(lease_until=bindparam("until"))
 _INSERT: Final = insert(owners)
 _OTHERS: Final = select(owners).where(owners.c.id != bindparam("by"))
+_LEASED: Final = select(owners).where(owners.c.lease_until >= bindparam("now"))
 _DELETE: Final = delete(owners).where(owners.c.id == bindparam("by"))

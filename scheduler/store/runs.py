@@ -1,7 +1,8 @@
 """What is asked of the runs table as a queue: claim what is due, trigger by hand, cancel."""
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,12 +10,22 @@ from sqlalchemy import Connection, Row, and_, bindparam, exists, func, not_, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
-from scheduler.models import RunStatus, RunTrigger, TaskDefinition
+from scheduler.models import RunStatus, RunTrigger, SessionMode, TaskDefinition
 from scheduler.planning import Decision, Firing, Plan, Situation, plan
 from scheduler.schedule import schedule_of
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
-from scheduler.store.schema import CAN_BE_DUE, IS_PENDING, IS_RUNNING, IS_SCHEDULED, has_status, is_open, runs, tasks
+from scheduler.store.schema import (
+    CAN_BE_DUE,
+    IS_PENDING,
+    IS_RUNNING,
+    IS_SCHEDULED,
+    IS_WAITING,
+    has_status,
+    is_open,
+    runs,
+    tasks,
+)
 
 CANCELLED_BY_NEXT: Final = "the task became due again (overlap=cancel_other)"
 """The reason that stands in runs which `OverlapPolicy.CANCEL_OTHER` ended."""
@@ -33,6 +44,12 @@ class Claim:
     thread_id: str
     next_due: int | None
     """The task's next due time after the claim."""
+    checkpointed: bool = False
+    """Whether the graph has a checkpointer, so that the run may be continued."""
+    last_status: RunStatus | None = None
+    """How the attempt before this one ended; None for the first."""
+    answers: dict[str, Any] | None = None
+    """Answers to the questions that the graph asked, by their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +76,29 @@ class Batch:
 # --- Claiming ---
 
 
-def claim(connection: Connection, owner: str, now: int, slots: int, history_limit: int) -> Batch:
-    """Take runs that wait and due times that have come, at most `slots` together, for `owner`.
+@dataclass(frozen=True, slots=True)
+class Claimer:
+    """Who claims, and what is to be known for it."""
+
+    owner: str
+    history_limit: int
+    is_checkpointed: Callable[[TaskDefinition], bool] = lambda _task: False
+    """Tells whether the graph of a task has a checkpointer."""
+    disowned: Collection[str] = ()
+    """Runs that are left to others, if they wait."""
+
+
+def claim(connection: Connection, claimer: Claimer, now: int, slots: int) -> Batch:
+    """Take runs that wait and due times that have come, at most `slots` together.
 
     Due times that are not to be started are written into the history on the way; tasks whose definition cannot be
     used are quarantined.
     """
-    claiming = _Claiming(connection, owner, now, slots)
+    claiming = _Claiming(connection, claimer, now, slots)
     if slots:
         claiming.claim_pending()
     claiming.claim_due()
-    claiming.write(history_limit)
+    claiming.write()
     return claiming.batch
 
 
@@ -78,21 +107,27 @@ class _Claiming:
     """One pass over what waits and what is due, inside one transaction."""
 
     connection: Connection
-    owner: str
+    claimer: Claimer
     now: int
     slots: int
     batch: Batch = field(default_factory=Batch)
+    threads: set[str] = field(default_factory=set)
+    """Threads that have a run, for graphs with a checkpointer."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     advances: list[dict[str, Any]] = field(default_factory=list)
 
     def claim_pending(self) -> None:
         """Take runs that wait and may start; of one task not two at once, unless they may overlap."""
         begun: set[str] = set()
-        for row in self.connection.execute(_READY, {"now": self.now, "slots": self.slots}).all():
+        for row in self._ready_rows():
             task = None if row.exclusive and row.task_id in begun else self._usable(row.task_id, row.definition)
-            if task is not None:
+            if task is not None and self._may_use_thread(row, task):
                 begun.add(row.task_id)
                 self._take(row, task)
+
+    def _ready_rows(self) -> Sequence[Row[Any]]:
+        values = {"now": self.now, "slots": self.slots, "disowned": list(self.claimer.disowned)}
+        return self.connection.execute(_READY, values).all()
 
     def claim_due(self) -> None:
         """Decide over the due times of tasks that are due."""
@@ -100,16 +135,15 @@ class _Claiming:
         if not rows:
             return
         busy, buffered = self._open_runs([row.id for row in rows])
-        for row in rows:
-            task = self._usable(row.id, row.definition)
-            if task is not None:
-                situation = Situation(
-                    row.next_due, self.now, row.started_runs, row.id in busy, buffered[row.id], self.slots
-                )
-                self._decide(row, task, situation)
-                self.slots = situation.slots
+        usable = [(row, task) for row in rows if (task := self._usable(row.id, row.definition)) is not None]
+        asking = self._look_at_threads([task for _, task in usable])
+        for row, task in usable:
+            is_busy = row.id in busy or history.thread_of(task, "") in asking
+            situation = Situation(row.next_due, self.now, row.started_runs, is_busy, buffered[row.id], self.slots)
+            self._decide(row, task, situation)
+            self.slots = situation.slots
 
-    def write(self, history_limit: int) -> None:
+    def write(self) -> None:
         """Insert the rows of runs, and move the tasks to their next due times."""
         if self.rows:
             inserted = self.connection.execute(_INSERTS[self.connection.dialect.name], self.rows).rowcount
@@ -117,20 +151,69 @@ class _Claiming:
                 self._drop_repeated()
         if self.advances:
             self.connection.execute(_ADVANCE, self.advances)
-            history.trim(self.connection, [(each["task"], each["seq"]) for each in self.advances], history_limit)
+            history.trim(
+                self.connection, [(each["task"], each["seq"]) for each in self.advances], self.claimer.history_limit
+            )
         started = {claim.task.id for claim in self.batch.claims}
-        # What was started finishes its task when it ends.
+        # What was started finishes its task when it ends; `finish_if_over` sees what waits.
         over = [each["task"] for each in self.advances if each["due"] is None and each["task"] not in started]
         task_rows.finish_if_over(self.connection, over, self.now)
 
     def _take(self, row: Row[Any], task: TaskDefinition) -> None:
-        taken = {"run": row.id, "by": self.owner, "at": self.now, "try": row.attempt + 1}
-        self.connection.execute(_TAKE, taken)
+        taken = {"run": row.id, "by": self.claimer.owner, "at": self.now, "try": row.attempt + 1}
+        self.connection.execute(_TAKE, {**taken, "kept": int(self.claimer.is_checkpointed(task))})
         self.slots -= 1
-        trigger = RunTrigger(row.trigger)
+        attempts = history.earlier_attempts(row)
         self.batch.claims.append(
-            Claim(row.id, task, row.scheduled_at, row.attempt + 1, row.coalesced, trigger, row.thread_id, row.next_due)
+            Claim(
+                run_id=row.id,
+                task=task,
+                scheduled_at=row.scheduled_at,
+                attempt=row.attempt + 1,
+                coalesced=row.coalesced,
+                trigger=RunTrigger(row.trigger),
+                thread_id=row.thread_id,
+                next_due=row.next_due,
+                checkpointed=self.claimer.is_checkpointed(task),
+                last_status=attempts[-1].status if attempts else None,
+                answers=None if row.answer is None else json.loads(row.answer),
+            )
         )
+
+    # A thread whose graph has a checkpointer belongs to one run at a time, across tasks and processes.
+
+    def _may_use_thread(self, row: Row[Any], task: TaskDefinition) -> bool:
+        """Take a waiting run's thread; if another run has it, note that this one waits for it."""
+        if not self.claimer.is_checkpointed(task):
+            return True
+        if not row.checkpointed:
+            # It was queued by a process that does not know the graph: see whether its thread is free.
+            self.connection.execute(_MARK_CHECKPOINTED, {"run": row.id})
+            if row.thread_id in self._open_threads([row.thread_id], besides=row.id):
+                return False
+        if row.thread_id in self.threads:
+            return False
+        self.threads.add(row.thread_id)
+        return True
+
+    def _look_at_threads(self, due: Sequence[TaskDefinition]) -> set[str]:
+        """Note which threads of tasks that are due are taken; return those on which a human is asked."""
+        shared = {
+            history.thread_of(task, "")
+            for task in due
+            if task.session_mode is SessionMode.SHARED and self.claimer.is_checkpointed(task)
+        }
+        statuses = self._open_threads(sorted(shared)) if shared else {}
+        self.threads |= statuses.keys()
+        return {thread for thread, status in statuses.items() if status == RunStatus.WAITING}
+
+    def _open_threads(self, threads: Sequence[str], besides: str = "") -> dict[str, str]:
+        """Return which of the threads have an open run, and its status; `waiting` before others."""
+        found: dict[str, str] = {}
+        for row in self.connection.execute(_THREADS, {"threads": threads, "besides": besides}):
+            if found.get(row.thread_id) != RunStatus.WAITING:
+                found[row.thread_id] = row.status
+        return found
 
     def _due_rows(self) -> list[Row[Any]]:
         """Return the tasks that are due: as many as there are slots, and those that may need none, being busy."""
@@ -145,7 +228,7 @@ class _Claiming:
         busy: set[str] = set()
         buffered: Counter[str] = Counter()
         for row in self.connection.execute(_OPEN_RUNS, {"ids": ids}):
-            if row.status == RunStatus.RUNNING or row.attempt > 0:
+            if row.status != RunStatus.PENDING or row.attempt > 0:
                 busy.add(row.task_id)
             elif row.trigger == RunTrigger.SCHEDULE:
                 buffered[row.task_id] += row.number
@@ -162,21 +245,40 @@ class _Claiming:
                 seq = history.insert_skipped(self.connection, task, row, firing, self.now)
             else:
                 seq += 1
-                self._note(task, firing, planned, seq)
+                situation.slots += self._note(task, firing, planned, seq)
             self._note_not_started(task, firing)
         if planned.next_due != row.next_due or seq != row.last_seq:
             advance = {"task": task.id, "due": planned.next_due, "seq": seq, "started": situation.started}
             self.advances.append(advance)
 
-    def _note(self, task: TaskDefinition, firing: Firing, planned: Plan, seq: int) -> None:
+    def _note(self, task: TaskDefinition, firing: Firing, planned: Plan, seq: int) -> int:
+        """Add a row, and the claim if the run starts; return how many slots are free again, its thread being taken."""
         row = history.new_row(task, seq, firing.scheduled_at, self.now, _STATUS_OF[firing.decision])
         row["coalesced"], row["error"] = firing.coalesced, firing.reason
+        row["checkpointed"] = int(self.claimer.is_checkpointed(task))
         self.rows.append(row)
-        if firing.decision is Decision.START:
-            row.update(started_at=self.now, owner=self.owner, attempt=1)
-            due, others, thread = firing.scheduled_at, firing.coalesced, row["thread_id"]
-            started = Claim(row["id"], task, due, 1, others, RunTrigger.SCHEDULE, thread, planned.next_due)
-            self.batch.claims.append(started)
+        if firing.decision is not Decision.START:
+            return 0
+        if row["checkpointed"] and row["thread_id"] in self.threads:
+            row["status"] = RunStatus.PENDING
+            return 1
+        if row["checkpointed"]:
+            self.threads.add(row["thread_id"])
+        row.update(started_at=self.now, owner=self.claimer.owner, attempt=1)
+        self.batch.claims.append(
+            Claim(
+                run_id=row["id"],
+                task=task,
+                scheduled_at=firing.scheduled_at,
+                attempt=1,
+                coalesced=firing.coalesced,
+                trigger=RunTrigger.SCHEDULE,
+                thread_id=row["thread_id"],
+                next_due=planned.next_due,
+                checkpointed=bool(row["checkpointed"]),
+            )
+        )
+        return 0
 
     def _note_not_started(self, task: TaskDefinition, firing: Firing) -> None:
         if firing.reason is not None:
@@ -236,7 +338,7 @@ def cancel_open(connection: Connection, task_id: str, now: int) -> None:
     """Ask for the running runs of a task to be cancelled, and cancel those that wait on its schedule."""
     of_task = runs.c.task_id == task_id
     connection.execute(update(runs).where(of_task, IS_RUNNING).values(cancel_requested=1))
-    waiting = and_(of_task, IS_PENDING, IS_SCHEDULED)
+    waiting = and_(of_task, or_(IS_WAITING, and_(IS_PENDING, IS_SCHEDULED)))
     ended = {"status": RunStatus.CANCELLED, "finished_at": now, "error": CANCELLED_BY_NEXT}
     connection.execute(update(runs).where(waiting).values(ended))
 
@@ -253,6 +355,7 @@ _BLOCKED: Final = exists().where(
     is_open(_other),
     or_(
         has_status(RunStatus.RUNNING, _other),
+        has_status(RunStatus.WAITING, _other),
         # A run between two attempts is not over; one that has begun itself does not wait for it.
         and_(runs.c.attempt == 0, has_status(RunStatus.PENDING, _other), _other.c.attempt > 0),
         # One run of a task at most is in the way of the runs of other tasks.
@@ -264,10 +367,25 @@ _BLOCKED: Final = exists().where(
         ),
     ),
 )
+_in_thread = runs.alias("in_thread")
+_THREAD_IS_TAKEN: Final = exists().where(
+    _in_thread.c.thread_id == runs.c.thread_id,
+    is_open(_in_thread),
+    _in_thread.c.checkpointed == 1,
+    _in_thread.c.id != runs.c.id,
+    or_(
+        not_(has_status(RunStatus.PENDING, _in_thread)),
+        # Of those that wait, first the one that has begun, then the oldest.
+        tuple_(_in_thread.c.attempt == 0, _in_thread.c.ready_at, _in_thread.c.id)
+        < tuple_(runs.c.attempt == 0, runs.c.ready_at, runs.c.id),
+    ),
+)
 _READY: Final = (
     select(runs, tasks.c.definition, tasks.c.next_due)
     .join(tasks, tasks.c.id == runs.c.task_id)
-    .where(_IS_READY, tasks.c.problem.is_(None), or_(runs.c.exclusive == 0, not_(_BLOCKED)))
+    .where(_IS_READY, tasks.c.problem.is_(None))
+    .where(or_(runs.c.exclusive == 0, not_(_BLOCKED)), or_(runs.c.checkpointed == 0, not_(_THREAD_IS_TAKEN)))
+    .where(runs.c.id.not_in(bindparam("disowned", expanding=True)))
     .order_by(runs.c.ready_at, runs.c.id)
     .limit(bindparam("slots"))
 )
@@ -279,8 +397,16 @@ _TAKE: Final = (
         owner=bindparam("by"),
         started_at=bindparam("at"),
         attempt=bindparam("try"),
+        checkpointed=bindparam("kept"),
         cancel_requested=0,
     )
+)
+_MARK_CHECKPOINTED: Final = update(runs).where(runs.c.id == bindparam("run")).values(checkpointed=1)
+_THREADS: Final = select(runs.c.thread_id, runs.c.status).where(
+    runs.c.thread_id.in_(bindparam("threads", expanding=True)),
+    is_open(),
+    runs.c.checkpointed == 1,
+    runs.c.id != bindparam("besides"),
 )
 _IS_DUE: Final = and_(CAN_BE_DUE, tasks.c.next_due <= bindparam("now"))
 _DUE: Final = select(tasks).where(_IS_DUE).order_by(tasks.c.next_due).limit(bindparam("slots"))

@@ -66,6 +66,8 @@ tasks = Table(
     Column("removed", Integer, nullable=False, default=0),
     # Why the row cannot be used; the task is left alone until it is added again.
     Column("problem", Text),
+    # What brought the task, such as a file; None: a program or a person, by hand.
+    Column("source", Text),
     CheckConstraint("paused IN (0, 1)", name="paused_flag"),
     CheckConstraint("removed IN (0, 1)", name="removed_flag"),
     CheckConstraint("removed = 0 OR finished_at IS NOT NULL", name="removed_is_finished"),
@@ -103,6 +105,15 @@ runs = Table(
     Column("cancel_requested", Integer, nullable=False, default=0),
     Column("owner", Text),
     Column("thread_id", Text, nullable=False),
+    # 1: its graph has a checkpointer, so its thread is its own while it goes on, and it can be continued.
+    Column("checkpointed", Integer, nullable=False, default=0),
+    Column("resumed", Integer, nullable=False, default=0),
+    # What the graph asks, what it was answered (both JSON), and when the waiting ends.
+    Column("questions", Text),
+    Column("answer", Text),
+    Column("expires_at", BigInteger),
+    # When the thread of this run alone is to be deleted.
+    Column("thread_until", BigInteger),
     Column("response", Text),
     Column("error", Text),
     Column("earlier_attempts", Text),
@@ -138,6 +149,16 @@ IS_PENDING: Final = has_status(RunStatus.PENDING)
 IS_RUNNING: Final = has_status(RunStatus.RUNNING)
 Index("scheduler_runs_pending", runs.c.ready_at, sqlite_where=IS_PENDING, postgresql_where=IS_PENDING)
 Index("scheduler_runs_running", runs.c.owner, sqlite_where=IS_RUNNING, postgresql_where=IS_RUNNING)
+IS_WAITING: Final = has_status(RunStatus.WAITING)
+Index("scheduler_runs_waiting", runs.c.expires_at, sqlite_where=IS_WAITING, postgresql_where=IS_WAITING)
+HAS_THREAD_TO_DELETE: Final = runs.c.thread_until.is_not(None)
+Index(
+    "scheduler_runs_thread_until",
+    runs.c.thread_until,
+    sqlite_where=HAS_THREAD_TO_DELETE,
+    postgresql_where=HAS_THREAD_TO_DELETE,
+)
+Index("scheduler_runs_threads", runs.c.thread_id, sqlite_where=is_open(), postgresql_where=is_open())
 Index("scheduler_runs_open", runs.c.task_id, runs.c.status, sqlite_where=is_open(), postgresql_where=is_open())
 
 owners = Table(

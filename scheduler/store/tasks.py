@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, not_, select, update
 
 from scheduler.clock import SECOND, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
-from scheduler.models import RunStatus, TaskDefinition
+from scheduler.models import RunStatus, TaskChanges, TaskDefinition
 from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history
@@ -32,24 +31,22 @@ class NewTask:
     text: str
     zone: str
     schedule_key: str
+    source: str | None
 
     def schedule(self, anchor: int) -> Schedule:
         """Return its due times, counted from `anchor`."""
         return schedule_of(self.task, self.zone, anchor)
 
 
-def prepare(task: TaskDefinition, default_zone: str) -> NewTask:
+def prepare(task: TaskDefinition, default_zone: str, source: str | None = None) -> NewTask:
     """Check a definition once more (models can be changed after they were built) and put it into its stored form.
 
-    Raises `ValueError`.
+    `source` is what brings it; None: a program or a person, by hand. Raises `ValueError`.
     """
-    try:
-        text = task.model_dump_json(exclude_defaults=True, warnings="error")
-    except PydanticSerializationError as error:
-        raise InvalidTaskError(task.id, f"it cannot be stored as JSON: {error}; mend that field") from None
-    checked = TaskDefinition.model_validate_json(text)
+    checked = TaskDefinition.model_validate(dict(task))
+    text = checked.model_dump_json(exclude_defaults=True)
     zone = checked.timezone or default_zone
-    return NewTask(checked, text, zone, _schedule_key(checked, zone))
+    return NewTask(checked, text, zone, _schedule_key(checked, zone), source)
 
 
 def _schedule_key(task: TaskDefinition, zone: str) -> str:
@@ -107,7 +104,51 @@ def _first_values(new: NewTask, now: int) -> dict[str, Any]:
         "finished_at": None,
         "removed": 0,
         "problem": None,
+        "source": new.source,
     }
+
+
+def apply(connection: Connection, new_tasks: Sequence[NewTask], source: str, now: int, *, prune: bool) -> TaskChanges:
+    """Add or replace tasks and, with `prune`, remove the others that `source` brought. Raises `InvalidTaskError`."""
+    existing = _existing(connection, [new.task.id for new in new_tasks])
+    brought: dict[str, list[NewTask]] = {"added": [], "changed": [], "kept": []}
+    left_out = []
+    for new in new_tasks:
+        row = existing.get(new.task.id)
+        passed = _passed(row, new, now)
+        if passed is None:
+            brought[_change(row, new)].append(new)
+        else:
+            left_out.append((new.task.id, passed))
+    add(connection, [new for group in brought.values() for new in group], now)
+    present = {new.task.id for new in new_tasks}
+    gone = [task_id for task_id in _brought_by(connection, source) if task_id not in present] if prune else []
+    for task_id in gone:
+        remove(connection, task_id, now)
+    ids = {change: tuple(new.task.id for new in group) for change, group in brought.items()}
+    return TaskChanges(**ids, removed=tuple(gone), left_out=tuple(left_out))
+
+
+def _passed(row: Row[Any] | None, new: NewTask, now: int) -> str | None:
+    """Return why a task that is not there, or is finished, has nothing to do any more, or None."""
+    if row is not None and not row.removed and (row.finished_at is None or row.schedule == new.schedule_key):
+        return None
+    for field in ("run_at", "end_at"):
+        moment = getattr(new.task, field)
+        if moment is not None and to_micros(moment) <= now:
+            return f"{field}={moment.isoformat()} has passed"
+    return None
+
+
+def _change(row: Row[Any] | None, new: NewTask) -> str:
+    if row is None or row.removed:
+        return "added"
+    same = row.schedule == new.schedule_key and row.problem is None and read_definition(row) == new.task
+    return "kept" if same else "changed"
+
+
+def _brought_by(connection: Connection, source: str) -> list[str]:
+    return list(connection.execute(_OF_SOURCE, {"of_source": source}).scalars())
 
 
 def _first_due(new: NewTask, now: int) -> int:
@@ -132,7 +173,7 @@ def _replacement(connection: Connection, row: Row[Any], new: NewTask, now: int) 
         values = _first_values(new, now)
         values["paused"], values["pause_reason"] = row.paused, row.pause_reason
     else:
-        values = {**row._asdict(), "definition": new.text, "zone": new.zone, "problem": None}
+        values = {**row._asdict(), "definition": new.text, "zone": new.zone, "problem": None, "source": new.source}
         values.update(_within_max_runs(connection, row, new, now))
     if not new.task.enabled:
         if values["next_due"] == row.next_due:
@@ -336,6 +377,9 @@ def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 _BY_ID: Final = select(tasks).where(tasks.c.id == bindparam("task_id"))
 _BY_IDS: Final = select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
+_OF_SOURCE: Final = (
+    select(tasks.c.id).where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0).order_by(tasks.c.id)
+)
 _UNFINISHED: Final = (
     select(tasks)
     .where(tasks.c.finished_at.is_(None))

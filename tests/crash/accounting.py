@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scheduler import RunStatus
-from scheduler.clock import to_micros
+from scheduler.clock import SECOND, to_micros
 from scheduler.schedule import schedule_of
 
 NOT_STARTED = {RunStatus.SKIPPED, RunStatus.MISSED}
@@ -49,7 +49,7 @@ def account(tasks, first_due, next_due, runs, ledger):
 
 def _account_for_due_times(task, first, coming, runs):
     """Each row stands for its due time and for those since the row before, none for two, and none is left out."""
-    schedule = schedule_of(task, "UTC", 0)
+    schedule = schedule_of(task, "UTC", to_micros(first) - (task.interval_seconds or 0) * SECOND)
     before = to_micros(first) - 1
     counted = 0
     for run in sorted(runs, key=lambda run: run.scheduled_at):

@@ -134,6 +134,7 @@ class Faults:
             if self._faults.get("kill_after") == number:
                 os.kill(os.getpid(), signal.SIGKILL)
             if self._faults.get("stop_after") == number:
+                tell("stopping now")
                 self.stop()
             if self._faults.get("fail_after") == number:
                 raise StoreError(

@@ -19,6 +19,18 @@ NEVER_STARTED = {RunStatus.SKIPPED, RunStatus.MISSED}
 ENDS = [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.INTERRUPTED, RunStatus.PENDING]
 
 
+MOVES = st.lists(
+    st.tuples(
+        st.sampled_from([1, 3, 8, 20, 20, LEASE + 5, 400]),
+        st.integers(0, 1),
+        st.sampled_from([100, 2, 1, 0]),
+        st.lists(st.sampled_from(ENDS), max_size=4),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
 class ModelTask:
     """What is to be known of a task to say which due times it has; all times in seconds."""
 
@@ -118,8 +130,13 @@ def _schedule(definition):
 class StoreMachine(RuleBasedStateMachine):
     """Two processes at most, three tasks, and a clock that goes on."""
 
-    @initialize(overlaps=st.tuples(*[st.sampled_from(list(OverlapPolicy))] * len(IDS)))
-    def begin(self, overlaps):
+    @initialize(
+        overlaps=st.tuples(*[st.sampled_from(list(OverlapPolicy))] * len(IDS)),
+        seconds=st.sampled_from([10, 25]),
+        coalesce=st.booleans(),
+        rerun=st.booleans(),
+    )
+    def begin(self, overlaps, seconds, coalesce, rerun):
         self.database = database_at(None, None)
         self.now = 0
         self.overlaps = dict(zip(IDS, overlaps, strict=True))
@@ -127,6 +144,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.processes = [self.new_process()]
         #: Attempts that were handed out: each only once, unless it was given back.
         self.attempts = set()
+        for task_id in IDS:
+            self.add(every(seconds, task_id, coalesce=coalesce, overlap=self.overlaps[task_id], rerun_after_crash=rerun))
 
     def new_process(self):
         return Process(self.database, history_limit=100_000).begin(self.now)
@@ -246,17 +265,25 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- What time and processes do ---
 
-    @rule(seconds=st.sampled_from([1, 3, 8, 20, LEASE + 5, 400]))
-    def time_passes(self, seconds):
-        self.now += seconds
+    @rule(moves=MOVES)
+    def time_passes(self, moves):
+        """Again and again, time passes, some of what is going in a process ends, and it makes a pass."""
+        for seconds, which, slots, ends in moves:
+            self.now += seconds
+            process = self.processes[which % len(self.processes)]
+            for run_id, status in zip(sorted(process.running), ends, strict=False):
+                self.end(process, run_id, status)
+            self.pass_of(process, slots)
+            self.each_due_time_is_accounted_for_once()
 
-    @rule(which=st.integers(0, 1), slots=st.sampled_from([0, 1, 2, 5]), share=st.sampled_from([0, 0, 1, 2, 9]), data=st.data())
-    def make_pass(self, which, slots, share, data):
-        """Let some of what is going in a process end, and make a pass."""
-        process = self.processes[which % len(self.processes)]
-        for run_id in sorted(process.running)[:share]:
-            self.end(process, run_id, data.draw(st.sampled_from(ENDS)))
-        self.pass_of(process, slots)
+    @rule(moves=MOVES)
+    def more_time_passes(self, moves):
+        """This is what a store sees most of, so it is drawn more often."""
+        self.time_passes(moves)
+
+    @rule(moves=MOVES)
+    def much_more_time_passes(self, moves):
+        self.time_passes(moves)
 
     def end(self, process, run_id, status):
         claim = process.running[run_id]

@@ -1,0 +1,127 @@
+"""Adding tasks: ten thousand in one call, and one by one, each of them durable when the call returns."""
+
+import heapq
+import itertools
+import json
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from cronsim import CronSim
+
+from benchmarks.measure import stopwatch
+from benchmarks.model import Figures, Setting
+from benchmarks.stores import PROMPT, cron, daily, in_another_process, rows
+from scheduler import TaskScheduler
+
+TASKS = 10_000
+SINGLE = 300
+"""How many tasks are added one by one."""
+SCHEMA = "CREATE TABLE tasks (id TEXT PRIMARY KEY, definition TEXT NOT NULL, next_due INTEGER)"
+INSERT = "INSERT INTO tasks VALUES (?, ?, ?)"
+
+
+def many(setting: Setting, *, all_different: bool = False) -> Figures:
+    """Build and add cron tasks by one `add_tasks`."""
+    number, path = setting.sized(TASKS), setting.fresh_store()
+    expression = different if all_different else daily
+    scheduler = TaskScheduler(db_path=path)
+    with stopwatch() as span:
+        scheduler.add_tasks([cron(each, expression(each)) for each in range(number)])
+    in_another_process(_check, path, number)
+    return {"us_per_task": span.seconds / number * 1e6, "cpu_us_per_task": span.cpu / number * 1e6}
+
+
+def different(number: int) -> str:
+    """Return an expression that no other of the first forty thousand numbers has."""
+    return f"{number % 60} {number // 60 % 24} {number // 1440 % 28 + 1} * *"
+
+
+def many_bare(setting: Setting, *, all_different: bool = False) -> Figures:
+    """Reckon each expression with cronsim, push it on a heap, and insert all by one transaction of sqlite3."""
+    number, path = setting.sized(TASKS), setting.fresh_store()
+    expression = different if all_different else daily
+    connection = bare(path)
+    with stopwatch() as span:
+        now = datetime.now(UTC)
+        heap: list[tuple[int, str]] = []
+        inserted = []
+        for each in range(number):
+            task = definition(each, expression(each))
+            due = int(next(CronSim(task["cron_expression"], now)).timestamp() * 1e6)
+            heapq.heappush(heap, (due, task["id"]))
+            inserted.append((task["id"], json.dumps(task), due))
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(INSERT, inserted)
+        connection.execute("COMMIT")
+    assert len(heap) == number
+    with rows(path) as ask:
+        assert ask("SELECT count(*) FROM tasks") == [(number,)]
+    return {"us_per_task": span.seconds / number * 1e6, "cpu_us_per_task": span.cpu / number * 1e6}
+
+
+def definition(number: int, expression: str) -> dict[str, str]:
+    """Return a task without a class of its own."""
+    return {
+        "id": f"cron-{number}",
+        "name": f"Task {number}",
+        "task_type": "cron",
+        "cron_expression": expression,
+        "prompt": PROMPT,
+    }
+
+
+def bare(path: str) -> sqlite3.Connection:
+    """Open a file as durably as the scheduler does, with a table that has one index."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(SCHEMA)
+    connection.execute("CREATE INDEX due ON tasks (next_due)")
+    return connection
+
+
+def single(setting: Setting) -> Figures:
+    """Add tasks one by one."""
+    number, path = setting.sized(SINGLE), setting.fresh_store()
+    scheduler = TaskScheduler(db_path=path)
+    counter = itertools.count()
+    scheduler.add_task(cron(next(counter), daily(0)))
+    figures = median_of(number, lambda: scheduler.add_task(cron(each := next(counter), daily(each))))
+    in_another_process(_check, path, number + 1)
+    return figures
+
+
+def single_bare(setting: Setting) -> Figures:
+    """Insert as many rows, each by a transaction of its own."""
+    number, path = setting.sized(SINGLE), setting.fresh_store()
+    connection = bare(path)
+    counter = itertools.count()
+
+    def insert() -> None:
+        task = definition(each := next(counter), daily(each))
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(INSERT, (task["id"], json.dumps(task), each))
+        connection.execute("COMMIT")
+
+    figures = median_of(number, insert)
+    with rows(path) as ask:
+        assert ask("SELECT count(*) FROM tasks") == [(number,)]
+    return figures
+
+
+def median_of(number: int, call: Callable[[], object]) -> Figures:
+    """Return the median of so many calls in µs."""
+    times = []
+    for _ in range(number):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return {"us": statistics.median(times) * 1e6}
+
+
+def _check(path: str, number: int) -> None:
+    """See what the next process finds."""
+    assert len(TaskScheduler(db_path=path).list_tasks()) == number

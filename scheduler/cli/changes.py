@@ -1,0 +1,63 @@
+"""pause, resume, remove: changes of one task."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from scheduler import TaskScheduler
+from scheduler.cli.errors import CommandError, ExitCode
+from scheduler.cli.look import describe_task, exists
+from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
+from scheduler.cli.output import clean, note, say, show_json
+from scheduler.errors import TaskNotFoundError
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def pause(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
+    """Pause a task: it is not due until it is resumed."""
+    with opened(db, db_url) as scheduler:
+        scheduler.pause_task(task_id)
+        report(scheduler, task_id, "Paused", as_json=as_json)
+
+
+def resume(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
+    """Resume a paused task, from its next due time on."""
+    with opened(db, db_url) as scheduler:
+        scheduler.resume_task(task_id)
+        report(scheduler, task_id, "Resumed", as_json=as_json)
+
+
+def remove(
+    task_id: TaskId, yes: Yes = False, db: Db = None, db_url: DbUrl = None, as_json: Json = False
+) -> None:
+    """Remove a task. It asks first; a run that is going goes on, and the history stays."""
+    with opened(db, db_url) as scheduler:
+        if not exists(scheduler, task_id):
+            raise TaskNotFoundError(task_id)
+        if not yes and not _agreed(task_id):
+            note("Nothing was removed.")
+            raise typer.Exit(ExitCode.FAILED)
+        scheduler.remove_task(task_id)
+    if as_json:
+        show_json({"removed": task_id})
+    else:
+        say(f"Removed {task_id}.")
+
+
+def _agreed(task_id: str) -> bool:
+    if not sys.stdin.isatty():
+        raise CommandError("nobody can be asked here; give --yes to remove it", ExitCode.USAGE)
+    return typer.confirm(f"Remove task {clean(task_id)!r}?", err=True)
+
+
+def report(scheduler: TaskScheduler, task_id: str, done: str, *, as_json: bool) -> None:
+    """Print what became of a task."""
+    shape = describe_task(scheduler, task_id)
+    if as_json:
+        show_json(shape)
+    elif shape["next_due"] is None:
+        say(f"{done} {task_id}.")
+    else:
+        say(f"{done} {task_id}; next due {shape['next_due']}.")

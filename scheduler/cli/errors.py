@@ -1,0 +1,45 @@
+"""What a command says when it cannot do what was asked: one line, and an exit code."""
+
+from enum import IntEnum
+
+from pydantic import ValidationError
+
+from scheduler.errors import RunNotFoundError, SchedulerError, TaskNotFoundError
+
+
+class ExitCode(IntEnum):
+    """What a command's end means."""
+
+    #: It was refused, the database failed, or the run that was waited for did not succeed.
+    FAILED = 1
+    #: An argument is wrong.
+    USAGE = 2
+    #: There is no such task, run or store.
+    NOT_FOUND = 3
+    #: It was ended with Ctrl+C.
+    INTERRUPTED = 130
+
+
+class CommandError(SchedulerError):
+    """A command that cannot be done, with the exit code that says so."""
+
+    def __init__(self, sentence: str, code: ExitCode = ExitCode.FAILED) -> None:
+        """Take the sentence to show."""
+        super().__init__(sentence)
+        self.code = code
+
+
+def exit_code(error: Exception) -> ExitCode:
+    """Return the exit code of an error that reached the top."""
+    if isinstance(error, CommandError):
+        return error.code
+    if isinstance(error, (TaskNotFoundError, RunNotFoundError)):
+        return ExitCode.NOT_FOUND
+    return ExitCode.USAGE if isinstance(error, ValueError) else ExitCode.FAILED
+
+
+def sentence(error: Exception) -> str:
+    """Return an error as one line."""
+    if isinstance(error, ValidationError):
+        return "; ".join(line["msg"] for line in error.errors(include_url=False))
+    return " ".join(str(error).split())

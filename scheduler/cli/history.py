@@ -1,0 +1,225 @@
+"""trigger, runs, run: what ran, what runs, and running a task now."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+from rich.text import Text
+
+from scheduler import Run, RunStatus, TaskNotFoundError, TaskScheduler
+from scheduler.cli.errors import ExitCode
+from scheduler.cli.following import RunFeed, polled, wait_for_end
+from scheduler.cli.moments import local, parse_duration, parse_since, shown_seconds, took
+from scheduler.cli.options import Db, DbUrl, Json, RunId, TaskId, complete_task, opened
+from scheduler.cli.output import (
+    STYLES,
+    cell,
+    console,
+    note,
+    one_line,
+    say,
+    show_json,
+    show_pairs,
+    show_table,
+    status_cell,
+)
+from scheduler.cli.shapes import run_shape
+
+_TAIL: Final = 10
+_SHOWN: Final = 20
+_MOST: Final = 100_000
+
+
+def trigger(
+    task_id: TaskId,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end; exit 1 if it fails.")] = False,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="With --wait: so long at most, such as 2m.")
+    ] = None,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Run a task now, as well as on schedule. A running scheduler picks it up within its poll interval."""
+    if timeout is not None and not wait:
+        raise typer.BadParameter("it goes with --wait", param_hint="--timeout")
+    seconds = None if timeout is None else parse_duration(timeout)
+    with opened(db, db_url) as scheduler:
+        run_id = scheduler.trigger_task(task_id)
+        if not scheduler.running_schedulers():
+            note("No scheduler is running on this store; the run waits until one does.")
+        run = _follow(scheduler, run_id, seconds) if wait else scheduler.get_run(run_id)
+    if as_json:
+        show_json(run_shape(run))
+    elif wait:
+        _show_end(run)
+    else:
+        say(f"Triggered {task_id}: run {run_id}")
+    if wait and run.status is not RunStatus.SUCCEEDED:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _follow(scheduler: TaskScheduler, run_id: str, seconds: float | None) -> Run:
+    people = console(stderr=True)
+    try:
+        with people.status(f"run {run_id}") as status:
+
+            def changed(run: Run) -> None:
+                status.update(f"run {run_id}: {run.status}")
+                if run.status is RunStatus.WAITING:
+                    note(f"Run {run_id} waits for an answer.")
+
+            return wait_for_end(scheduler, run_id, seconds, changed)
+    except KeyboardInterrupt:
+        note(f"Run {run_id} goes on.")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _show_end(run: Run) -> None:
+    took_ = shown_seconds(took(run.started_at, run.finished_at))
+    console().print(Text(str(run.status), STYLES[run.status]), Text(f"run {run.id}, {took_}"))
+    if run.error or run.response:
+        say(run.error or run.response or "")
+
+
+def runs(
+    task_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Of this task alone.", autocompletion=complete_task)
+    ] = None,
+    status: Annotated[RunStatus | None, typer.Option("--status", help="Of this status alone.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Due since, such as 2h, or 2027-03-15T14:00.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="How many at most.")] = _SHOWN,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with each change of status, until Ctrl+C.")
+    ] = False,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first; with --follow the last ten, oldest first, and then what happens."""
+    earliest = None if since is None else parse_since(since, datetime.now(UTC))
+    with opened(db, db_url) as scheduler:
+        if follow:
+            backlog = limit if since is not None or limit != _SHOWN else _TAIL
+            _follow_runs(scheduler, task_id, status, earliest, backlog, as_json=as_json)
+            return
+        found = scheduler.list_runs(task_id, status=status, since=earliest, limit=limit)
+        if not found and task_id is not None:
+            _check_task(scheduler, task_id)
+    if as_json:
+        show_json([run_shape(run) for run in found])
+    elif found:
+        columns, rows = run_rows(found, with_task=task_id is None)
+        show_table(columns, rows, keep=["ID"])
+    else:
+        say("No runs.")
+
+
+def _check_task(scheduler: TaskScheduler, task_id: str) -> None:
+    if not scheduler.list_runs(task_id, limit=1):
+        scheduler.get_task(task_id)
+
+
+def _follow_runs(  # noqa: PLR0913 (what the command was asked)
+    scheduler: TaskScheduler,
+    task_id: str | None,
+    status: RunStatus | None,
+    earliest: datetime | None,
+    backlog: int,
+    *,
+    as_json: bool,
+) -> None:
+    if task_id is not None:
+        _check_task(scheduler, task_id)
+    feed = RunFeed(scheduler, task_id)
+    feed.changes()
+    shown = scheduler.list_runs(task_id, status=status, since=earliest, limit=backlog)
+    feed.skip(shown)
+    people = console()
+    try:
+        for run in reversed(shown):
+            _show_change(people, run, as_json=as_json)
+        for _ in polled():
+            for run in feed.changes():
+                if status is None or run.status is status:
+                    _show_change(people, run, as_json=as_json)
+    except KeyboardInterrupt:
+        return
+
+
+def _show_change(people: Any, run: Run, *, as_json: bool) -> None:  # noqa: ANN401 (rich's Console)
+    if as_json:
+        show_json(run_shape(run), line=True)
+        return
+    at = run.finished_at or run.started_at or run.scheduled_at
+    line = Text(f"{local(at)}  ")
+    line.append(f"{run.status:<11} ", STYLES[run.status]).append(one_line(run.task_id), "bold")
+    seconds = took(run.started_at, run.finished_at)
+    line.append(f"  {run.id}" + ("" if seconds is None else f"  {shown_seconds(seconds)}"))
+    if told := one_line(run.error or run.response):
+        line.append(f"  {told}")
+    people.print(line, soft_wrap=True)
+    people.file.flush()
+
+
+def run(run_id: RunId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
+    """Show one run: what was asked and answered, what went wrong, its attempts and how long they took."""
+    with opened(db, db_url) as scheduler:
+        found = scheduler.get_run(run_id)
+        try:
+            prompt: str | None = scheduler.get_task(found.task_id).prompt
+        except TaskNotFoundError:
+            prompt = None
+    if as_json:
+        show_json({**run_shape(found), "prompt": prompt})
+        return
+    show_pairs(_run_facts(found, prompt))
+
+
+def _run_facts(run: Run, prompt: str | None) -> list[tuple[str, str | Text]]:
+    facts: list[tuple[str, str | Text]] = [
+        ("id", run.id),
+        ("task", one_line(run.task_id)),
+        ("status", status_cell(run.status)),
+        ("trigger", str(run.trigger)),
+        ("due", local(run.scheduled_at)),
+        ("started", local(run.started_at)),
+        ("finished", local(run.finished_at)),
+        ("took", shown_seconds(took(run.started_at, run.finished_at))),
+        ("thread", one_line(run.thread_id)),
+        ("prompt", prompt or "(the task is gone)"),
+    ]
+    if run.coalesced:
+        facts.append(("coalesced", f"it stands for {run.coalesced} further due times"))
+    facts += [("question", f"{each.value}") for each in run.questions]
+    facts += [(name, text) for name, text in (("response", run.response), ("error", run.error)) if text]
+    for attempt in run.earlier_attempts:
+        seconds = shown_seconds(took(attempt.started_at, attempt.finished_at))
+        told = f"{attempt.status}, {local(attempt.started_at)}, {seconds}"
+        facts.append((f"attempt {attempt.number}", f"{told}: {attempt.error}" if attempt.error else told))
+    if run.attempt > 1:
+        facts.append((f"attempt {run.attempt}", f"{run.status}, {local(run.started_at)}"))
+    return facts
+
+
+def run_rows(runs: Sequence[Run], *, with_task: bool) -> tuple[list[str], list[list[str | Text]]]:
+    """Return runs as a table: its columns, and its rows."""
+    columns = ["ID", *(["TASK"] if with_task else []), "STATUS", "DUE", "STARTED", "TOOK", "RESPONSE OR ERROR"]
+    return columns, [_run_row(run, with_task=with_task) for run in runs]
+
+
+def _run_row(run: Run, *, with_task: bool) -> list[str | Text]:
+    return [
+        run.id,
+        *([cell(run.task_id, "bold")] if with_task else []),
+        status_cell(run.status),
+        local(run.scheduled_at),
+        local(run.started_at),
+        shown_seconds(took(run.started_at, run.finished_at)),
+        one_line(run.error or run.response)[:200],
+    ]
+
+

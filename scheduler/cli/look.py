@@ -1,0 +1,150 @@
+"""list, show, next: what will run, and when."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+from rich.text import Text
+
+from scheduler import Run, TaskDefinition, TaskNotFoundError, TaskScheduler, TaskType, next_due_times
+from scheduler.cli.history import run_rows
+from scheduler.cli.moments import in_local_words, on_the_clock
+from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
+from scheduler.cli.output import cell, one_line, say, show_json, show_pairs, show_table, status_cell, table
+from scheduler.cli.output import console as people
+from scheduler.cli.shapes import due_of, due_times, finished_shape, in_words, run_shape, task_shape
+from scheduler.cli.words import schedule_fields
+
+_DUE_TIMES: Final = 5
+_RUNS: Final = 5
+_MOST: Final = 1000
+
+
+def list_tasks(db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
+    """List the tasks by next due time, on this machine's clock and on the task's own, with how the last run ended."""
+    with opened(db, db_url) as scheduler:
+        tasks = scheduler.list_tasks()
+        last = {task["id"]: last_run(scheduler, task["id"]) for task in tasks}
+    if as_json:
+        show_json([task_shape(task, last[task["id"]]) for task in tasks])
+    elif tasks:
+        columns = ("ID", "NEXT DUE", "IN ITS ZONE", "LAST RUN", "SCHEDULE", "NAME")
+        show_table(columns, [task_row(task, last[task["id"]]) for task in tasks], keep=["ID"])
+    else:
+        say("No tasks.")
+
+
+def last_run(scheduler: TaskScheduler, task_id: str) -> Run | None:
+    """Return the newest run of a task that began or waits to; due times that were skipped or missed count too."""
+    newest = scheduler.list_runs(task_id, limit=1)
+    return newest[0] if newest else None
+
+
+def task_row(task: dict[str, Any], run: Run | None) -> list[str | Text]:
+    """Return a task as a row of the list."""
+    definition, due = task["definition"], due_of(task)
+    return [
+        cell(task["id"], "bold"),
+        next_due_cell(task),
+        "" if due is None else f"{on_the_clock(due)} {task['timezone']}",
+        status_cell(run.status if run else None),
+        "" if definition is None else in_words(definition, task["timezone"]),
+        task["name"],
+    ]
+
+
+def next_due_cell(task: dict[str, Any]) -> Text:
+    """Return when a task is due next in local words, or why it is not."""
+    due, reason = due_of(task), task["pause_reason"]
+    if due is not None:
+        return Text(in_local_words(due, datetime.now(UTC)))
+    style = "red" if task["next_run"].startswith("error: ") else "yellow"
+    return cell(f"{task['next_run']}: {reason}" if reason else task["next_run"], style)
+
+
+def show(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
+    """Show one task: its definition, its schedule in words, the next five due times and the last runs."""
+    with opened(db, db_url) as scheduler:
+        task = _find(scheduler, task_id)
+        runs = scheduler.list_runs(task_id, limit=_RUNS)
+    latest = runs[0] if runs else None
+    if isinstance(task, TaskDefinition):
+        shape, times = finished_shape(task, latest), []
+    else:
+        shape, times = task_shape(task, latest), due_times(task, _DUE_TIMES)
+    if as_json:
+        due = [moment.isoformat() for moment in times]
+        show_json({**shape, "due_times": due, "runs": [run_shape(run) for run in runs]})
+        return
+    show_pairs([*_facts(shape), *_due_lines(times, str(shape["timezone"]))])
+    if runs:
+        columns, rows = run_rows(runs, with_task=False)
+        people().print(Text("\nLast runs", "bold"), table(columns, rows, keep=["ID"]), sep="\n")
+
+
+def _find(scheduler: TaskScheduler, task_id: str) -> dict[str, Any] | TaskDefinition:
+    found = next((task for task in scheduler.list_tasks() if task["id"] == task_id), None)
+    return found or scheduler.get_task(task_id)
+
+
+def describe_task(scheduler: TaskScheduler, task_id: str) -> dict[str, Any]:
+    """Return a task in the shape of `--json`. Raises `TaskNotFoundError`."""
+    task, run = _find(scheduler, task_id), last_run(scheduler, task_id)
+    return finished_shape(task, run) if isinstance(task, TaskDefinition) else task_shape(task, run)
+
+
+def exists(scheduler: TaskScheduler, task_id: str) -> bool:
+    """Tell whether a task has this id, finished ones included."""
+    try:
+        _find(scheduler, task_id)
+    except TaskNotFoundError:
+        return False
+    return True
+
+
+def _facts(shape: dict[str, Any]) -> list[tuple[str, str | Text]]:
+    facts: list[tuple[str, str | Text]] = [("id", one_line(shape["id"])), ("state", shape["state"])]
+    facts += [(name, shape[name]) for name in ("pause_reason", "problem", "schedule") if shape[name]]
+    for field, value in (shape["definition"] or {}).items():
+        if field != "id" and value != _default(field):
+            facts.append((field, value if isinstance(value, str) else str(value)))
+    return facts
+
+
+def _default(field: str) -> Any:  # noqa: ANN401 (of any field)
+    return TaskDefinition.model_fields[field].get_default(call_default_factory=True)
+
+
+def _due_lines(times: list[datetime], zone: str) -> list[tuple[str, str | Text]]:
+    now = datetime.now(UTC)
+    lines = [f"{in_local_words(moment, now):<18} {on_the_clock(moment)} {zone}" for moment in times]
+    return [("due", "\n".join(lines))] if lines else []
+
+
+def next_(
+    schedule: Annotated[
+        str, typer.Argument(metavar="SCHEDULE", help='A cron expression, or words such as "every Monday at 8:30am".')
+    ],
+    timezone: Annotated[str | None, typer.Option("--timezone", metavar="ZONE", help="The IANA zone; else UTC.")] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=_MOST, help="How many due times.")] = _DUE_TIMES,
+    as_json: Json = False,
+) -> None:
+    """Preview the due times of a schedule. No store is read."""
+    fields = schedule_fields(schedule, timezone)
+    task = TaskDefinition(id="preview", name="preview", prompt="preview", **fields)
+    zone = task.timezone or timezone or "UTC"
+    times = next_due_times(task.model_copy(update={"timezone": zone}), count)
+    words = in_words(task, zone if task.task_type is TaskType.CRON else task.timezone)
+    if as_json:
+        given = task.model_dump(mode="json", include=set(fields))
+        due = [moment.isoformat() for moment in times]
+        show_json({"schedule": words, "timezone": zone, "fields": given, "due_times": due})
+        return
+    say(words)
+    now = datetime.now(UTC)
+    for moment in times:
+        say(f"{on_the_clock(moment)} {zone}  {in_local_words(moment, now)}")
+    if not times:
+        say("never due")
+
+

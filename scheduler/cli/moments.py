@@ -1,0 +1,108 @@
+"""Instants and durations as people write and read them on a command line."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION: Final = re.compile(r"(?:\d{1,9}[smhdw])+")
+_PART: Final = re.compile(r"(\d+)([smhdw])")
+_MINUTE, _HOUR, _WEEK = timedelta(minutes=1), timedelta(hours=1), 7
+
+
+def parse_duration(text: str) -> int:
+    """Return seconds from `90`, `90s`, `5m`, `1h30m`, `2d` or `1w`. Raises `ValueError`."""
+    stripped = text.strip().lower()
+    if stripped.isascii() and stripped.isdigit() and len(stripped) <= 10:  # noqa: PLR2004 (a hundred years)
+        return int(stripped)
+    if not _DURATION.fullmatch(stripped):
+        message = f"{text!r} is no duration; give one such as 90s, 5m, 1h30m or 2d"
+        raise ValueError(message)
+    return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(stripped))
+
+
+def parse_instant(text: str, timezone: str | None) -> datetime:
+    """Return an aware datetime from ISO 8601; without an offset it is in `timezone`, else UTC. Raises `ValueError`."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        message = f"{text!r} is no instant; give one such as 2027-03-15T14:00 or 2027-03-15T14:00+01:00"
+        raise ValueError(message) from None
+    if moment.tzinfo is not None:
+        return moment
+    if timezone is None:
+        return moment.replace(tzinfo=UTC)
+    return _in_zone(moment, timezone)
+
+
+def _in_zone(moment: datetime, timezone: str) -> datetime:
+    try:
+        aware = moment.replace(tzinfo=ZoneInfo(timezone))
+    except (ValueError, OSError, LookupError):
+        message = f"timezone={timezone!r}: no time zone has this name; give one such as 'Europe/Berlin'"
+        raise ValueError(message) from None
+    if aware.astimezone(UTC).astimezone(aware.tzinfo).replace(tzinfo=None) != moment:
+        message = f"{moment.isoformat()} does not exist in {timezone}: the clock is put forward over it"
+        raise ValueError(message)
+    return aware
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """Return the instant that `2h` (ago) or an instant names; one without an offset is local. Raises `ValueError`."""
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone()
+    except (ValueError, OverflowError):
+        message = f"{text!r} is no duration or instant; give one such as 2h, 3d or 2027-03-15T14:00"
+        raise ValueError(message) from None
+
+
+def in_local_words(moment: datetime, now: datetime) -> str:
+    """Return when something comes, on this machine's clock: `in 12 s`, `today 14:00`, `Mon 09:00`, `2027-03-15 14:00`."""
+    ahead = moment - now
+    if ahead <= timedelta(0):
+        return "now"
+    if ahead < _MINUTE:
+        return f"in {max(1, round(ahead.total_seconds()))} s"
+    if ahead < _HOUR:
+        return f"in {ahead // _MINUTE} min"
+    local = moment.astimezone()
+    days = (local.date() - now.astimezone().date()).days
+    if days in {0, 1}:
+        return f"{('today', 'tomorrow')[days]} {_clock(local)}"
+    return f"{local:%a} {_clock(local)}" if days < _WEEK else f"{local:%Y-%m-%d} {_clock(local)}"
+
+
+def on_the_clock(moment: datetime) -> str:
+    """Return date and time on the clock of the datetime's own zone."""
+    return f"{moment:%Y-%m-%d} {_clock(moment)}"
+
+
+def local(moment: datetime | None) -> str:
+    """Return date and time on this machine's clock, or `-`."""
+    return "-" if moment is None else on_the_clock(moment.astimezone())
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
+
+
+def took(start: datetime | None, end: datetime | None) -> float | None:
+    """Return the seconds between two instants, or None where one is missing."""
+    return None if start is None or end is None else (end - start).total_seconds()
+
+
+def shown_seconds(seconds: float | None) -> str:
+    """Return a duration as a person reads it: `0.3 s`, `2 min 5 s`, `3 h 0 min`."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:  # noqa: PLR2004 (a minute)
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004 (an hour)
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,102 @@
+"""Options that several commands have: the store, JSON, ids that the shell completes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from scheduler import TaskScheduler
+from scheduler.cli.errors import CommandError, ExitCode
+from scheduler.cli.output import clean
+
+DEFAULT_STORE: Final = "scheduler.db"
+VARIABLE: Final = "SCHEDULER_DB"
+_SQLITE: Final = "sqlite:///"
+_COMPLETED_RUNS: Final = 50
+
+
+@contextmanager
+def opened(db: Path | None, db_url: str | None, *, create: bool = False, **options: Any) -> Iterator[TaskScheduler]:  # noqa: ANN401
+    """Open the store that the options, the environment or the default name; a missing file only if told to create it.
+
+    `options` are those of `TaskScheduler`. Raises `CommandError`, `StoreError`.
+    """
+    scheduler = TaskScheduler(**store_arguments(db, db_url, create=create), **options)
+    try:
+        yield scheduler
+    finally:
+        scheduler.stop()
+
+
+def store_arguments(db: Path | None, db_url: str | None, *, create: bool = False) -> dict[str, Any]:
+    """Return where the store is, as arguments of `TaskScheduler`. Raises `CommandError` if it is missing."""
+    path, url = _place(db, db_url)
+    file = path if url is None else _file_of(url)
+    if not create and file is not None and not file.exists():
+        mend = "name another one with --db or --db-url, or add a task to create it"
+        raise CommandError(f"there is no store at {file}; {mend}", ExitCode.NOT_FOUND)
+    return {"db_path": path} if url is None else {"db_url": url}
+
+
+def _place(db: Path | None, db_url: str | None) -> tuple[Path, str | None]:
+    if db is not None and db_url is not None:
+        raise CommandError("--db and --db-url are two stores; give one of them", ExitCode.USAGE)
+    if db is not None or db_url is not None:
+        return db or Path(DEFAULT_STORE), db_url
+    named = os.environ.get(VARIABLE) or DEFAULT_STORE
+    return Path(named), named if "://" in named else None
+
+
+def _file_of(url: str) -> Path | None:
+    path = url.removeprefix(_SQLITE).partition("?")[0]
+    return Path(path) if url.startswith(_SQLITE) and path not in {"", ":memory:"} else None
+
+
+def _completions(ctx: typer.Context, incomplete: str, *, of_runs: bool) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    # While a line is being written nothing may be printed, whatever is wrong with the store.
+    with suppress(Exception), opened(_path(ctx.params.get("db")), ctx.params.get("db_url")) as scheduler:
+        if of_runs:
+            found = [(run.id, f"{run.task_id}, {run.status}") for run in scheduler.list_runs(limit=_COMPLETED_RUNS)]
+        else:
+            found = [(task["id"], str(task["name"])) for task in scheduler.list_tasks()]
+    return [(value, clean(text)) for value, text in found if value.startswith(incomplete) and value == clean(value)]
+
+
+def _path(value: object) -> Path | None:
+    return None if value is None else Path(str(value))
+
+
+def complete_task(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return the ids of tasks that begin so, each with its name."""
+    return _completions(ctx, incomplete, of_runs=False)
+
+
+def complete_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return the ids of the latest runs that begin so, each with its task and status."""
+    return _completions(ctx, incomplete, of_runs=True)
+
+
+_STORE: Final = "Store and output"
+
+Db = Annotated[
+    Path | None,
+    typer.Option(
+        "--db",
+        metavar="PATH",
+        help=f"The SQLite file of the store; else what {VARIABLE} names, else {DEFAULT_STORE}.",
+        rich_help_panel=_STORE,
+    ),
+]
+DbUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--db-url", metavar="URL", help="The SQLAlchemy URL of the store, such as PostgreSQL's.", rich_help_panel=_STORE
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_STORE)]
+TaskId = Annotated[str, typer.Argument(metavar="ID", help="The id of the task.", autocompletion=complete_task)]
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="The id of the run.", autocompletion=complete_run)]

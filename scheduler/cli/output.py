@@ -1,0 +1,111 @@
+"""What people and programs read: tables, lines and JSON. Nothing that is stored is taken for markup or control."""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scheduler.models import RunStatus
+
+WIDE: Final = 10_000
+"""The width of a table that no terminal shows: nothing is cut."""
+
+_DIRECTIONS: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that turn the direction of writing, so that a terminal shows something else than what stands there."""
+_CONTROL: Final = frozenset({"Cc", "Cs"})
+
+STYLES: Final = {
+    RunStatus.PENDING: "yellow",
+    RunStatus.RUNNING: "cyan",
+    RunStatus.WAITING: "magenta",
+    RunStatus.SUCCEEDED: "green",
+    RunStatus.FAILED: "red",
+    RunStatus.TIMED_OUT: "red",
+    RunStatus.INTERRUPTED: "red",
+    RunStatus.CANCELLED: "yellow",
+    RunStatus.SKIPPED: "yellow",
+    RunStatus.MISSED: "yellow",
+}
+
+
+def clean(text: str) -> str:
+    """Return a text without what a terminal would obey; line breaks and tabs stay."""
+    if text.isprintable():  # so are most; direction marks are not printable
+        return text
+    return "".join(letter for letter in text if letter in "\n\t" or not _is_obeyed(letter))
+
+
+def _is_obeyed(letter: str) -> bool:
+    return unicodedata.category(letter) in _CONTROL or letter in _DIRECTIONS
+
+
+def one_line(text: str | None) -> str:
+    """Return a text as one line, as a cell of a table shows it."""
+    return clean(" ".join((text or "").split()))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return where people read: in colours on a terminal (`NO_COLOR` forbids them), and uncut elsewhere."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDE
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+
+def cell(text: str | None, style: str = "") -> Text:
+    """Return a stored text as one cell of a table."""
+    return Text(one_line(text), style=style)
+
+
+def status_cell(status: RunStatus | None) -> Text:
+    """Return the status of a run in its colour."""
+    return Text("-", "dim") if status is None else Text(str(status), STYLES[status])
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, keep: Sequence[str] = ()) -> Table:
+    """Return a table; the columns of `keep` are never cut, so that what they hold can be copied."""
+    built = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        built.add_column(column, no_wrap=True, overflow="fold" if column in keep else "ellipsis")
+    for row in rows:
+        built.add_row(*[value if isinstance(value, Text) else cell(value) for value in row])
+    return built
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, keep: Sequence[str] = ()) -> None:
+    """Print a table."""
+    console().print(table(columns, rows, keep=keep))
+
+
+def show_pairs(pairs: Sequence[tuple[str, str | Text]]) -> None:
+    """Print names and values, one below the other; a value may have several lines."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(Text(name), value if isinstance(value, Text) else Text(clean(value)))
+    console().print(grid)
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    print(clean(text), flush=True)
+
+
+def note(text: str) -> None:
+    """Tell the person something that is not the command's output."""
+    print(clean(text), file=sys.stderr, flush=True)
+
+
+def fail(text: str) -> None:
+    """Tell why the command did not do what was asked."""
+    note(f"error: {text}")
+
+
+def show_json(value: Any, *, line: bool = False) -> None:  # noqa: ANN401 (JSON)
+    """Print JSON, in ASCII, so that no terminal obeys what is in it; as one line if several are to follow."""
+    print(json.dumps(value, indent=None if line else 2), flush=True)

@@ -1,0 +1,121 @@
+"""serve: a scheduler in a process of its own, as a program with `TaskScheduler` in it would run it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Annotated, Any, Final
+
+import typer
+
+from scheduler import TaskScheduler
+from scheduler.cli.options import Db, DbUrl, store_arguments
+from scheduler.cli.output import clean, say
+
+BANNER: Final = "Scheduler running. Press Ctrl+C to stop."
+_STOPPED_AT_ONCE: Final = 130
+_ONE_SIGNAL_SECONDS: Final = 0.2
+"""`timeout`, `uv run` and their like send a signal twice; that is one Ctrl+C."""
+_LAST_RESORT_SECONDS: Final = 3
+"""The thread of a synchronous node cannot be cancelled; it is left behind after so long."""
+
+log = logging.getLogger("scheduler.serve")
+
+
+def serve(  # noqa: PLR0913 (options)
+    graph: Annotated[
+        str, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="The graph of tasks that name none.")
+    ] = "graph:graph",
+    timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="The zone of new tasks that name none.")] = "UTC",
+    max_concurrent_runs: Annotated[
+        int, typer.Option("--max-concurrent-runs", min=1, help="How many runs may go on at once.")
+    ] = 32,
+    poll_interval: Annotated[
+        float, typer.Option("--poll-interval", metavar="SECONDS", help="How often the store is looked at, at least.")
+    ] = 1.0,
+    shutdown_grace: Annotated[
+        float, typer.Option("--shutdown-grace", metavar="SECONDS", help="How long running runs may take to end.")
+    ] = 30.0,
+    lease: Annotated[
+        float, typer.Option("--lease", metavar="SECONDS", help="How long a run counts as alive without a sign.")
+    ] = 30.0,
+    history_limit: Annotated[int, typer.Option("--history-limit", min=1, help="How many runs a task keeps.")] = 1000,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log the start of each run, too.")] = False,
+    db: Db = None,
+    db_url: DbUrl = None,
+) -> None:
+    """Run a scheduler on the store until Ctrl+C or SIGTERM; running runs may end. It logs to standard error."""
+    _log_to_stderr(verbose=verbose)
+    options = {
+        **store_arguments(db, db_url, create=True),
+        "graph": graph,
+        "timezone": timezone,
+        "max_concurrent_runs": max_concurrent_runs,
+        "poll_interval": poll_interval,
+        "shutdown_grace_seconds": shutdown_grace,
+        "lease_seconds": lease,
+        "history_limit": history_limit,
+    }
+    try:
+        asyncio.run(_serve(options))
+    except asyncio.CancelledError:
+        raise typer.Exit(_STOPPED_AT_ONCE) from None
+    except KeyboardInterrupt:  # only where there are no signal handlers; the scheduler has stopped
+        raise typer.Exit(0) from None
+
+
+async def _serve(options: dict[str, Any]) -> None:
+    stopping = asyncio.Event()
+    _stop_on_signals(stopping)
+    scheduler = TaskScheduler(**options)
+    try:
+        scheduler.start()
+        say(BANNER)
+        await stopping.wait()
+    finally:
+        await scheduler.stop()
+
+
+def _stop_on_signals(stopping: asyncio.Event) -> None:
+    """Let SIGINT or SIGTERM set the event; a second Ctrl+C, if the program has not ended by then, ends it at once."""
+    loop, program = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop() -> None:
+        if not stopping.is_set():
+            stopping.set()
+            loop.call_later(_ONE_SIGNAL_SECONDS, listen_for_a_second)
+
+    def listen_for_a_second() -> None:
+        loop.add_signal_handler(signal.SIGINT, stop_at_once)
+        log.info("Waiting for running tasks to end; press Ctrl+C again to stop at once")
+
+    def stop_at_once() -> None:
+        log.warning("Stopping at once")
+        last_resort = threading.Timer(_LAST_RESORT_SECONDS, os._exit, [_STOPPED_AT_ONCE])
+        last_resort.daemon = True
+        last_resort.start()
+        if program:
+            program.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl+C cancels the program instead
+            loop.add_signal_handler(number, stop)
+
+
+class _CleanFormatter(logging.Formatter):
+    """Responses stand in the log; a terminal must not obey them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return clean(super().format(record))
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_CleanFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # the scheduler's own lines say the same
+    if verbose:
+        logging.getLogger("scheduler").setLevel(logging.DEBUG)

@@ -1,0 +1,50 @@
+"""A schedule as it is given on the command line → the fields of a definition."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from scheduler import TaskType, parse_schedule
+from scheduler.cli.errors import CommandError, ExitCode
+from scheduler.cli.moments import parse_duration, parse_instant
+
+_BEGINS_CRON: Final = frozenset("*@0123456789")
+
+
+def schedule_fields(text: str, timezone: str | None) -> dict[str, Any]:
+    """Return the fields of a cron expression, or of a schedule in words. Raises `ValueError`."""
+    stripped = text.strip()
+    if stripped[:1] in _BEGINS_CRON and stripped:
+        return cron_fields(stripped, timezone)
+    return parse_schedule(text, timezone=timezone)
+
+
+def cron_fields(text: str, timezone: str | None) -> dict[str, Any]:
+    """Return the fields of a cron task."""
+    return {"task_type": TaskType.CRON, "cron_expression": text, "timezone": timezone}
+
+
+def interval_fields(text: str, timezone: str | None) -> dict[str, Any]:
+    """Return the fields of an interval task, given `5m`. Raises `ValueError`."""
+    return {"task_type": TaskType.INTERVAL, "interval_seconds": parse_duration(text), "timezone": timezone}
+
+
+def instant_fields(text: str, timezone: str | None) -> dict[str, Any]:
+    """Return the fields of a one-time task, given an instant. Raises `ValueError`."""
+    return {"task_type": TaskType.ONE_TIME, "run_at": parse_instant(text, timezone), "timezone": timezone}
+
+
+def one_schedule(
+    *, cron: str | None, every: str | None, at: str | None, words: str | None, timezone: str | None
+) -> dict[str, Any]:
+    """Return the fields of the one schedule that is given. Raises `CommandError`, `ValueError`."""
+    ways: list[tuple[str | None, Callable[[str, str | None], dict[str, Any]]]] = [
+        (cron, cron_fields),
+        (every, interval_fields),
+        (at, instant_fields),
+        (words, schedule_fields),
+    ]
+    given = [(text, read) for text, read in ways if text is not None]
+    if len(given) != 1:
+        raise CommandError("give one of --cron, --every, --at and --schedule", ExitCode.USAGE)
+    text, read = given[0]
+    return {name: value for name, value in read(text, timezone).items() if value is not None}

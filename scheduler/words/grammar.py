@@ -1,0 +1,323 @@
+"""Whole phrases -> the schedule fields of a task."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
+from itertools import product
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from scheduler.models import INTERVAL_LIMIT, TaskType
+from scheduler.words.calendar_days import (
+    MONTH_NUMBERS,
+    PLURAL,
+    SINGULAR,
+    CalendarDate,
+    read_date,
+    read_days_of_months,
+    read_months,
+    read_months_in,
+    read_ordinals,
+    read_weekdays,
+    refuse_missing_days,
+)
+from scheduler.words.clock_times import (
+    UNIT_SECONDS,
+    read_exact_time,
+    read_length,
+    read_marks,
+    read_time,
+    read_times,
+    seconds_of,
+)
+from scheduler.words.cron import HOURS, MINUTES, Days, compact
+from scheduler.words.moments import moment_in_words, place, with_offset
+from scheduler.words.reader import Reader
+from scheduler.words.refusal import Refusal
+
+RELATIVE: Final = ("in", "today", "tomorrow")
+"""The words that begin a phrase whose meaning depends on the present."""
+
+_ADVERBS: Final = {
+    "hourly": "every hour",
+    "daily": "every day",
+    "weekly": "every week",
+    "monthly": "every month",
+    "yearly": "every year",
+}
+_CLOCK_UNITS: Final = frozenset({"minute", "hour"})
+_SIZES: Final = {"minute": len(MINUTES), "hour": len(HOURS)}
+_FEWEST_HOURS: Final = 3
+_UTC: Final = ZoneInfo("UTC")
+
+
+class Present(NamedTuple):
+    """What a phrase is read against."""
+
+    now: datetime
+    zone: ZoneInfo | None
+
+    @property
+    def clock(self) -> ZoneInfo:
+        """The zone of local times: UTC if none was named."""
+        return self.zone or _UTC
+
+
+def read_phrase(phrase: str, present: Present) -> dict[str, Any]:
+    """Return the schedule fields that a normalised phrase means; raise `Refusal` if it has no one meaning."""
+    first, _, rest = phrase.partition(" ")
+    reader = Reader(f"{_ADVERBS.get(first, first)} {rest}")
+    fields = _read(reader, present)
+    if not reader.done:
+        raise reader.unreadable()
+    return fields
+
+
+def _read(reader: Reader, present: Present) -> dict[str, Any]:
+    if reader.accept("every"):
+        return _read_every(reader, present)
+    if reader.accept("in"):
+        return _read_in(reader, present)
+    for shift, word in enumerate(("today", "tomorrow")):
+        if reader.accept(word):
+            return _read_near_day(reader, present, shift)
+    if reader.accept("at"):
+        return _read_date(reader, present)
+    reader.accept("on")
+    if reader.next in PLURAL:
+        return _at_times(reader, present, read_months_in(reader, read_weekdays(reader, PLURAL)))
+    if reader.next == "the" and "every" in reader.words:
+        return _at_times(reader, present, read_days_of_months(reader))
+    return _read_date(reader, present)
+
+
+# --- Again and again ---
+
+
+def _read_every(reader: Reader, present: Present) -> dict[str, Any]:
+    if reader.accept("day"):
+        return _at_times(reader, present, read_months_in(reader, Days()))
+    if reader.accept("week"):
+        _expect_on(reader, "Monday")
+        return _at_times(reader, present, read_months_in(reader, read_weekdays(reader, SINGULAR | PLURAL)))
+    if reader.accept("month"):
+        _expect_on(reader, "the 1st")
+        return _at_times(reader, present, Days(read_ordinals(reader)))
+    if reader.accept("year"):
+        _expect_on(reader, "1 January")
+        return _at_times(reader, present, _read_day_of_year(reader))
+    if reader.next in SINGULAR:
+        return _at_times(reader, present, read_months_in(reader, read_weekdays(reader, SINGULAR)))
+    if reader.next in MONTH_NUMBERS:
+        months = read_months(reader)
+        _expect_on(reader, "the 1st")
+        return _at_times(reader, present, Days(read_ordinals(reader), months))
+    return _read_step(reader, present)
+
+
+def _expect_on(reader: Reader, example: str) -> None:
+    if not reader.accept("on"):
+        before, after = reader.words[: reader.position], reader.words[reader.position :]
+        raise Refusal("it does not say on which day", [" ".join([*before, "on", example.lower(), *after])])
+
+
+def _read_day_of_year(reader: Reader) -> Days:
+    day = read_date(reader)
+    if day is None or day.year is not None:
+        raise reader.unreadable()
+    return Days(frozenset({day.day}), frozenset({day.month}))
+
+
+def _at_times(reader: Reader, present: Present, days: Days) -> dict[str, Any]:
+    """Read the times of day, and return the crontab expression that is due then."""
+    refuse_missing_days(reader, days)
+    times = read_times(reader, midnight=days == Days())
+    hours, minutes = {each.hour for each in times}, {each.minute for each in times}
+    if len(times) != len(hours) * len(minutes):
+        raise Refusal("no one cron expression has just these times: make a task of each", _one_time_each(reader, times))
+    return _cron(present, f"{compact(minutes)} {compact(hours)} {days.fields}")
+
+
+def _one_time_each(reader: Reader, times: Sequence[time]) -> list[str]:
+    days = " ".join(reader.words).partition(" at ")[0]
+    return [f"{days} at {each:%H:%M}" for each in times[:2]]
+
+
+def _cron(present: Present, expression: str) -> dict[str, Any]:
+    fields = {"task_type": TaskType.CRON, "cron_expression": expression}
+    return fields if present.zone is None else fields | {"timezone": present.zone.key}
+
+
+def _read_step(reader: Reader, present: Present) -> dict[str, Any]:
+    """Read a step of the clock, such as `2 hours at :30 on weekdays`, or an interval."""
+    length = {"hour": 1} if reader.accept("hour") else {"minute": 1} if reader.accept("minute") else None
+    if length is not None and length.get("hour") and reader.accept("from"):
+        return _read_hours(reader, present)
+    length = length or ({"second": 1} if reader.accept("second") else read_length(reader))
+    if not is_clock_step(length):
+        return _interval(reader, length)
+    ((unit, number),) = length.items()
+    if unit == "minute":
+        head = f"{_step(number)} *"
+    else:
+        head = f"{compact(read_marks(reader))} {_step(number)}"
+    days = _read_tail(reader)
+    return _cron(present, f"{head} {days.fields}")
+
+
+def is_clock_step(length: dict[str, int]) -> bool:
+    """Tell whether a length divides the hour or the day evenly, so that a clock can show its steps."""
+    if len(length) != 1:
+        return False
+    ((unit, number),) = length.items()
+    return unit in _CLOCK_UNITS and number < _SIZES[unit] and _SIZES[unit] % number == 0
+
+
+def _step(number: int) -> str:
+    return "*" if number == 1 else f"*/{number}"
+
+
+def _read_hours(reader: Reader, present: Present) -> dict[str, Any]:
+    """Read `9am to 5pm`, both included, and the days after it."""
+    first = read_time(reader, midnight=False)
+    reader.expect("to")
+    last = read_time(reader, midnight=False)
+    if first is None or last is None:
+        raise reader.unreadable()
+    days = _read_tail(reader)
+    return _cron(present, f"{_hours(reader, first, last)} {days.fields}")
+
+
+def _hours(reader: Reader, first: time, last: time) -> str:
+    if first.minute != last.minute:
+        mend = " ".join(reader.words).partition(" from ")[0]
+        phrase = f"{mend} from {first:%H:%M} to {last.hour:02}:{first.minute:02}"
+        raise Refusal("the first and the last hour have other minutes", [phrase])
+    if last.hour - first.hour < _FEWEST_HOURS - 1:
+        reason = "it runs backwards" if last <= first else "these are two times"
+        raise Refusal(f"{reason}: from {first:%H:%M} to {last:%H:%M}", [f"every day at {first:%H:%M} and {last:%H:%M}"])
+    return f"{first.minute} {first.hour}-{last.hour}"
+
+
+def _read_tail(reader: Reader) -> Days:
+    """Read the days that a step of the clock is bound to: `on weekdays in June`; without, all days."""
+    if not reader.accept("on"):
+        return read_months_in(reader, Days())
+    if reader.next in PLURAL:
+        return read_months_in(reader, read_weekdays(reader, PLURAL))
+    days = read_days_of_months(reader)
+    refuse_missing_days(reader, days)
+    return days
+
+
+def _interval(reader: Reader, length: dict[str, int]) -> dict[str, Any]:
+    calendar = [unit for unit in ("week", "day") if unit in length]
+    seconds = seconds_of(length)
+    if calendar:
+        reason = f"a {calendar[0]} has not always the same length where clocks are changed"
+        raise Refusal(reason, [_exactly(seconds), "every monday at 9am" if "week" in length else "every day at 9am"])
+    if not reader.done and reader.next in ("at", "on", "in", "from"):
+        rest = " ".join(reader.words[reader.position :])
+        reason = f"no cron expression has equal steps of {_spoken(length)}, and an interval has no {rest!r}"
+        raise Refusal(reason, [*(f"every {step} {rest}" for step in _even_steps(length)), _exactly(seconds)])
+    return {"task_type": TaskType.INTERVAL, "interval_seconds": seconds}
+
+
+def _spoken(length: dict[str, int]) -> str:
+    return " ".join(f"{number} {unit}{'' if number == 1 else 's'}" for unit, number in length.items())
+
+
+def _even_steps(length: dict[str, int]) -> list[str]:
+    unit, number = next(iter(length.items()))
+    if unit not in _CLOCK_UNITS:
+        return ["minute"]
+    even = [step for step in range(1, _SIZES[unit]) if _SIZES[unit] % step == 0]
+    return [f"{min(even, key=lambda step: abs(step - number))} {unit}s"]
+
+
+def _exactly(seconds: int) -> str:
+    return f"every {interval_in_words(seconds)}"
+
+
+def interval_in_words(seconds: int) -> str:
+    """Return the shortest phrase that means an interval, and no step of the clock."""
+    for unit in ("hour", "minute"):
+        number, rest = divmod(seconds, UNIT_SECONDS[unit])
+        if not rest and not is_clock_step({unit: number}):
+            return f"{number} {unit}s"
+    return "second" if seconds == 1 else f"{seconds} seconds"
+
+
+# --- Once ---
+
+
+def _read_in(reader: Reader, present: Present) -> dict[str, Any]:
+    length = read_length(reader)
+    elapsed = timedelta(seconds=seconds_of(length))
+    due = with_offset(_whole_second(present.now) + elapsed, present.clock)
+    if "day" in length or "week" in length:
+        _refuse_other_offset(present, due, elapsed)
+    return _once(due)
+
+
+def _whole_second(moment: datetime) -> datetime:
+    """Round up: a phrase names whole seconds, and nothing is due before its time."""
+    return moment + timedelta(microseconds=-moment.microsecond % 1_000_000)
+
+
+def _refuse_other_offset(present: Present, due: datetime, elapsed: timedelta) -> None:
+    if present.now.astimezone(present.clock).utcoffset() != due.utcoffset():
+        zone, hours = present.clock.key, int(elapsed.total_seconds()) // UNIT_SECONDS["hour"]
+        reason = f"the clock of {zone} is changed until then, so a day may be 24 hours or the same time of day"
+        raise Refusal(reason, [f"in {hours} hours"])
+
+
+def _read_near_day(reader: Reader, present: Present, shift: int) -> dict[str, Any]:
+    day = present.now.astimezone(present.clock).date() + timedelta(days=shift)
+    times = read_times(reader, midnight=False)
+    if len(times) > 1:
+        raise Refusal("it names several instants: make a task of each", _one_time_each(reader, times))
+    due = place(datetime.combine(day, times[0]), present.clock)
+    return _once_later(due, present, [f"tomorrow at {times[0]:%H:%M}"])
+
+
+def _read_date(reader: Reader, present: Present) -> dict[str, Any]:
+    """Read a date and a time of day, as in `at 2027-03-15 14:00`."""
+    day = read_date(reader)
+    if day is None:
+        raise reader.unreadable()
+    if reader.done:
+        raise Refusal("it does not say at what time", [f"{' '.join(reader.words)} at 9am"])
+    reader.accept("at")
+    clock, offset = read_exact_time(reader)
+    if day.year is None:
+        raise Refusal("it does not say whether once or every year", _with_years(day, clock, present))
+    local = datetime.combine(day.in_year(day.year), clock)
+    due = local.replace(tzinfo=offset) if offset else place(local, present.clock)
+    return _once_later(due, present, [f"at {_next_year(due, present)}", f"tomorrow at {clock:%H:%M}"])
+
+
+def _with_years(day: CalendarDate, clock: time, present: Present) -> list[str]:
+    years = [present.now.year, present.now.year + 1]
+    dates = [f"at {year}-{day.month:02}-{day.day:02} {clock:%H:%M}" for year in years]
+    name = next(name for name, number in MONTH_NUMBERS.items() if number == day.month)
+    return [f"every year on {day.day} {name} at {clock:%H:%M}", *dates]
+
+
+def _next_year(due: datetime, present: Present) -> str:
+    text = moment_in_words(due.replace(tzinfo=None))
+    this_year = re.sub(r"^\d{4}", str(present.now.year), text)
+    return this_year if this_year > f"{present.now:%Y-%m-%d}" else re.sub(r"^\d{4}", str(present.now.year + 1), text)
+
+
+def _once_later(due: datetime, present: Present, mends: list[str]) -> dict[str, Any]:
+    wait = (due - present.now).total_seconds()
+    if wait <= 0:
+        raise Refusal(f"{moment_in_words(due)} has passed", mends)
+    if wait > INTERVAL_LIMIT:
+        raise Refusal(f"{moment_in_words(due)} is more than a hundred years away", mends)
+    return _once(due)
+
+
+def _once(due: datetime) -> dict[str, Any]:
+    return {"task_type": TaskType.ONE_TIME, "run_at": due}

@@ -1,0 +1,120 @@
+"""A schedule in words -> the schedule fields of a task, or the reason why not and the nearest phrase that works."""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from scheduler.clock import WallClock, to_datetime
+from scheduler.words.grammar import RELATIVE, Present, read_phrase
+from scheduler.words.hints import EXAMPLES, explained
+from scheduler.words.reader import normalised
+from scheduler.words.refusal import Refusal, Unreadable
+
+_ZONE: Final = re.compile(r"(?P<phrase>.*?)\s*\(\s*(?P<zone>[^()]*?)\s*\)\s*", re.DOTALL)
+_SHOWN: Final = 80
+_MOST_PHRASES: Final = 2
+_DEPTH: Final = 3
+
+
+def parse_schedule(text: str, *, timezone: str | None = None, now: datetime | None = None) -> dict[str, Any]:
+    """Return the schedule fields of a task that a phrase means, for `TaskDefinition(**fields, …)`.
+
+    The phrase is one of a small, strict English grammar (docs/words.md), in any case. `timezone` is the IANA zone of
+    its local times; None: the crontab expression names no zone, and instants are in UTC. The phrase may name the zone
+    itself, at its end: `every Monday at 8:30am (Europe/Berlin)`. `now`, aware, is what *in 30 minutes*, *today* and
+    *tomorrow* are reckoned from; None: the present.
+
+    The fields are `task_type`, and `cron_expression` (with `timezone`, if one was named), `interval_seconds`, or
+    `run_at`, which is aware.
+
+    Raises `ValueError`, with the reason and the nearest phrases that work, for what is ambiguous, unknown or in the
+    past, and for what a crontab expression of five fields cannot say; also for an unknown zone and a naive `now`.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"schedule {text!r} is no text; write a phrase, such as {EXAMPLES[0]!r}")  # noqa: TRY004 - what it refuses is a ValueError
+    present = Present(_aware(now), None if timezone is None else _zone_argument(timezone))
+    try:
+        return _read(text, present)
+    except Refusal as refusal:
+        raise ValueError(_worded(text, refusal, present)) from None
+
+
+def is_relative(text: str) -> bool:
+    """Tell whether a phrase depends on the present, as *in 30 minutes* and *tomorrow at 9am* do."""
+    return text.lower().split(maxsplit=1)[:1] in [[word] for word in RELATIVE]
+
+
+def _aware(now: datetime | None) -> datetime:
+    if now is None:
+        return to_datetime(WallClock().now())
+    if now.utcoffset() is None:
+        raise ValueError(f"now={now.isoformat()} has no time zone; give an aware datetime, such as datetime.now(UTC)")
+    return now
+
+
+def _zone_argument(name: str) -> ZoneInfo:
+    zone = _zone_named(name)
+    if zone is None:
+        mend = "give the name of an IANA zone, such as 'Europe/Berlin'"
+        raise ValueError(f"timezone={name!r}: no time zone has this name; {mend}")
+    return zone
+
+
+def _zone_named(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _read(text: str, present: Present) -> dict[str, Any]:
+    """Read a phrase, and the zone in parentheses at its end; a hint may explain why it cannot be read."""
+    phrase, present = _take_zone(text, present)
+    phrase = normalised(phrase)
+    try:
+        fields = read_phrase(phrase, present)
+    except Unreadable as unreadable:
+        raise explained(phrase, unreadable) from None
+    if "interval_seconds" in fields and phrase != normalised(text):
+        raise Refusal("an interval has no time zone", [phrase])
+    return fields
+
+
+def _take_zone(text: str, present: Present) -> tuple[str, Present]:
+    found = _ZONE.fullmatch(text)
+    if found is None:
+        return text, present
+    zone = _zone_named(found["zone"]) or _zone_in_any_case(found["zone"])
+    if zone is None:
+        raise Refusal(f"no time zone has the name {found['zone'][:40]!r}", [found["phrase"]])
+    if present.zone is not None and present.zone.key != zone.key:
+        reason = f"it names the zone {zone.key}, but timezone={present.zone.key!r} was given"
+        raise Refusal(reason, [found["phrase"]])
+    return found["phrase"], present._replace(zone=zone)
+
+
+def _zone_in_any_case(name: str) -> ZoneInfo | None:
+    return next((ZoneInfo(known) for known in sorted(available_timezones()) if known.lower() == name.lower()), None)
+
+
+def _worded(text: str, refusal: Refusal, present: Present) -> str:
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    phrases = list(dict.fromkeys(islice(_working(refusal.candidates, present), _MOST_PHRASES)))
+    # An example always works: it is recurring, and needs no zone.
+    mend = " or ".join(repr(phrase) for phrase in phrases or [EXAMPLES[0]])
+    return f"schedule {shown!r}: {refusal.reason}; write {mend}"
+
+
+def _working(candidates: Iterable[str], present: Present, depth: int = _DEPTH) -> Iterator[str]:
+    """Yield the candidates that are understood; where one is not, those that were offered in its place."""
+    for candidate in candidates:
+        try:
+            _read(candidate, present)
+        except Refusal as refusal:
+            if depth:
+                yield from _working(refusal.candidates, present, depth - 1)
+        else:
+            yield candidate
