@@ -14,7 +14,7 @@ from benchmarks.case import POSTGRES_VARIABLE
 from benchmarks.model import Case, Figures, Result, Workload
 from benchmarks.postgres import Server
 
-TIMEOUT = 900
+TIMEOUT = 300
 """A case that takes longer than so many seconds has failed."""
 ROOT = Path(__file__).parent.parent
 

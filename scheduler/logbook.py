@@ -33,6 +33,21 @@ def run_started(task_name: str, task_id: str, run_id: str, attempt: int) -> None
     _logger.debug("Task %s (%s) started: run %s, attempt %d", task_name, task_id, run_id, attempt)
 
 
+def run_resumed(task_name: str, task_id: str, run_id: str) -> None:
+    """Say that an attempt continues from a checkpoint."""
+    _logger.info("Task %s (%s) continues: run %s", task_name, task_id, run_id)
+
+
+def run_waiting(task_name: str, task_id: str, run_id: str, questions: int) -> None:
+    """Say that the graph asked a human."""
+    _logger.info("Task %s (%s) waits for an answer: run %s, %d questions", task_name, task_id, run_id, questions)
+
+
+def thread_not_deleted(thread_id: str, error: BaseException) -> None:
+    """Say that a thread that was to be deleted is still there."""
+    _logger.error("Thread %s could not be deleted, and is tried again: %s", thread_id, error)
+
+
 def run_succeeded(task_name: str, response: str) -> None:
     """Say that the graph returned, with the beginning of its response."""
     _logger.info("Task %s completed. Response: %s", task_name, response[:_SHOWN])

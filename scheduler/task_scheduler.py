@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 from scheduler.apscheduler_bridge import LoopSettings, StoreScheduler
 from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError
-from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
-from scheduler.runner import GraphRunner, check_task
+from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
+from scheduler.runner import GraphRunner, RunnerSettings, check_task
 from scheduler.store import Listed, Store, database_at
 
 DEFAULT_CONCURRENCY: Final = 32
@@ -56,6 +56,11 @@ class TaskScheduler:
         lease_seconds: float = 30.0,
         history_limit: int = 1000,
         finished_retention_days: float = 90,
+        checkpointer: object | None = None,
+        input_builder: Callable[[TaskDefinition], object] | str | None = None,
+        context: object = None,
+        durability: str | None = None,
+        recursion_limit: int | None = None,
     ) -> None:
         """Open the store; the graph is imported by `start()`.
 
@@ -71,6 +76,12 @@ class TaskScheduler:
             lease_seconds: how long a run counts as alive without a sign from its process.
             history_limit: how many runs are kept for each task.
             finished_retention_days: how long finished and removed tasks and their runs are kept.
+            checkpointer: a LangGraph saver to attach to the graph, which then remembers each session.
+            input_builder: a function from the task to the graph's input, or its dotted path, for graphs whose state
+                has no `messages`.
+            context: the context of runs whose task gives none, for graphs that have a `context_schema`.
+            durability: when checkpoints are written, for tasks that do not say: "exit", "async" or "sync".
+            recursion_limit: how many steps a graph may take, for tasks that do not say.
 
         Raises:
             StoreError: the store cannot be opened; it was not changed.
@@ -88,9 +99,13 @@ class TaskScheduler:
         database = database_at(Path(db_path).absolute() if persistent else None, db_url)
         retention = round(finished_retention_days * _DAY * SECOND)
         self._store = Store(database, timezone, history_limit, round(lease_seconds * SECOND), retention)
-        runner = GraphRunner(graph, self._clock)
+        chosen = None if durability is None else Durability(durability)
+        runner = GraphRunner(
+            RunnerSettings(graph, checkpointer, input_builder, context, chosen, recursion_limit), self._clock
+        )
+        self._store.is_checkpointed = runner.is_checkpointed
         settings = LoopSettings(timezone, max_concurrent_runs, poll_interval, shutdown_grace_seconds)
-        self.scheduler = StoreScheduler(self._store, runner.load, runner.run, self._clock, settings)
+        self.scheduler = StoreScheduler(self._store, runner, self._clock, settings)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
         self._store.open()
 
@@ -216,6 +231,19 @@ class TaskScheduler:
         run_id = self._store.trigger_task(task_id, self._clock.now())
         self.scheduler.wakeup()
         return run_id
+
+    def answer_run(self, run_id: str, value: object) -> None:
+        """Answer what the graph of a `waiting` run asked; the run goes on in whichever process runs this store.
+
+        `value` is the answer, JSON; to several questions, a dict of answers by the ids of `Run.questions`.
+
+        Raises:
+            RunNotFoundError: no run has this id.
+            ValueError: the run does not wait, or the answer does not fit its questions.
+            StoreError: nothing was stored.
+        """
+        self._store.answer_run(run_id, value, self._clock.now())
+        self.scheduler.wakeup()
 
     # --- Looking ---
 

@@ -1,4 +1,4 @@
-"""A schedule's three questions agree with one another, and with what the documents say of bounds, anchors and jitter."""
+"""A schedule's three questions agree with one another, and with what is promised of bounds, anchors and jitter."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -134,7 +134,7 @@ def test_bounds_hold(window):
     schedule, low, high = window
     bounded = schedule.base if isinstance(schedule, JitteredSchedule) else schedule
     if isinstance(bounded, BoundedSchedule):
-        for due in due_times(schedule, low - DAY, high + DAY)[:500]:
+        for due in due_times(schedule, low - (high - low), high):
             assert bounded.start is None or due >= bounded.start
             assert bounded.end is None or due <= bounded.end
 

@@ -35,7 +35,7 @@ def _check(path: str, number: int) -> None:
 
 
 async def _ours(path: str, number: int) -> Figures:
-    async with TaskScheduler(db_path=path, graph=graphs.build()) as scheduler:
+    async with TaskScheduler(db_path=path, graph=await graphs.ready()) as scheduler:
         run_at = in_seconds(LEAD + number / 5_000)
         scheduler.add_tasks(once(each, run_at) for each in range(number))
         await asyncio.sleep(run_at.timestamp() - time.time())
@@ -55,7 +55,7 @@ def plain(setting: Setting, *, at_once: int) -> Figures:
 
 
 async def _plain(number: int, at_once: int) -> Figures:
-    graph, claims = graphs.build(), iter(list(_claims(number)))
+    graph, claims = await graphs.ready(), iter(list(_claims(number)))
 
     async def work() -> None:
         for claim in claims:

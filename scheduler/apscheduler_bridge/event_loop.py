@@ -8,7 +8,7 @@ import inspect
 import time
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent, JobSubmissionEvent
 from apscheduler.executors.asyncio import AsyncIOExecutor
@@ -56,6 +56,26 @@ class LoopSettings:
     shutdown_grace_seconds: float
 
 
+class Runner(Protocol):
+    """What makes attempts."""
+
+    def load(self) -> None:
+        """Import the graph. Raises `GraphError`."""
+        ...
+
+    def run(self, claim: Claim) -> Coroutine[Any, Any, Outcome]:
+        """Make one attempt."""
+        ...
+
+    def drain(self) -> None:
+        """Ask runs that can continue later to stop soon."""
+        ...
+
+    async def delete_thread(self, thread_id: str) -> None:
+        """Delete what the graph keeps of a thread."""
+        ...
+
+
 class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has no types
     """APScheduler's `AsyncIOScheduler`, whose due times come from the store.
 
@@ -68,18 +88,17 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
     def __init__(
         self,
         store: Store,
-        load: Callable[[], None],
-        attempt: Callable[[Claim], Coroutine[Any, Any, Outcome]],
+        runner: Runner,
         clock: Clock,
         settings: LoopSettings,
     ) -> None:
-        """Take the store, what imports the graph, what makes one attempt, and the clock."""
+        """Take the store, what makes attempts, and the clock."""
         self._store = store
-        self._load = load
+        self._runner = runner
         self._clock = clock
         self._settings = settings
         self._tasks = TaskJobStore(store)
-        self._runs = RunExecutor(attempt, clock, settings.max_concurrent_runs, self._run_has_ended)
+        self._runs = RunExecutor(runner.run, clock, settings.max_concurrent_runs, self._run_has_ended)
         self._wanted = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._stopped: concurrent.futures.Future[None] | None = None
@@ -87,6 +106,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._grace = settings.shutdown_grace_seconds
         self._retry_delay = 0.0
         self._failing_since = 0
+        self._chore: asyncio.Task[None] | None = None
         self._has_more = False
         self._ahead = 0
         self._ahead_since = 0.0
@@ -117,7 +137,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
             raise SchedulerAlreadyRunningError
         if self.is_stopping:
             raise StillStoppingError
-        self._load()
+        self._runner.load()
         self._store.begin(self._clock.now())
         self._begin(loop)
         try:
@@ -249,7 +269,21 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._report(result)
         self._runs.cancel(result.cancels, "the task became due again (overlap=cancel_other)")
         self._runs.cancel(result.taken_over, "another process has taken it over")
+        if result.has_old_threads and (self._chore is None or self._chore.done()):
+            self._chore = asyncio.get_running_loop().create_task(self._delete_old_threads(), name="old threads")
         return self._launch(result)
+
+    async def _delete_old_threads(self) -> None:
+        """Delete threads of single runs that were kept long enough; what fails is tried again a poll later."""
+        for run_id, thread_id in await self._in_thread(
+            functools.partial(self._store.threads_to_delete, self._clock.now())
+        ):
+            try:
+                await self._runner.delete_thread(thread_id)
+                await self._in_thread(functools.partial(self._store.thread_is_deleted, run_id))
+            except Exception as error:  # noqa: BLE001 (whatever the saver raises)
+                logbook.thread_not_deleted(thread_id, error)
+                return
 
     def _reckon_ahead(self, ended: int) -> None:
         """Decide how many runs to claim beyond the free slots: as many as end in a moment, so none while runs are long.
@@ -402,6 +436,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         BaseScheduler.shutdown(self, wait)
         self._stop_timer()
         self._runs.release_queued()
+        self._runner.drain()
         logbook.stopping(len(self._runs.running), self._grace)
         self._wanted.set()
 

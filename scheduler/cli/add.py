@@ -162,5 +162,5 @@ def _json_object(option: str, text: str) -> dict[str, Any]:
     except ValueError as error:
         raise CommandError(f"{option}: this is no JSON ({error})", ExitCode.USAGE) from None
     if not isinstance(value, dict):
-        raise CommandError(f"{option}: give a JSON object, such as {{\"team\": \"ops\"}}", ExitCode.USAGE)
+        raise CommandError(f'{option}: give a JSON object, such as {{"team": "ops"}}', ExitCode.USAGE)
     return value

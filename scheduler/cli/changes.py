@@ -29,9 +29,7 @@ def resume(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json =
         report(scheduler, task_id, "Resumed", as_json=as_json)
 
 
-def remove(
-    task_id: TaskId, yes: Yes = False, db: Db = None, db_url: DbUrl = None, as_json: Json = False
-) -> None:
+def remove(task_id: TaskId, yes: Yes = False, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
     """Remove a task. It asks first; a run that is going goes on, and the history stays."""
     with opened(db, db_url) as scheduler:
         if not exists(scheduler, task_id):

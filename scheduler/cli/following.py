@@ -72,9 +72,7 @@ def polled(seconds: float | None = None) -> Iterator[None]:
         time.sleep(POLL_SECONDS if left is None else min(left, POLL_SECONDS))
 
 
-def wait_for_end(
-    scheduler: TaskScheduler, run_id: str, seconds: float | None, changed: Callable[[Run], None]
-) -> Run:
+def wait_for_end(scheduler: TaskScheduler, run_id: str, seconds: float | None, changed: Callable[[Run], None]) -> Run:
     """Return a run once it is over, and tell of each change of status before. Raises `CommandError` if time is up."""
     before: RunStatus | None = None
     for _ in polled(seconds):

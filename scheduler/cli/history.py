@@ -221,5 +221,3 @@ def _run_row(run: Run, *, with_task: bool) -> list[str | Text]:
         shown_seconds(took(run.started_at, run.finished_at)),
         one_line(run.error or run.response)[:200],
     ]
-
-

@@ -146,5 +146,3 @@ def next_(
         say(f"{on_the_clock(moment)} {zone}  {in_local_words(moment, now)}")
     if not times:
         say("never due")
-
-

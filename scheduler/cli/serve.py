@@ -29,7 +29,9 @@ def serve(  # noqa: PLR0913 (options)
     graph: Annotated[
         str, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="The graph of tasks that name none.")
     ] = "graph:graph",
-    timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="The zone of new tasks that name none.")] = "UTC",
+    timezone: Annotated[
+        str, typer.Option("--timezone", metavar="ZONE", help="The zone of new tasks that name none.")
+    ] = "UTC",
     max_concurrent_runs: Annotated[
         int, typer.Option("--max-concurrent-runs", min=1, help="How many runs may go on at once.")
     ] = 32,

@@ -3,36 +3,88 @@
 import asyncio
 import inspect
 import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from scheduler import logbook
 from scheduler.clock import Clock, to_datetime
 from scheduler.errors import GraphError, InvalidTaskError
 from scheduler.models import RunStatus, TaskDefinition
-from scheduler.runner.callbacks import Callback, load_callback
+from scheduler.runner.beginning import Begin, Beginning, beginning
+from scheduler.runner.callbacks import Callback, load_builder, load_callback
 from scheduler.runner.graphs import Graph, load_graph
+from scheduler.runner.langgraph_seam import (
+    has_checkpointer,
+    is_drained,
+    is_langgraph,
+    new_control,
+    questions_of,
+    with_checkpointer,
+)
 from scheduler.runner.messages import response_text
 from scheduler.store import Claim, Outcome
 
-__all__ = ["GraphRunner", "check_task"]
+__all__ = ["GraphRunner", "RunnerSettings", "check_task"]
 
 _ERROR_LIMIT: Final = 2_000
 """So many characters of an error are kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """What holds for the runs of all tasks that do not say otherwise."""
+
+    graph: object = "graph:graph"
+    checkpointer: object | None = None
+    input_builder: Callable[[TaskDefinition], object] | str | None = None
+    context: Any = None
+    durability: str | None = None
+    recursion_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a task's runs need, imported."""
+
+    graph: Graph
+    callback: Callback | None
+    build: Callable[[TaskDefinition], object]
+
+
 class GraphRunner:
     """Invokes the graph for claims; `load()` must have succeeded before."""
 
-    def __init__(self, graph: object, clock: Clock) -> None:
-        """Take the graph of tasks that name none: `module:attribute`, or any object with `ainvoke`."""
-        self._default = graph
+    def __init__(self, settings: RunnerSettings, clock: Clock) -> None:
+        """Take the graph of tasks that name none, and what else holds for all."""
+        self._settings = settings
         self._clock = clock
         self._graphs: dict[str | None, Graph] = {}
-        self._callbacks: dict[str | None, Callback] = {}
+        self._prepared: dict[tuple[str | None, str | None, str | None], _Prepared] = {}
+        self._controls: dict[str, Any] = {}
 
     def load(self) -> None:
-        """Import and check the scheduler's graph. Raises `GraphError`."""
-        self._graphs = {None: load_graph(self._default)}
+        """Import and check the scheduler's graph. Raises `GraphError`, and `ValueError` for a bad `input_builder`."""
+        if isinstance(self._settings.input_builder, str):
+            load_builder(self._settings.input_builder)
+        self._prepared = {}
+        self._graphs = {None: self._load_graph(None, needs_messages=self._settings.input_builder is None)}
+
+    def is_checkpointed(self, task: TaskDefinition) -> bool:
+        """Tell whether the graph of a task keeps its threads; of one that was not imported yet, that it may."""
+        graph = self._graphs.get(task.graph)
+        return graph is None or has_checkpointer(graph)
+
+    def drain(self) -> None:
+        """Ask the graphs that can continue later to stop at the end of their step."""
+        for control in self._controls.values():
+            control.request_drain("the scheduler is stopping")
+
+    async def delete_thread(self, thread_id: str) -> None:
+        """Delete what the scheduler's graph keeps of a thread. Raises what the saver raises."""
+        saver = getattr(self._graphs[None], "checkpointer", None)
+        if saver is not None:
+            await saver.adelete_thread(thread_id)
 
     async def run(self, claim: Claim) -> Outcome:
         """Make one attempt and return how it ended; what the graph or the callback raises becomes an outcome.
@@ -42,31 +94,90 @@ class GraphRunner:
         task = claim.task
         logbook.run_started(task.name, task.id, claim.run_id, claim.attempt)
         try:
-            graph = self._graphs.get(task.graph) or await self._loaded_graph(task.graph)
-            callback = self._callbacks.get(task.result_callback) or await self._loaded_callback(task.result_callback)
+            prepared = await self._prepare(task)
         except (GraphError, ValueError) as error:
             return self._ended(claim, RunStatus.FAILED, error=error, quarantine=str(error))
         limit = asyncio.timeout(task.timeout_seconds)
         try:
             async with limit:
-                result = await graph.ainvoke(graph_input(task), graph_config(claim))
+                begun, result = await self._invoke(prepared, claim)
         except Exception as error:  # noqa: BLE001 (whatever a graph raises is the run's outcome, not ours)
+            if is_drained(error):
+                return self._ended(claim, RunStatus.INTERRUPTED, error=error)
             return self._timed_out(claim) if limit.expired() else self._failed(claim, error)
         if limit.expired():
             return self._timed_out(claim)
-        return await self._succeeded(claim, result, callback)
+        return await self._returned(claim, begun, result, prepared.callback)
 
-    # A module may take seconds to import, so that is done in a thread.
+    async def _invoke(self, prepared: _Prepared, claim: Claim) -> tuple[Beginning, object]:
+        """Find out how the attempt begins, and call the graph if it does."""
+        task, graph = claim.task, prepared.graph
+        limit = task.recursion_limit or self._settings.recursion_limit
+        config = graph_config(claim, limit)
+        begun = await beginning(graph, claim, config, lambda: prepared.build(task))
+        if begun.how not in {Begin.ANEW, Begin.CONTINUE}:
+            return begun, begun.result
+        if begun.how is Begin.CONTINUE:
+            logbook.run_resumed(task.name, task.id, claim.run_id)
+        options = self._options(task)
+        control = new_control(graph) if claim.checkpointed else None
+        if control is None:
+            return begun, await graph.ainvoke(begun.input, config, **options)
+        self._controls[claim.run_id] = control
+        try:
+            return begun, await graph.ainvoke(begun.input, config, control=control, **options)
+        finally:
+            del self._controls[claim.run_id]
 
-    async def _loaded_graph(self, path: str | None) -> Graph:
-        self._graphs[path] = graph = await asyncio.to_thread(load_graph, path)
-        return graph
+    def _options(self, task: TaskDefinition) -> dict[str, Any]:
+        """Return what is passed to the graph beside input and config, where it is given."""
+        context = self._settings.context if task.context is None else task.context
+        durability = task.durability or self._settings.durability
+        options = {"context": context, "durability": None if durability is None else str(durability)}
+        return {name: value for name, value in options.items() if value is not None}
 
-    async def _loaded_callback(self, path: str | None) -> Callback | None:
-        if path is None:
-            return None
-        self._callbacks[path] = callback = await asyncio.to_thread(load_callback, path)
-        return callback
+    async def _prepare(self, task: TaskDefinition) -> _Prepared:
+        key = task.graph, task.result_callback, task.input_builder
+        found = self._prepared.get(key)
+        if found is None:
+            # A module may take seconds to import, so that is done in a thread.
+            needs_thread = any(path is not None for path in key)
+            found = await asyncio.to_thread(self._load, *key) if needs_thread else self._load(*key)
+            self._prepared[key] = found
+        return found
+
+    def _load(self, graph: str | None, callback: str | None, builder: str | None) -> _Prepared:
+        given = builder or self._settings.input_builder
+        if graph not in self._graphs:
+            self._graphs[graph] = self._load_graph(graph, needs_messages=given is None)
+        build = load_builder(given) if isinstance(given, str) else given or graph_input
+        return _Prepared(self._graphs[graph], None if callback is None else load_callback(callback), build)
+
+    def _load_graph(self, path: str | None, *, needs_messages: bool) -> Graph:
+        named = self._settings.graph if path is None else path
+        graph = load_graph(named, needs_messages=needs_messages)
+        saver = self._settings.checkpointer
+        if saver is None:
+            return graph
+        if not is_langgraph(graph):
+            shown = named if isinstance(named, str) else type(named).__name__
+            problem = f"it is a {type(graph).__name__}, which takes no checkpointer"
+            raise GraphError(shown, problem, "leave checkpointer= out, or give a compiled LangGraph")
+        attached: Graph = with_checkpointer(graph, saver)
+        return attached
+
+    async def _returned(self, claim: Claim, begun: Beginning, result: object, callback: Callback | None) -> Outcome:
+        resumed = begun.how is Begin.CONTINUE
+        if begun.how is Begin.GIVEN_UP:
+            return self._ended(claim, RunStatus.INTERRUPTED, is_last=True)
+        asked = questions_of(result.get("__interrupt__")) if isinstance(result, Mapping) else ()
+        questions = asked or begun.questions
+        if questions:
+            logbook.run_waiting(claim.task.name, claim.task.id, claim.run_id, len(questions))
+            return self._ended(
+                claim, RunStatus.WAITING, response=response_text(result), questions=questions, resumed=resumed
+            )
+        return replace(await self._succeeded(claim, result, callback), resumed=resumed)
 
     async def _succeeded(self, claim: Claim, result: object, callback: Callback | None) -> Outcome:
         response = response_text(result)
@@ -102,11 +213,11 @@ class GraphRunner:
         *,
         response: str | None = None,
         error: Exception | None = None,
-        quarantine: str | None = None,
+        **others: Any,  # noqa: ANN401 (fields of Outcome)
     ) -> Outcome:
         prefix = "result_callback: " if status is RunStatus.SUCCEEDED else ""
         text = None if error is None else f"{prefix}{type(error).__name__}: {error}"[:_ERROR_LIMIT]
-        return Outcome(claim, status, self._clock.now(), response, text, error, quarantine)
+        return Outcome(claim, status, self._clock.now(), response, text, error, **others)
 
 
 def graph_input(task: TaskDefinition) -> dict[str, Any]:
@@ -118,12 +229,13 @@ def graph_input(task: TaskDefinition) -> dict[str, Any]:
     }
 
 
-def graph_config(claim: Claim) -> dict[str, Any]:
+def graph_config(claim: Claim, recursion_limit: int | None = None) -> dict[str, Any]:
     """Return the config of one attempt.
 
     The run's id never stands as `run_id` in the metadata: LangGraph takes an equal one for a resume and drops the new
     input.
     """
+    limit = {} if recursion_limit is None else {"recursion_limit": recursion_limit}
     return {
         "configurable": {"thread_id": claim.thread_id},
         "run_id": uuid.uuid4(),
@@ -134,15 +246,18 @@ def graph_config(claim: Claim) -> dict[str, Any]:
             "scheduler_run_id": claim.run_id,
             "scheduled_at": to_datetime(claim.scheduled_at).isoformat(),
         },
+        **limit,
     }
 
 
 def check_task(task: TaskDefinition) -> None:
-    """Import the callback and the graph that a task names, if it does. Raises `InvalidTaskError`."""
+    """Import the callback, the graph and the input builder that a task names. Raises `InvalidTaskError`."""
     try:
         if task.result_callback is not None:
             load_callback(task.result_callback)
+        if task.input_builder is not None:
+            load_builder(task.input_builder)
         if task.graph is not None:
-            load_graph(task.graph)
+            load_graph(task.graph, needs_messages=task.input_builder is None)
     except (ValueError, GraphError) as error:
         raise InvalidTaskError(task.id, str(error)) from error

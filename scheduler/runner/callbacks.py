@@ -1,4 +1,4 @@
-"""A dotted path → the async function that takes a result."""
+"""A dotted path → the async function that takes a result, or the function that builds an input."""
 
 import inspect
 import pkgutil
@@ -29,6 +29,20 @@ def load_callback(path: str) -> Callback:
     if not _may_be_async(found):
         raise ValueError(_sentence(path, "is not async", _ASYNC))
     return typing.cast("Callback", found)
+
+
+@lru_cache(maxsize=256)
+def load_builder(path: str) -> Callable[[TaskDefinition], object]:
+    """Return the function that a dotted path names, for `input_builder`. Raises `ValueError`."""
+    try:
+        found = pkgutil.resolve_name(path)
+    except Exception as error:
+        message = f"input_builder={path!r} cannot be imported ({type(error).__name__}: {error}); give the dotted path"
+        raise ValueError(f"{message} of a function in a module that can be imported here") from error
+    if not callable(found) or inspect.iscoroutinefunction(found):
+        message = f"input_builder={path!r} is not a plain function"
+        raise ValueError(f"{message}; give a function that takes the task and returns the graph's input")
+    return typing.cast("Callable[[TaskDefinition], object]", found)
 
 
 _IMPORTABLE = "give the dotted path of an async function in a module that can be imported here"

@@ -13,15 +13,18 @@ _COMPILED = "give a compiled graph, such as `graph = builder.compile()`"
 class Graph(Protocol):
     """Anything that can be invoked as LangGraph's compiled graphs are."""
 
-    async def ainvoke(self, input: Any, config: Any = None) -> Any:  # noqa: A002, ANN401 (LangGraph's own signature)
+    async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401 (LangGraph's own)
         """Run the graph on one input."""
         ...
 
 
-def load_graph(graph: object) -> Graph:
-    """Import the graph if it is named, and check it. Raises `GraphError`."""
+def load_graph(graph: object, *, needs_messages: bool = True) -> Graph:
+    """Import the graph if it is named, and check it. Raises `GraphError`.
+
+    A graph that gets its input from an input builder needs no `messages`.
+    """
     name = graph if isinstance(graph, str) else type(graph).__name__
-    return _checked(name, _imported(graph) if isinstance(graph, str) else graph)
+    return _checked(name, _imported(graph) if isinstance(graph, str) else graph, needs_messages=needs_messages)
 
 
 def _imported(path: str) -> object:
@@ -48,15 +51,15 @@ def _missing(module_name: str, error: ModuleNotFoundError) -> str:
     return f"importing {module_name} needs the module {error.name}, which is missing"
 
 
-def _checked(name: str, graph: object) -> Graph:
+def _checked(name: str, graph: object, *, needs_messages: bool) -> Graph:
     if not callable(getattr(graph, "ainvoke", None)):
         if callable(getattr(graph, "compile", None)):
             raise GraphError(name, f"it is a {type(graph).__name__} that was not compiled", _COMPILED)
         raise GraphError(name, f"it is a {type(graph).__name__}, which has no ainvoke", _COMPILED)
-    keys = _input_keys(graph)
+    keys = _input_keys(graph) if needs_messages else None
     if keys is not None and "messages" not in keys:
         problem = f"its input has no `messages` (it has {', '.join(sorted(keys)) or 'no keys'})"
-        raise GraphError(name, problem, "give the state a `messages` key, as MessagesState has")
+        raise GraphError(name, problem, "give the state a `messages` key, as MessagesState has, or an input_builder")
     return graph  # type: ignore[return-value]  # what it lacks beyond this shows when it is invoked
 
 

@@ -15,7 +15,7 @@ from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
 from scheduler.store.outcomes import Outcome
 from scheduler.store.postgres import PostgresDatabase
 from scheduler.store.runs import Claim, Claimer, NotStarted
-from scheduler.store.schema import CAN_BE_DUE, IS_PENDING, IS_RUNNING, IS_WAITING
+from scheduler.store.schema import CAN_BE_DUE, HAS_THREAD_TO_DELETE, IS_PENDING, IS_RUNNING, IS_WAITING
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
 from scheduler.store.sqlite import SqliteDatabase
@@ -66,6 +66,8 @@ class PassResult:
     """Runs of dead processes that this pass has ended or put back into the queue."""
     has_more: bool = False
     """Whether something is due or waits that could not be started yet."""
+    has_old_threads: bool = False
+    """Whether there are threads of single runs to be deleted."""
     wake_at: int | None = None
     """When the next due time or retry comes, as far as the store knows."""
 
@@ -80,6 +82,7 @@ class _Look:
     has_foreign: bool
     has_cancels: bool
     has_expired: bool
+    has_old_threads: bool
 
 
 def database_at(path: Path | None, url: str | None) -> Database:
@@ -266,7 +269,7 @@ class Store:
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = self._look(connection, now)
             if not self._has_work(look, now, slots, running):
-                return PassResult(wake_at=_wake_at(look, now, 0))
+                return PassResult(wake_at=_wake_at(look, now, 0), has_old_threads=look.has_old_threads)
         with self.database.write(PASS_TIMEOUT) as connection:
             return self._work(connection, now, slots, results, running)
 
@@ -305,6 +308,7 @@ class Store:
             result.recovered = self._recover(connection, now)
         if look.has_cancels:
             result.cancels = runs.cancel_requests(connection, self._owner.id)
+        result.has_old_threads = look.has_old_threads
         result.has_more = look.is_ready or (look.next_due is not None and look.next_due <= now)
         free = (slots or 0) - len(result.claims)
         result.wake_at = now if result.recovered and free else _wake_at(look, now, free)
@@ -334,6 +338,7 @@ class Store:
             bool(row.has_foreign),
             bool(row.has_cancels),
             bool(row.has_expired),
+            bool(row.has_old_threads),
         )
 
     def _notice_clock(self, now: int) -> None:
@@ -412,4 +417,5 @@ _LOOK: Final = select(
     .where(IS_RUNNING, runs_table.c.owner == bindparam("me"), runs_table.c.cancel_requested == 1)
     .label("has_cancels"),
     exists().where(IS_WAITING, runs_table.c.expires_at <= bindparam("now")).label("has_expired"),
+    exists().where(HAS_THREAD_TO_DELETE, runs_table.c.thread_until <= bindparam("now")).label("has_old_threads"),
 )

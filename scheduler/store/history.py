@@ -86,6 +86,9 @@ def insert_skipped(connection: Connection, task: TaskDefinition, row: Row[Any], 
 
     Returns the number of the task's newest run.
     """
+    if taken(connection, task.id, [firing.scheduled_at]):
+        # It is accounted for: a clock that was put back has let it come again.
+        return int(row.last_seq)
     previous = connection.execute(_NEWEST, {"task_id": task.id, "seq": row.last_seq}).first()
     if previous and previous.status == RunStatus.SKIPPED and previous.error == firing.reason:
         coalesced = previous.coalesced + firing.coalesced + 1

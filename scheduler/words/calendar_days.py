@@ -148,7 +148,9 @@ def refuse_missing_days(reader: Reader, days: Days) -> None:
     names = [MONTH_NAMES[month - 1] for month in short]
     which = "each year " if latest == _LAST_COMMON_DAY + 1 else ""
     verb = "do" if len(names) > 1 else "does"
-    raise Refusal(f"{join_list(names)} {verb} not have a {ordinal(latest)} {which}".strip(), _in_long_months(reader, latest))
+    raise Refusal(
+        f"{join_list(names)} {verb} not have a {ordinal(latest)} {which}".strip(), _in_long_months(reader, latest)
+    )
 
 
 def _in_long_months(reader: Reader, latest: int) -> list[str]:

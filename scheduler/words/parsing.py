@@ -8,12 +8,14 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from scheduler.clock import WallClock, to_datetime
+from scheduler.words.cron import MONTH_NAMES, WEEKDAY_NAMES
 from scheduler.words.grammar import RELATIVE, Present, read_phrase
 from scheduler.words.hints import EXAMPLES, explained
 from scheduler.words.reader import normalised
 from scheduler.words.refusal import Refusal, Unreadable
 
 _ZONE: Final = re.compile(r"(?P<phrase>.*?)\s*\(\s*(?P<zone>[^()]*?)\s*\)\s*", re.DOTALL)
+_NAMES: Final = re.compile(rf"\b({'|'.join((*WEEKDAY_NAMES, *MONTH_NAMES))})s?\b", re.IGNORECASE)
 _SHOWN: Final = 80
 _MOST_PHRASES: Final = 2
 _DEPTH: Final = 3
@@ -71,16 +73,27 @@ def _zone_named(name: str) -> ZoneInfo | None:
 
 
 def _read(text: str, present: Present) -> dict[str, Any]:
-    """Read a phrase, and the zone in parentheses at its end; a hint may explain why it cannot be read."""
-    phrase, present = _take_zone(text, present)
-    phrase = normalised(phrase)
+    """Read a phrase, and the zone in parentheses at its end."""
+    phrase, here = _take_zone(text, present)
+    if here is present:
+        return _read_without_zone(phrase, present)
     try:
-        fields = read_phrase(phrase, present)
-    except Unreadable as unreadable:
-        raise explained(phrase, unreadable) from None
-    if "interval_seconds" in fields and phrase != normalised(text):
+        fields = _read_without_zone(phrase, here)
+    except Refusal as refusal:
+        named = f" ({here.clock.key})"
+        raise Refusal(refusal.reason, [candidate + named for candidate in refusal.candidates]) from None
+    if "interval_seconds" in fields:
         raise Refusal("an interval has no time zone", [phrase])
     return fields
+
+
+def _read_without_zone(text: str, present: Present) -> dict[str, Any]:
+    """Read a phrase; a hint may explain why it cannot be read."""
+    phrase = normalised(text)
+    try:
+        return read_phrase(phrase, present)
+    except Unreadable as unreadable:
+        raise explained(phrase, unreadable) from None
 
 
 def _take_zone(text: str, present: Present) -> tuple[str, Present]:
@@ -102,10 +115,16 @@ def _zone_in_any_case(name: str) -> ZoneInfo | None:
 
 def _worded(text: str, refusal: Refusal, present: Present) -> str:
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-    phrases = list(dict.fromkeys(islice(_working(refusal.candidates, present), _MOST_PHRASES)))
+    working = (_spelt(phrase) for phrase in _working(refusal.candidates, present))
+    phrases = list(dict.fromkeys(islice(working, _MOST_PHRASES)))
     # An example always works: it is recurring, and needs no zone.
     mend = " or ".join(repr(phrase) for phrase in phrases or [EXAMPLES[0]])
     return f"schedule {shown!r}: {refusal.reason}; write {mend}"
+
+
+def _spelt(phrase: str) -> str:
+    """Return a phrase as people spell it."""
+    return _NAMES.sub(lambda name: name[0].capitalize(), phrase.replace(" ,", ","))
 
 
 def _working(candidates: Iterable[str], present: Present, depth: int = _DEPTH) -> Iterator[str]:

@@ -115,7 +115,7 @@ class Child:
     def stop(self):
         """Let the process stop its scheduler and end."""
         self.command("stop")
-        self.wait_for("stopped")
+        self.wait_for("has drained")
         return self.wait_for_end()
 
     def end(self):

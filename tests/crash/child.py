@@ -176,7 +176,7 @@ class Child:
         stopping = scheduler.stop()
         if self._awaited:
             await stopping
-            tell("stopped")
+            tell("has drained")
 
     def _turn(self):
         self._turns += 1

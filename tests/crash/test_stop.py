@@ -20,7 +20,7 @@ def test_a_signal_in_a_storm_loses_nothing(arena):
     first = arena.start(max_concurrent_runs=4)
     first.wait_for("begin once", 10)
     first.send(signal.SIGTERM)
-    first.wait_for("stopped")
+    first.wait_for("has drained")
     first.wait_for_end()
     statuses = {run.status for run in arena.runs()}
     assert statuses <= {RunStatus.SUCCEEDED, RunStatus.PENDING, RunStatus.SKIPPED}
@@ -41,7 +41,7 @@ def test_when_the_grace_is_over(on_sqlite, script):
     first = arena.start(shutdown_grace_seconds=0.2)
     first.wait_for("begin", 2)
     first.command("stop")
-    first.wait_for("stopped")
+    first.wait_for("has drained")
     run = arena.run("held")
     assert (run.status, run.error) == (RunStatus.INTERRUPTED, "the scheduler was stopped")
     assert arena.run("again").status is RunStatus.PENDING, "it has a further attempt"
@@ -63,7 +63,7 @@ def test_a_stop_that_nobody_waits_for(arena):
     child.command("leave")
     child.wait_for("over")
     child.wait_for_end()
-    assert child.count("stopped") == 0
+    assert child.count("has drained") == 0
     assert arena.run("held").status is RunStatus.INTERRUPTED
     arena.account()
 
@@ -76,7 +76,7 @@ def test_a_stop_between_claim_and_launch(arena, number):
     first = arena.begin(faults={"stop_after": number}, max_concurrent_runs=2, poll_interval=0.2)
     first.wait_for("stopping now")
     first.command("stop")
-    first.wait_for("stopped")
+    first.wait_for("has drained")
     first.wait_for_end()
     assert {run.status for run in arena.runs()} <= {RunStatus.SUCCEEDED, RunStatus.PENDING}
     second = arena.start()

@@ -21,7 +21,7 @@ ENDS = [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.IN
 
 MOVES = st.lists(
     st.tuples(
-        st.sampled_from([1, 3, 8, 20, 20, LEASE + 5, 400]),
+        st.sampled_from([1, 3, 8, 20, 20, LEASE + 5, 130]),
         st.integers(0, 1),
         st.sampled_from([100, 2, 1, 0]),
         st.lists(st.sampled_from(ENDS), max_size=4),
@@ -228,17 +228,18 @@ class StoreMachine(RuleBasedStateMachine):
             assert refused
         else:
             assert not refused
-            task.add(definition, self.now, self.started(definition.id))
+            task.add(definition, self.now, self.started(self.runs()[definition.id]))
 
     @rule(task_id=st.sampled_from(IDS))
     def pause(self, task_id):
-        if self.call(self.face.pause, task_id) and self.is_listed(task_id, before=True):
+        is_listed = self.face.listed(task_id) is not None
+        if self.call(self.face.pause, task_id) and is_listed:
             self.tasks[task_id].pause(self.now)
 
     @rule(task_id=st.sampled_from(IDS))
     def resume(self, task_id):
         if self.call(self.face.resume, task_id):
-            self.tasks[task_id].resume(self.now, self.started(task_id))
+            self.tasks[task_id].resume(self.now, self.started(self.runs()[task_id]))
 
     @rule(task_id=st.sampled_from(IDS))
     def remove(self, task_id):
@@ -254,7 +255,6 @@ class StoreMachine(RuleBasedStateMachine):
     def call(self, method, task_id):
         """Call a method of the face; it knows the task if the model does."""
         known = self.tasks[task_id].definition is not None
-        self.was_listed = self.is_listed(task_id)
         try:
             method(self.now, task_id)
         except TaskNotFoundError:
@@ -327,20 +327,23 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- What must hold ---
 
-    def rows(self, task_id):
-        return [run for run in self.face.runs(task_id) if run.trigger == "schedule"]
+    def runs(self):
+        """Return the history of each task, by due time."""
+        found = {task_id: [] for task_id in IDS}
+        for run in self.face.sql("SELECT * FROM scheduler_runs ORDER BY scheduled_at, seq"):
+            found[run.task_id].append(run)
+        return found
 
-    def started(self, task_id):
-        return [run for run in self.rows(task_id) if run.status not in NEVER_STARTED]
-
-    def is_listed(self, task_id, *, before=False):
-        return self.was_listed if before else self.face.listed(task_id) is not None
+    def started(self, runs):
+        return [run for run in runs if run.trigger == "schedule" and run.status not in NEVER_STARTED]
 
     @invariant()
     def each_due_time_is_accounted_for_once(self):
+        runs = self.runs()
+        listed = {each.id: each for each in self.face.store.list_tasks()}
         for task_id, task in self.tasks.items():
-            self.end_what_is_used_up(task_id, task)
-            rows = sorted(self.rows(task_id), key=lambda run: run.scheduled_at)
+            self.end_what_is_used_up(task, runs[task_id])
+            rows = [run for run in runs[task_id] if run.trigger == "schedule"]
             last = seconds_of(rows[-1].scheduled_at) if rows else 0
             due_times = task.closed + ([] if task.since is None else list(task.between(task.since, last)))
             position = 0
@@ -350,18 +353,17 @@ class StoreMachine(RuleBasedStateMachine):
                 assert len(stands_for) == run.coalesced + 1
                 position += len(stands_for)
             assert position == len(due_times), (task_id, due_times, position)
-            self.check_listed(task_id, task, due_times)
+            is_open = any(run.finished_at is None for run in runs[task_id])
+            self.check_listed(task, due_times, listed.get(task_id), is_open)
 
-    def end_what_is_used_up(self, task_id, task):
+    def end_what_is_used_up(self, task, runs):
         """Take note that `max_runs` was reached: the last run's due time was the last one."""
         if task.definition is not None and task.since is not None:
-            started = self.started(task_id)
+            started = self.started(runs)
             if task.is_used_up(started):
                 task.close(max(seconds_of(run.scheduled_at) for run in started))
 
-    def check_listed(self, task_id, task, due_times):
-        listed = self.face.listed(task_id)
-        is_open = any(run.finished_at is None for run in self.face.runs(task_id))
+    def check_listed(self, task, due_times, listed, is_open):
         due = None
         if task.since is not None:
             after = max([task.since, *due_times[len(task.closed) :]])
@@ -373,14 +375,15 @@ class StoreMachine(RuleBasedStateMachine):
         elif due is None and not is_open:
             assert listed is None
         else:
-            assert listed is not None, (task_id, due)
+            assert listed is not None, due
             assert seconds_of(listed.next_due) == due
             assert listed.paused == task.paused
 
     @invariant()
     def runs_overlap_only_where_they_may(self):
+        history = self.runs()
         for task_id, overlap in self.overlaps.items():
-            runs = self.face.runs(task_id)
+            runs = history[task_id]
             if overlap is not OverlapPolicy.ALLOW_ALL:
                 assert sum(run.status is RunStatus.RUNNING for run in runs) <= 1
             if overlap in {OverlapPolicy.BUFFER_ONE, OverlapPolicy.CANCEL_OTHER}:
@@ -389,16 +392,16 @@ class StoreMachine(RuleBasedStateMachine):
 
     def teardown(self):
         """In the end, when everything is let go on, nothing is left waiting."""
-        if not hasattr(self, "tasks"):
+        if not hasattr(self, "attempts"):
             return
-        for _ in range(2000):
+        for _ in range(200):
             for process in self.processes:
                 for run_id in list(process.running):
                     self.end(process, run_id, RunStatus.SUCCEEDED)
                 self.pass_of(process, 100)
             if not any(process.running for process in self.processes) and not self.has_open_runs():
                 break
-            self.now += LEASE // 3
+            self.now += 5
         assert not self.has_open_runs()
         self.each_due_time_is_accounted_for_once()
         for listed in self.face.store.list_tasks():
@@ -406,7 +409,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.database.close()
 
     def has_open_runs(self):
-        return any(run.finished_at is None for task_id in IDS for run in self.face.runs(task_id))
+        return any(run.finished_at is None for runs in self.runs().values() for run in runs)
 
 
 def process_now(now):

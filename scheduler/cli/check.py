@@ -1,0 +1,138 @@
+"""check: what would keep tasks from running."""
+
+import asyncio
+import importlib.metadata
+import sys
+import zoneinfo
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.progress import track
+from rich.text import Text
+
+from scheduler import SchedulerError, TaskScheduler
+from scheduler.cli.errors import ExitCode, sentence
+from scheduler.cli.options import Db, DbUrl, Json, opened
+from scheduler.cli.output import console, show_json, show_table
+
+_RELEASED: Final = datetime(2025, 1, 1, tzinfo=UTC)
+_SLACK: Final = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def check(
+    graph: Annotated[
+        str | None, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="The scheduler's graph, to be imported.")
+    ] = None,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Look for what would keep tasks from running: store, tasks, their graphs and callbacks, time zones, clock."""
+    with redirect_stdout(sys.stderr):  # what imported modules print is no part of the report
+        findings = [*_machine(), *_graph(graph), *_store(db, db_url)]
+    all_fine = all(finding.ok for finding in findings)
+    if as_json:
+        show_json({"ok": all_fine, "checks": [asdict(finding) for finding in findings]})
+    else:
+        rows = [(_mark(finding), finding.name, finding.detail) for finding in findings]
+        show_table(("", "CHECK", "FOUND"), rows, keep=["FOUND"])
+    if not all_fine:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _mark(finding: Finding) -> Text:
+    return Text("ok", "green") if finding.ok else Text("NOT OK", "red")
+
+
+def _machine() -> Iterator[Finding]:
+    try:
+        zoneinfo.ZoneInfo("Europe/Berlin")
+        version = importlib.metadata.version("tzdata")
+        detail = f"{len(zoneinfo.available_timezones())} zones; tzdata {version} where the system has none"
+        yield Finding("time zones", ok=True, detail=detail)
+    except (zoneinfo.ZoneInfoNotFoundError, importlib.metadata.PackageNotFoundError) as error:
+        yield Finding("time zones", ok=False, detail=f"{error}; install tzdata")
+    now = datetime.now(UTC)
+    yield Finding("clock", ok=now >= _RELEASED, detail=f"{now.isoformat(' ', 'seconds')}")
+
+
+def _graph(graph: str | None) -> Iterator[Finding]:
+    if graph is None:
+        yield Finding("graph", ok=True, detail="not looked at; name it with --graph")
+        return
+    problem = graph_problem(graph)
+    yield Finding("graph", ok=problem is None, detail=problem or f"{graph} can be invoked")
+
+
+def graph_problem(graph: str) -> str | None:
+    """Import a graph as a scheduler does at its start; return why it cannot be invoked, or None."""
+
+    async def start() -> None:
+        async with TaskScheduler(persistent=False, graph=graph):
+            pass
+
+    try:
+        asyncio.run(start())
+    except SchedulerError as error:
+        return sentence(error)
+    return None
+
+
+def _store(db: Path | None, db_url: str | None) -> Iterator[Finding]:
+    try:
+        with opened(db, db_url) as scheduler:
+            tasks, runs = scheduler.list_tasks(), scheduler.list_runs(limit=1)
+            schedulers = scheduler.running_schedulers()
+    except SchedulerError as error:
+        yield Finding("store", ok=False, detail=sentence(error))
+        return
+    yield Finding("store", ok=True, detail=f"its schema is known; {len(tasks)} tasks")
+    running = f"{schedulers} running" if schedulers else "none is running: nothing fires until one does"
+    yield Finding("schedulers", ok=True, detail=running)
+    began = runs[0].started_at if runs else None
+    if began is not None and began > datetime.now(UTC) + _SLACK:
+        detail = f"the newest run began at {began.isoformat(' ', 'seconds')}: the clock was put back"
+        yield Finding("history", ok=False, detail=detail)
+    yield from _tasks(tasks)
+
+
+def _tasks(tasks: list[dict[str, Any]]) -> Iterator[Finding]:
+    people = console(stderr=True)
+    probe = TaskScheduler(persistent=False)
+    sound = 0
+    try:
+        shown = track(tasks, "tasks", console=people, transient=True, disable=not people.is_terminal)
+        for task in shown:
+            problem = _task_problem(probe, task)
+            sound += problem is None
+            if problem is not None:
+                yield Finding(f"task {task['id']}", ok=False, detail=problem)
+    finally:
+        probe.stop()
+    yield Finding(
+        "tasks", ok=sound == len(tasks), detail=f"{sound} of {len(tasks)} can be used, and their code imported"
+    )
+
+
+def _task_problem(probe: TaskScheduler, task: dict[str, Any]) -> str | None:
+    if task["next_run"].startswith("error: "):
+        return str(task["next_run"])
+    try:
+        probe.apply_tasks([task["definition"]], source="check", dry_run=True)
+    except (SchedulerError, ValueError) as error:
+        return sentence(error)
+    return None

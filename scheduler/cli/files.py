@@ -1,0 +1,151 @@
+"""apply, export: tasks from a file, and into one."""
+
+import sys
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.text import Text
+
+from scheduler import TaskChanges, TaskDefinition, TaskScheduler, load_tasks
+from scheduler.cli.errors import CommandError, ExitCode, sentence
+from scheduler.cli.options import Db, DbUrl, Json, complete_task, opened, store_arguments
+from scheduler.cli.output import clean, console, note, say, show_json
+from scheduler.tasks_file import dump_tasks
+
+_CODE_FIELDS: Final = ("result_callback", "input_builder", "graph")
+_MARKS: Final = {
+    "added": ("+", "green", "added", "would be added"),
+    "changed": ("~", "yellow", "changed", "would be changed"),
+    "kept": ("=", "dim", "kept", "would be kept"),
+    "removed": ("-", "red", "removed", "would be removed"),
+}
+
+File = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The tasks, in TOML.")]
+
+
+def apply(
+    file: File,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove tasks that this file once brought and no longer holds.")
+    ] = False,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Make the store hold what a tasks file says, all of it or nothing."""
+    tasks = _loaded(file)
+    with _opened_for(db, db_url, dry_run=dry_run) as scheduler:
+        code = _new_code(scheduler, tasks)
+        for each in code:
+            note(f"New code will be called: {each['field']}={each['path']!r} of task {each['task_id']}")
+        with console(stderr=True).status(f"{len(tasks)} tasks"), redirect_stdout(sys.stderr):
+            changes = _applied(scheduler, tasks, file, prune=prune, dry_run=dry_run)
+    for task_id, reason in changes.left_out:
+        note(f"warning: task {task_id} is left out: {reason}")
+    if as_json:
+        left_out = [{"id": task_id, "reason": reason} for task_id, reason in changes.left_out]
+        show_json({**changes.model_dump(mode="json"), "left_out": left_out, "new_code": code, "dry_run": dry_run})
+    else:
+        _show_changes(changes, dry_run=dry_run)
+
+
+def _opened_for(db: Path | None, db_url: str | None, *, dry_run: bool) -> Any:  # noqa: ANN401 (a context manager)
+    if dry_run:
+        try:
+            store_arguments(db, db_url)
+        except CommandError as error:
+            if error.code is ExitCode.NOT_FOUND:  # a dry run creates nothing: it is tried on an empty store
+                return opened(None, "sqlite://")
+            raise
+    return opened(db, db_url, create=True)
+
+
+def _loaded(file: Path) -> list[TaskDefinition]:
+    try:
+        return load_tasks(file)
+    except ValueError as error:
+        raise CommandError(sentence(error)) from error
+
+
+def _applied(
+    scheduler: TaskScheduler, tasks: list[TaskDefinition], file: Path, *, prune: bool, dry_run: bool
+) -> TaskChanges:
+    try:
+        return scheduler.apply_tasks(tasks, source=source_of(file), prune=prune, dry_run=dry_run)
+    except ValueError as error:
+        raise CommandError(f"{file}: {sentence(error)}; nothing was changed") from error
+
+
+def source_of(file: Path) -> str:
+    """Return the name under which a store remembers what a file brought: where it is, links unresolved."""
+    return str(file.absolute())
+
+
+def _new_code(scheduler: TaskScheduler, tasks: Iterable[TaskDefinition]) -> list[dict[str, str]]:
+    """Return what these tasks would let the scheduler import that no stored task does."""
+    stored = [listed["definition"] for listed in scheduler.list_tasks() if listed["definition"] is not None]
+    known = {getattr(task, field) for task in stored for field in _CODE_FIELDS}
+    found: dict[str, dict[str, str]] = {}
+    for task in tasks:
+        for field in _CODE_FIELDS:
+            path = getattr(task, field)
+            if path is not None and path not in known:
+                found.setdefault(path, {"task_id": task.id, "field": field, "path": path})
+    return list(found.values())
+
+
+def _show_changes(changes: TaskChanges, *, dry_run: bool) -> None:
+    people = console()
+    for field, (mark, style, _, _) in _MARKS.items():
+        if field != "kept":
+            for task_id in getattr(changes, field):
+                people.print(Text(f"{mark} {clean(task_id)}", style), soft_wrap=True)
+    done = [
+        f"{len(ids)} {would if dry_run else did}"
+        for field, (_, _, did, would) in _MARKS.items()
+        if (ids := getattr(changes, field))
+    ]
+    say(", ".join(done) or "The file holds no tasks.")
+
+
+def export(
+    task_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="These alone.", autocompletion=complete_task)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a new file; else print.")
+    ] = None,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Write the tasks as a tasks file, which `apply` takes again."""
+    with opened(db, db_url) as scheduler:
+        listed = [task for task in scheduler.list_tasks() if not task_ids or task["id"] in task_ids]
+        finished = [scheduler.get_task(task_id) for task_id in set(task_ids or ()) - {task["id"] for task in listed}]
+    tasks = [task["definition"] for task in listed if task["definition"] is not None] + finished
+    for task in listed:
+        if task["definition"] is None:
+            note(f"warning: task {task['id']} is left out: {task['next_run']}")
+        elif task["next_run"] == "paused" and task["definition"].enabled:
+            note(f"Task {task['id']} is paused in this store; the file does not say so.")
+    if output is not None:
+        _write_new(output, dump_tasks(tasks))
+        note(f"Wrote {len(tasks)} tasks to {output}.")
+    elif as_json:
+        show_json([task.model_dump(mode="json") for task in tasks])
+    else:
+        # A tasks file escapes control characters itself; what is left is printed as it is, so that it can be read back.
+        say(dump_tasks(tasks).rstrip("\n"))
+
+
+def _write_new(file: Path, text: str) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise CommandError(f"{file} exists; name another --output, or remove it first") from None

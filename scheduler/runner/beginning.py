@@ -1,0 +1,80 @@
+"""What an attempt begins with: the task's input, a checkpoint of the same run, or answers to what the graph asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final
+
+from scheduler.models import Question, RunStatus
+from scheduler.runner.langgraph_seam import has_checkpointer, questions_of, resume_command
+from scheduler.store import Claim
+
+_MOVED_ON: Final = "the thread has moved on since the question was asked, so that nobody is left to hear the answer"
+
+
+class Begin(Enum):
+    """How an attempt begins."""
+
+    #: With the task's input.
+    ANEW = auto()
+    #: Where the run's last checkpoint was written, or with answers.
+    CONTINUE = auto()
+    #: Not at all: the graph had returned before the process died; `result` is what it had come to.
+    DONE = auto()
+    #: Not at all: the graph had asked before the process died.
+    ASKED = auto()
+    #: Not at all: the attempt before was interrupted, there is nothing to continue, and it may not be run again.
+    GIVEN_UP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How an attempt begins, and with what."""
+
+    how: Begin
+    input: Any = None
+    result: Any = None
+    questions: tuple[Question, ...] = ()
+
+
+async def beginning(
+    graph: Any,  # noqa: ANN401 (any graph)
+    claim: Claim,
+    config: dict[str, Any],
+    new_input: Callable[[], object],
+) -> Beginning:
+    """Look what a run has to continue.
+
+    A further attempt continues a checkpoint only if it is this run's own (its metadata carries the run's id): on
+    another run's thread LangGraph would return that one's old state. Raises what the saver raises, and `ValueError`
+    if the answers come too late.
+    """
+    if claim.attempt == 1 and claim.answers is None:
+        return Beginning(Begin.ANEW, new_input())
+    state = await graph.aget_state(config) if has_checkpointer(graph) else None
+    if state is not None and (state.metadata or {}).get("scheduler_run_id") == claim.run_id:
+        return _of_own_state(claim, state, new_input)
+    if claim.answers is not None:
+        raise ValueError(_MOVED_ON)
+    return _without_state(claim, new_input)
+
+
+def _of_own_state(claim: Claim, state: Any, new_input: Callable[[], object]) -> Beginning:  # noqa: ANN401
+    asked = questions_of(state.interrupts)
+    if asked:
+        ids = {question.id for question in asked}
+        answers = {key: value for key, value in (claim.answers or {}).items() if key in ids}
+        if answers:
+            return Beginning(Begin.CONTINUE, resume_command(answers))
+        return Beginning(Begin.ASKED, questions=asked)
+    if not state.next:
+        return Beginning(Begin.DONE, result=state.values)
+    if claim.task.retry_from_start and claim.last_status is not RunStatus.INTERRUPTED:
+        return Beginning(Begin.ANEW, new_input())
+    return Beginning(Begin.CONTINUE)
+
+
+def _without_state(claim: Claim, new_input: Callable[[], object]) -> Beginning:
+    if claim.last_status is RunStatus.INTERRUPTED and not claim.task.rerun_after_crash:
+        return Beginning(Begin.GIVEN_UP)
+    return Beginning(Begin.ANEW, new_input())

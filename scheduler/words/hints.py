@@ -1,0 +1,393 @@
+"""What people write that the grammar does not have: the reason, and what to write instead.
+
+A hint is looked for when a phrase could not be read, so it never stands in the way of one that can. Its candidates are
+templates: `{at}` stands for the times of day of the phrase, `\\g<name>` for what the pattern found.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
+from typing import Final, NamedTuple
+
+from scheduler.words.calendar_days import MONTH_NUMBERS, PLURAL, SINGULAR
+from scheduler.words.clock_times import UNIT_SECONDS
+from scheduler.words.description import describe_crontab
+from scheduler.words.grammar import interval_in_words
+from scheduler.words.refusal import Refusal, Unreadable
+
+EXAMPLES: Final = (
+    "every day at 9am",
+    "every weekday at 18:00",
+    "every Monday and Thursday at 8:30am",
+    "every 5 minutes",
+    "every 90 minutes",
+    "every 2 hours",
+    "every hour at :15",
+    "on the 1st of every month at noon",
+    "every year on 1 January at 9am",
+    "in 30 minutes",
+    "tomorrow at 9am",
+)
+"""A phrase of each kind; the first is what is offered where nothing is nearer."""
+
+_DEFAULT_AT: Final = " at 9am"
+_WEEKDAY: Final = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+_NTH: Final = r"(?:\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth|last|other)"
+_NUMERALS: Final = dict(
+    zip(
+        ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+        map(str, range(2, 13)),
+        strict=True,
+    )
+) | {"fifteen": "15", "twenty": "20", "thirty": "30", "forty-five": "45", "sixty": "60", "ninety": "90"}
+_SPOKEN_ORDINALS: Final = {"first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th"}
+_SHORT_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_VOCABULARY: Final = tuple(
+    sorted(
+        {"every", "day", "week", "month", "year", "on", "at", "of", "the", "in", "to", "and", "from", "today"}
+        | {"tomorrow", "noon", "midnight", "second", "minute", "hour", "seconds", "minutes", "hours"}
+        | {"hourly", "daily", "weekly", "monthly", "yearly"}
+        | {name for name in {*SINGULAR, *PLURAL, *MONTH_NUMBERS} if len(name) > len("tues")}
+    )
+)
+_CLOSE: Final = 0.7
+
+
+class _Hint(NamedTuple):
+    """A pattern that is searched in the phrase, the reason that it stands for, and how to make candidates."""
+
+    pattern: re.Pattern[str]
+    reason: str
+    candidates: Callable[[re.Match[str]], Iterable[str]]
+
+
+def explained(phrase: str, unreadable: Unreadable) -> Refusal:
+    """Return why a phrase cannot be read, by the first hint that knows, else by the word that does not fit."""
+    for hint in _HINTS:
+        if found := hint.pattern.search(phrase):
+            return Refusal(hint.reason, hint.candidates(found))
+    return Refusal(unreadable.reason, _nearest(phrase))
+
+
+def _nearest(phrase: str) -> Iterator[str]:
+    words = phrase.split()
+    yield " ".join(_corrected(word) for word in words)
+    lowered = {example.lower(): example for example in EXAMPLES}
+    yield from (lowered[close] for close in get_close_matches(phrase, lowered, n=1, cutoff=0))
+
+
+def _corrected(word: str) -> str:
+    if word in _VOCABULARY or any(letter.isdigit() for letter in word):
+        return word
+    return next(iter(get_close_matches(word, _VOCABULARY, n=1, cutoff=_CLOSE)), word)
+
+
+def _templates(*templates: str) -> Callable[[re.Match[str]], Iterable[str]]:
+    def candidates(found: re.Match[str]) -> Iterator[str]:
+        for template in templates:
+            filled = found.expand(template)
+            yield filled.replace("{at}", _at(found.string))
+            yield filled.replace("{at}", _DEFAULT_AT)
+
+    return candidates
+
+
+def _at(phrase: str) -> str:
+    """Return the times of day of a phrase, with the word before them."""
+    found = re.search(r" at [^a-z]*\d[\w:]*(?:(?: ,| and)+ \d[\w:]*)*| at (?:noon|midnight)\b", phrase)
+    return found[0] if found else _DEFAULT_AT
+
+
+def _replaced(replace: Callable[[re.Match[str]], str]) -> Callable[[re.Match[str]], Iterable[str]]:
+    """Replace all that the pattern finds in the phrase."""
+    return lambda found: [found.re.sub(replace, found.string).strip()]
+
+
+def _from_crontab(found: re.Match[str]) -> Iterator[str]:
+    try:
+        yield describe_crontab(found.string)
+    except ValueError:
+        return
+
+
+def _same_length(found: re.Match[str]) -> Iterator[str]:
+    """Offer the interval of so many days or weeks, and a calendar's phrase."""
+    number = 2 if found["number"] in ("other", "second", "2nd") else int(re.sub(r"\D", "", found["number"]) or 1)
+    seconds = number * UNIT_SECONDS.get(found["unit"], 0)
+    if seconds:
+        yield f"every {interval_in_words(seconds)}"
+    yield f"every {'day' if found['unit'] == 'day' else 'monday'}{_at(found.string)}"
+    yield f"every {'day' if found['unit'] == 'day' else 'monday'}{_DEFAULT_AT}"
+
+
+def _stepped_months(found: re.Match[str]) -> Iterator[str]:
+    quarters = "january, april, july and october"
+    halves = "january and july"
+    months = halves if found["number"] in ("6", "half") else quarters
+    yield from _templates(f"on the 1st of every {months}{{at}}", "on the 1st of every month{at}")(found)
+
+
+def _fraction(found: re.Match[str]) -> Iterator[str]:
+    if found["unit"] in UNIT_SECONDS:
+        seconds = round(float(found["number"]) * UNIT_SECONDS[found["unit"]])
+        yield f"{found['lead']} {interval_in_words(seconds)}"
+
+
+def _hints() -> Iterator[_Hint]:
+    for pattern, reason, candidates in _TABLE:
+        yield _Hint(re.compile(pattern), reason, candidates)
+
+
+_TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], ...]] = (
+    (
+        r"^(?:@\w+|(?:[\d*/,-]+ ){2,}[\w*/,? #-]+)$",
+        "it looks like a crontab expression, which is given as cron_expression",
+        _from_crontab,
+    ),
+    (r"[.!?;]+$", "it ends with a sign that is no part of a phrase", _replaced(lambda _: "")),
+    (
+        r"^(?:run|start|execute|please|do it|once|schedule)\b ?",
+        "a phrase says when, and nothing else",
+        _replaced(lambda _: ""),
+    ),
+    (
+        r" ?\b(?:except|unless|excluding|but not|skip|without)\b.*",
+        "a phrase cannot leave days or times out: list those that are wanted",
+        _replaced(lambda _: ""),
+    ),
+    (
+        r" ?\b(?:starting|beginning|until|till|through|ending|for the next|for \d+)\b.*",
+        "a phrase has no bounds: give start_at, end_at or max_runs beside it",
+        _replaced(lambda _: ""),
+    ),
+    (
+        r"(?P<head>.*?),?\b(?:and|then|or|;) (?=every|on\b|in\b|at\b|today|tomorrow).*",
+        "it names several schedules: make a task of each",
+        _templates(r"\g<head>"),
+    ),
+    (
+        r" ?\b(?:between|from) (?P<first>\S+) (?:and|to) (?P<last>\S+)(?P<rest>.*)",
+        "the hours of a day can bound 'every hour' alone, because whether the last of them is included is not clear",
+        lambda found: [
+            f"every hour from {found['first']} to {found['last']}{found['rest']}",
+            found.string.replace(found[0], ""),
+        ],
+    ),
+    (
+        r"\b(?:last day|end|last) of (?:the|every|each|a)? ?(?:month|year)|\blast (?:day|weekday)\b|\bmonth end\b",
+        "cron has no last day of a month",
+        _templates("on the 28th of every month{at}", "on the 1st of every month{at}"),
+    ),
+    (
+        rf"\b{_NTH} (?P<day>{_WEEKDAY}|weekday)s? (?:of|in)\b",
+        "cron has no first, second or last weekday of a month",
+        _templates(r"every \g<day>{at}"),
+    ),
+    (
+        rf"\bevery (?P<number>other|second|2nd|3rd|third|\d+|alternate) (?P<day>{_WEEKDAY})s?\b",
+        "cron cannot leave out weeks",
+        _templates(r"every \g<day>{at}", "every 336 hours"),
+    ),
+    (
+        r"\bevery (?P<number>other|second|2nd|\d+(?:st|nd|rd|th)?) (?P<unit>day|week)s?\b",
+        "cron cannot count days or weeks from one month to the next",
+        _same_length,
+    ),
+    (
+        r"\b(?:every (?P<number>other|second|half|\d+(?:st|nd|rd|th)?) (?:month|year)s?|every quarter|quarterly)\b",
+        "which months are meant is not clear: they are listed by their names",
+        _stepped_months,
+    ),
+    (
+        r"\b(?:bi-?weekly|fortnightly|every fortnight)\b",
+        "cron cannot leave out weeks",
+        _templates("every monday{at}", "every 336 hours"),
+    ),
+    (
+        r"\b(?:bi-?monthly|semi-?monthly)\b",
+        "it may be twice a month or every second month",
+        _templates("on the 1st and 15th of every month{at}"),
+    ),
+    (
+        r"\b(?:twice|two times) (?:a|per|every) day|\btwice daily\b",
+        "it does not say at what times",
+        _templates("every day at 9am and 5pm"),
+    ),
+    (
+        r"\b(?:\w+ times|twice|thrice) (?:a|per|every) \w+|\btwice \w+ly\b",
+        "it does not say at what times",
+        _templates("every day at 9am, 1pm and 5pm"),
+    ),
+    (
+        r"\bonce (?:a|per|every) (?P<unit>day|hour|minute)\b",
+        "it is said with 'every'",
+        _replaced(lambda found: f"every {found['unit']}"),
+    ),
+    (
+        r"\b(?:a|per) (?P<unit>day|hour|week|month)\b",
+        "it is said with 'every'",
+        _templates(r"every \g<unit>{at}", "every hour"),
+    ),
+    (
+        r"\bevery (?:business|working) day\b|\bevery workday\b|\bon (?:business|working) days\b|\bworkdays\b",
+        "holidays are not known: a weekday is Monday to Friday",
+        _templates("every weekday{at}"),
+    ),
+    (
+        r"\b(?:every|on|at|the|this|next)? ?(?:the )?weekends?\b",
+        "a weekend has two days: it does not say on which of them",
+        _templates("every saturday and sunday{at}"),
+    ),
+    (
+        r"\b(?P<when>every|this|tomorrow|in the)? ?(?P<part>morning|afternoon|evening|night|nightly|tonight|lunch\w*)s?\b",
+        "a part of the day is no time",
+        lambda found: [
+            f"{'tomorrow' if 'tomorrow' in found.string else _near_or_daily(found)}{time}"
+            for time in (_at(found.string), _PARTS.get(found["part"], _DEFAULT_AT))
+        ],
+    ),
+    (
+        rf"\b(?:next|this|coming) (?P<day>{_WEEKDAY}|week|month|year|hour|minute)\b",
+        "which one 'next' or 'this' means is not clear: write the date",
+        _templates(r"every \g<day>{at}", "tomorrow{at}", "in 60 minutes"),
+    ),
+    (
+        rf"^(?:on )?(?P<days>(?:{_WEEKDAY}(?: ,| and)? ?)+)(?= at\b|$)",
+        "it may mean once or every week",
+        _templates(r"every \g<days>{at}", r"tomorrow{at}"),
+    ),
+    (
+        r"^(?:at )?(?P<time>noon|midnight|\d{1,2}(?::\d{2})?(?:am|pm)?)(?: (?P<rest>every .*))?$",
+        "it does not say on which day, or stands before the days",
+        lambda found: [
+            f"{found['rest']} at {found['time']}" if found["rest"] else f"every day at {found['time']}",
+            f"tomorrow at {found['time']}",
+        ],
+    ),
+    (
+        r"^at (?P<time>\S+) (?P<days>(?:on|every|tomorrow|today|daily)\b.*)$",
+        "the days stand before the time",
+        _templates(r"\g<days> at \g<time>"),
+    ),
+    (
+        r"^(?P<time>in .*?) (?P<day>today|tomorrow)\b.*$",
+        "a length of time already says when",
+        _templates(r"\g<time>"),
+    ),
+    (r"\b(?P<day>today|tomorrow)$", "it does not say at what time", _templates(r"\g<day>{at}", "tomorrow{at}")),
+    (
+        r"\bday after tomorrow\b|\byesterday\b|\bnow\b|\bimmediately\b|\basap\b",
+        "this word is not read: write the date, or a length of time",
+        _templates("in 48 hours" if False else "tomorrow{at}", "in 1 minute"),
+    ),
+    (
+        r"\b\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d{2})\b|\b\d{4}[/.]\d{1,2}[/.]\d{1,2}\b|\b\d{4}-\d{1,2}-\d{1,2}\b",
+        "a date is written year-month-day, with two digits for the month and the day",
+        lambda found: _dates(found[0], _at(found.string)),
+    ),
+    (
+        r"\b(?:half an hour|a half hour|half hour)\b",
+        "a half is written in minutes",
+        _replaced(lambda _: "30 minutes"),
+    ),
+    (
+        r"\b(?:an|1|one) hour and a half\b",
+        "a half is written in minutes",
+        _replaced(lambda _: "90 minutes"),
+    ),
+    (
+        r"\b(?:a )?quarter of an hour\b",
+        "a quarter is written in minutes",
+        _replaced(lambda _: "15 minutes"),
+    ),
+    (
+        r"\b(?P<lead>every|in) (?P<number>\d+[.]\d+) (?P<unit>\w+?)s?\b",
+        "a number is written without a fraction",
+        _fraction,
+    ),
+    (
+        r"\b(?:half|quarter) (?:past|to|after)\b.*|\bo'?clock\b",
+        "a time is written in digits",
+        _templates("every day at 9am", "every hour at :15"),
+    ),
+    (
+        r"\b(?P<number>\d+) ?(?P<unit>[smhdw])\b",
+        "the unit is written out",
+        _replaced(lambda found: f"{found['number']} {_SHORT_UNITS[found['unit']]}"),
+    ),
+    (
+        r"\b(?P<number>\d+)(?P<unit>secs?|seconds?|mins?|minutes?|hrs?|hours?)\b",
+        "a blank stands between the number and its unit",
+        _replaced(lambda found: f"{found['number']} {found['unit']}"),
+    ),
+    (
+        rf"\b(?P<numeral>{'|'.join(_NUMERALS)})\b",
+        "numbers are written in digits",
+        _replaced(lambda found: _NUMERALS[found["numeral"]]),
+    ),
+    (
+        rf"\bthe (?P<word>{'|'.join(_SPOKEN_ORDINALS)})\b",
+        "days of the month are written in digits",
+        _replaced(lambda found: f"the {_SPOKEN_ORDINALS[found['word']]}"),
+    ),
+    (
+        r"\bof (?:the|a) month\b",
+        "it may mean once or every month",
+        _replaced(lambda _: "of every month"),
+    ),
+    (
+        r"^(?:on )?(?:the )?(?P<day>\d{1,2}(?:st|nd|rd|th))(?: of (?:next|this) month)?(?= at\b|$)",
+        "it does not say of which month",
+        _templates(r"on the \g<day> of every month{at}"),
+    ),
+    (
+        r"\bevery (?:the )?(?P<day>\d{1,2}(?:st|nd|rd|th))(?= at\b|$)",
+        "it does not say of which month",
+        _templates(r"on the \g<day> of every month{at}"),
+    ),
+    (
+        r"\b(?:in|of) (?P<number>\d+ (?:month|year)s?|a (?:month|year))\b",
+        "months and years have no one length",
+        _templates("in 720 hours"),
+    ),
+    (r"\b(?:after|later|from now)\b.*", "a length of time follows 'in'", lambda found: [_with_in(found.string)]),
+    (
+        r" \(?(?P<zone>utc|gmt|cet|cest|est|edt|pst|pdt|mst|cst|bst|ist|z|[a-z]+/[a-z_/]+)\)?$",
+        "a time zone stands at the end in parentheses, with its IANA name, or is given as timezone",
+        lambda found: [f"{found.string[: found.start()]} ({'utc' if found['zone'] in _UTC_NAMES else found['zone']})"],
+    ),
+    (
+        r"\bevery$|^every(?: at.*)?$",
+        "it does not say how often",
+        _templates("every day{at}", "every hour"),
+    ),
+)
+_PARTS: Final = {
+    "morning": " at 9am",
+    "afternoon": " at 3pm",
+    "evening": " at 8pm",
+    "night": " at 11pm",
+    "nightly": " at 11pm",
+    "tonight": " at 11pm",
+}
+_UTC_NAMES: Final = ("utc", "gmt", "z")
+
+
+def _near_or_daily(found: re.Match[str]) -> str:
+    return "today" if found["part"] == "tonight" or found["when"] == "this" else "every day"
+
+
+def _dates(text: str, at: str) -> Iterator[str]:
+    """Offer each date that the digits may mean."""
+    numbers = [part.zfill(2) for part in re.split(r"[/.-]", text)]
+    year = next((part for part in numbers if len(part) > len("00")), f"20{numbers[-1]}")
+    first, second = numbers[1:] if numbers[0] == year else numbers[:2]
+    yield f"on {year}-{first}-{second}{at}"
+    yield f"on {year}-{second}-{first}{at}"
+
+
+def _with_in(phrase: str) -> str:
+    return "in " + re.sub(r"\b(?:after|later|from now)\b", "", phrase).strip()
+
+
+_HINTS: Final = tuple(_hints())
