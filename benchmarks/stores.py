@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from scheduler import TaskDefinition, TaskType
+from scheduler import TaskDefinition, TaskScheduler, TaskType
 
 PROMPT = "Summarise what happened since yesterday."
 
@@ -35,6 +35,13 @@ def cron(number: int, expression: str) -> TaskDefinition:
 def daily(number: int) -> str:
     """Return one of 1,440 expressions: every minute of the day has its own."""
     return f"{number % 60} {number // 60 % 24} * * *"
+
+
+def fill(path: str, number: int) -> None:
+    """Add so many cron tasks to a store, none of which is due soon."""
+    tomorrow = in_seconds(86_400)
+    tasks = [cron(each, daily(each)).model_copy(update={"start_at": tomorrow}) for each in range(number)]
+    TaskScheduler(db_path=path).add_tasks(tasks)
 
 
 def in_seconds(seconds: float) -> datetime:

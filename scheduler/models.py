@@ -424,7 +424,7 @@ class TaskDefinition(BaseModel):
     recursion_limit: _Count | None = None
     """How many steps the graph may take; None: LangGraph's default."""
     durability: Durability | None = None
-    """When checkpoints are written; None: LangGraph's default."""
+    """When checkpoints are written; None: the scheduler's, which is `sync` unless it says otherwise."""
     context: _JsonObject | None = None
     """The run's context, for graphs that have a `context_schema`; JSON."""
     input_builder: Annotated[str, AfterValidator(_callback_path)] | None = None

@@ -100,7 +100,7 @@ def _plan_each(task: TaskDefinition, schedule: Schedule, situation: Situation) -
         if _is_late(task, due, situation.now):
             last, others = _group(schedule, due, situation.now - _grace(task) - 1)
         elif task.overlap is OverlapPolicy.CANCEL_OTHER:
-            last, others = _supersede(result, schedule, due, situation.now)
+            due = last = _supersede(result, schedule, due, situation.now)
         decided = _decide(task, situation, last, others)
         if decided is None:
             break
@@ -113,13 +113,13 @@ def _plan_each(task: TaskDefinition, schedule: Schedule, situation: Situation) -
     return result
 
 
-def _supersede(result: Plan, schedule: Schedule, due: int, now: int) -> tuple[int, int]:
-    """Skip all but the latest due time: each would be cancelled by the next one at once."""
+def _supersede(result: Plan, schedule: Schedule, due: int, now: int) -> int:
+    """Skip all but the latest due time, and return it: each would be cancelled by the next one at once."""
     last, others = _group(schedule, due, now)
     if others:
         before = schedule.latest(due, last - 1)
         result.firings.append(Firing(Decision.SKIP, before or due, others - 1, SKIPPED_SUPERSEDED))
-    return last, 0
+    return last
 
 
 def _decide(task: TaskDefinition, situation: Situation, due: int, others: int) -> Firing | None:

@@ -80,7 +80,8 @@ class TaskScheduler:
             input_builder: a function from the task to the graph's input, or its dotted path, for graphs whose state
                 has no `messages`.
             context: the context of runs whose task gives none, for graphs that have a `context_schema`.
-            durability: when checkpoints are written, for tasks that do not say: "exit", "async" or "sync".
+            durability: when checkpoints are written, for tasks that do not say: "sync" (the default where there is a
+                checkpointer), "async" or "exit".
             recursion_limit: how many steps a graph may take, for tasks that do not say.
 
         Raises:

@@ -603,12 +603,12 @@ async def test_duplicate_start_is_impossible(new_scheduler, echo, db_path):
     scheduler.add_task(one_time())
     scheduler.start()
     await wait_for_runs(scheduler, 1)
-    with rows(db_path) as connection, pytest.raises(sqlite3.IntegrityError):
-        connection.execute(
-            "INSERT INTO scheduler_runs SELECT 'other', task_id, seq + 1, scheduled_at, ready_at, started_at,"
-            " finished_at, status, attempt, coalesced, trigger, exclusive, cancel_requested, owner, thread_id,"
-            " response, error, earlier_attempts FROM scheduler_runs"
-        )
+    with rows(db_path) as connection:
+        row = dict(connection.execute("SELECT * FROM scheduler_runs").fetchone())
+        row.update(id="other", seq=row["seq"] + 1)
+        statement = f"INSERT INTO scheduler_runs ({', '.join(row)}) VALUES ({', '.join('?' for _ in row)})"
+        with pytest.raises(sqlite3.IntegrityError, match="scheduled_at"):
+            connection.execute(statement, list(row.values()))
 
 
 async def test_two_schedulers_on_one_file(new_scheduler):

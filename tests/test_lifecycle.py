@@ -772,9 +772,10 @@ def test_program_whose_run_ignores_its_cancellation(tmp_path):
             task.cancel()
         loop.run_until_complete(asyncio.wait([supervisor], timeout=20))
         assert supervisor.done()
-        for task in asyncio.all_tasks(loop):
+        left = asyncio.all_tasks(loop)
+        for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.run_until_complete(asyncio.wait(left, timeout=20))
         loop.close()
         """,
     )

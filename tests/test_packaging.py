@@ -41,7 +41,9 @@ def test_the_wheel_brings_no_test_tools(wheel):
         "cronsim",
         "langgraph",
         "pydantic",
+        "rich",
         "sqlalchemy",
+        "typer",
         "tzdata",
     }
 

@@ -22,6 +22,7 @@ from scheduler import logbook
 from scheduler.apscheduler_bridge import garbage
 from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.jobstore import RUNS, TaskJobStore
+from scheduler.apscheduler_bridge.old_threads import OldThreads
 from scheduler.apscheduler_bridge.signals import Signal
 from scheduler.clock import Clock, to_datetime
 from scheduler.errors import NoEventLoopError, ReachThroughError, StillStoppingError, StoreError
@@ -106,7 +107,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._grace = settings.shutdown_grace_seconds
         self._retry_delay = 0.0
         self._failing_since = 0
-        self._chore: asyncio.Task[None] | None = None
+        self._old_threads = OldThreads(store, runner.delete_thread, clock)
         self._has_more = False
         self._ahead = 0
         self._ahead_since = 0.0
@@ -269,21 +270,9 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._report(result)
         self._runs.cancel(result.cancels, "the task became due again (overlap=cancel_other)")
         self._runs.cancel(result.taken_over, "another process has taken it over")
-        if result.has_old_threads and (self._chore is None or self._chore.done()):
-            self._chore = asyncio.get_running_loop().create_task(self._delete_old_threads(), name="old threads")
+        if result.has_old_threads and not self._stopping:
+            self._old_threads.delete_some()
         return self._launch(result)
-
-    async def _delete_old_threads(self) -> None:
-        """Delete threads of single runs that were kept long enough; what fails is tried again a poll later."""
-        for run_id, thread_id in await self._in_thread(
-            functools.partial(self._store.threads_to_delete, self._clock.now())
-        ):
-            try:
-                await self._runner.delete_thread(thread_id)
-                await self._in_thread(functools.partial(self._store.thread_is_deleted, run_id))
-            except Exception as error:  # noqa: BLE001 (whatever the saver raises)
-                logbook.thread_not_deleted(thread_id, error)
-                return
 
     def _reckon_ahead(self, ended: int) -> None:
         """Decide how many runs to claim beyond the free slots: as many as end in a moment, so none while runs are long.
@@ -465,6 +454,7 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._stop_firing(wait=False)
         self._stopping = True
         try:
+            await self._old_threads.stop()
             await self._outlast(self._runs.interrupt_all(but_cancelled=self._was_cancelled))
             self._runs.give_up()
             await self._write_last()

@@ -1,7 +1,8 @@
 """The command line over the face of the package: `task-scheduler`, or `python -m scheduler`."""
 
-import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 from scheduler.cli.app import app
 
@@ -22,6 +23,7 @@ def main() -> int:
 
 def _find_modules_here() -> None:
     """Put the working directory on the path as `python -m` does, so that graphs and callbacks are found there."""
-    here = os.getcwd()
-    if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+    with suppress(OSError):  # the directory may have been removed
+        here = str(Path.cwd())
+        if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
+            sys.path.insert(0, here)

@@ -41,7 +41,7 @@ def _trouble(flag: str, metavar: str | None, text: str) -> Any:  # noqa: ANN401
     return typer.Option(flag, metavar=metavar, help=text, rich_help_panel=_TROUBLE)
 
 
-def add(  # noqa: PLR0913 (one for each field)
+def add(
     task_id: Annotated[str, typer.Option("--id", metavar="ID", help="Names the task for ever.")],
     prompt: Annotated[str, typer.Option("--prompt", metavar="TEXT", help="What the graph is asked.")],
     name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="For people; else the id.")] = None,
@@ -53,12 +53,12 @@ def add(  # noqa: PLR0913 (one for each field)
     timezone: Annotated[str | None, _when("--timezone", "ZONE", "The IANA zone of the schedule; else UTC.")] = None,
     start_at: Annotated[str | None, _when("--start-at", "INSTANT", "Not due before; anchors an interval.")] = None,
     end_at: Annotated[str | None, _when("--end-at", "INSTANT", "Not due after.")] = None,
-    jitter_seconds: Annotated[str | None, _when("--jitter-seconds", "TIME", "Put off by up to so much.")] = None,
+    jitter_seconds: Annotated[str | None, _when("--jitter", "TIME", "Put off by up to so much.")] = None,
     max_runs: Annotated[int | None, _when("--max-runs", "NUMBER", "So many runs, then it is finished.")] = None,
-    enabled: Annotated[bool | None, _when("--enabled/--disabled", None, "Disabled: stored paused.")] = None,
+    paused: Annotated[bool, _when("--paused", None, "It waits to be resumed.")] = False,
     session_id: Annotated[str | None, _what("--session", "NAME", "The conversation; else scheduler.")] = None,
     session_mode: Annotated[
-        SessionMode | None, _what("--session-mode", None, "One conversation, or one for each run.")
+        SessionMode | None, _what("--session-mode", "MODE", "One conversation (shared), or one a run (per_run).")
     ] = None,
     session_retention: Annotated[
         str | None, _what("--session-retention", "TIME", "How long the conversation of a single run is kept.")
@@ -77,34 +77,32 @@ def add(  # noqa: PLR0913 (one for each field)
     recursion_limit: Annotated[
         int | None, _what("--recursion-limit", "NUMBER", "How many steps the graph may take.")
     ] = None,
-    durability: Annotated[Durability | None, _what("--durability", None, "When checkpoints are written.")] = None,
+    durability: Annotated[
+        Durability | None, _what("--durability", "WHEN", f"When checkpoints are written: {', '.join(Durability)}.")
+    ] = None,
     overlap: Annotated[
-        OverlapPolicy | None, _trouble("--overlap", None, "Due while its previous run is still going.")
+        OverlapPolicy | None, _trouble("--overlap", "POLICY", f"Due while a run is going: {', '.join(OverlapPolicy)}.")
     ] = None,
     misfire_grace_seconds: Annotated[
-        str | None, _trouble("--misfire-grace-seconds", "TIME", "How late it may start; else however late.")
+        str | None, _trouble("--misfire-grace", "TIME", "How late it may start; else however late.")
     ] = None,
-    coalesce: Annotated[
-        bool | None, _trouble("--coalesce/--no-coalesce", None, "Whether missed due times become one run.")
-    ] = None,
-    timeout_seconds: Annotated[
-        str | None, _trouble("--timeout-seconds", "TIME", "How long an attempt may take.")
-    ] = None,
+    no_coalesce: Annotated[bool, _trouble("--no-coalesce", None, "Missed due times do not become one run.")] = False,
+    timeout_seconds: Annotated[str | None, _trouble("--timeout", "TIME", "How long an attempt may take.")] = None,
     max_attempts: Annotated[int | None, _trouble("--max-attempts", "NUMBER", "How many tries a run has.")] = None,
     retry_delay_seconds: Annotated[
-        str | None, _trouble("--retry-delay-seconds", "TIME", "The wait after the first try; it doubles.")
+        str | None, _trouble("--retry-delay", "TIME", "The wait after the first try; it doubles.")
     ] = None,
     retry_max_delay_seconds: Annotated[
-        str | None, _trouble("--retry-max-delay-seconds", "TIME", "The longest wait between two tries.")
+        str | None, _trouble("--retry-max-delay", "TIME", "The longest wait between two tries.")
     ] = None,
     retry_from_start: Annotated[
-        bool | None, _trouble("--retry-from-start/--retry-from-checkpoint", None, "Where a retry begins.")
-    ] = None,
+        bool, _trouble("--retry-from-start", None, "A retry does not continue from a checkpoint.")
+    ] = False,
     rerun_after_crash: Annotated[
-        bool | None, _trouble("--rerun-after-crash/--no-rerun-after-crash", None, "Try an interrupted run again.")
-    ] = None,
+        bool, _trouble("--rerun-after-crash", None, "An interrupted run is tried again.")
+    ] = False,
     expire_waiting_after_seconds: Annotated[
-        str | None, _trouble("--expire-waiting-after-seconds", "TIME", "How long a run waits for an answer.")
+        str | None, _trouble("--expire-waiting-after", "TIME", "How long a run waits for an answer.")
     ] = None,
     pause_after_failures: Annotated[
         int | None, _trouble("--pause-after-failures", "NUMBER", "So many failed runs in a row pause it.")
@@ -120,6 +118,8 @@ def add(  # noqa: PLR0913 (one for each field)
     fields |= {
         "id": task_id,
         "name": name or task_id,
+        "enabled": not paused,
+        "coalesce": not no_coalesce,
         "metadata": _metadata(metadata or []),
         **{field: parse_instant(text, timezone) for field in ("start_at", "end_at") if (text := given[field])},
         **{field: _seconds(given[field]) for field in _SECONDS if given[field] is not None},

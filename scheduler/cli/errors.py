@@ -42,4 +42,8 @@ def sentence(error: Exception) -> str:
     """Return an error as one line."""
     if isinstance(error, ValidationError):
         return "; ".join(line["msg"] for line in error.errors(include_url=False))
+    if isinstance(error, TaskNotFoundError):
+        return f"there is no task {error.task_id!r}; task-scheduler list shows those that there are"
+    if isinstance(error, RunNotFoundError):
+        return f"there is no run {error.run_id!r}, or it is too old to be kept; task-scheduler runs shows the latest"
     return " ".join(str(error).split())

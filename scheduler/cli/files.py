@@ -128,6 +128,7 @@ def export(
         listed = [task for task in scheduler.list_tasks() if not task_ids or task["id"] in task_ids]
         finished = [scheduler.get_task(task_id) for task_id in set(task_ids or ()) - {task["id"] for task in listed}]
     tasks = [task["definition"] for task in listed if task["definition"] is not None] + finished
+    tasks.sort(key=lambda task: task.id)
     for task in listed:
         if task["definition"] is None:
             note(f"warning: task {task['id']} is left out: {task['next_run']}")
@@ -139,8 +140,8 @@ def export(
     elif as_json:
         show_json([task.model_dump(mode="json") for task in tasks])
     else:
-        # A tasks file escapes control characters itself; what is left is printed as it is, so that it can be read back.
-        say(dump_tasks(tasks).rstrip("\n"))
+        text = dump_tasks(tasks)
+        print(clean(text) if sys.stdout.isatty() else text, end="")  # in a pipe it stays what it is
 
 
 def _write_new(file: Path, text: str) -> None:

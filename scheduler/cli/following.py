@@ -17,11 +17,12 @@ class RunFeed:
     """The changes of status in the history, each once."""
 
     def __init__(self, scheduler: TaskScheduler, task_id: str | None) -> None:
-        """Take what is there already as known, but for `backlog`."""
+        """Look at one task, or at all."""
         self._scheduler = scheduler
         self._task_id = task_id
         self._known: dict[str, tuple[RunStatus, int]] = {}
         self._open: set[str] = set()
+        self._has_begun = False
 
     def skip(self, runs: list[Run]) -> None:
         """Take runs as known."""
@@ -39,7 +40,9 @@ class RunFeed:
         window = _WINDOW
         while True:
             runs = self._scheduler.list_runs(self._task_id, limit=window)
-            if len(runs) < window or not self._known or runs[-1].id in self._known or window >= _WIDEST:
+            reaches_back = len(runs) < window or runs[-1].id in self._known
+            if reaches_back or not self._has_begun or window >= _WIDEST:
+                self._has_begun = True
                 return runs
             window *= 2
 

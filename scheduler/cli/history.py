@@ -123,7 +123,7 @@ def _check_task(scheduler: TaskScheduler, task_id: str) -> None:
         scheduler.get_task(task_id)
 
 
-def _follow_runs(  # noqa: PLR0913 (what the command was asked)
+def _follow_runs(
     scheduler: TaskScheduler,
     task_id: str | None,
     status: RunStatus | None,

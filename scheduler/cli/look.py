@@ -11,7 +11,7 @@ from scheduler.cli.history import run_rows
 from scheduler.cli.moments import in_local_words, on_the_clock
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
 from scheduler.cli.output import cell, one_line, say, show_json, show_pairs, show_table, status_cell, table
-from scheduler.cli.output import console as people
+from scheduler.cli.output import show as show_parts
 from scheduler.cli.shapes import due_of, due_times, finished_shape, in_words, run_shape, task_shape
 from scheduler.cli.words import schedule_fields
 
@@ -79,7 +79,7 @@ def show(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = F
     show_pairs([*_facts(shape), *_due_lines(times, str(shape["timezone"]))])
     if runs:
         columns, rows = run_rows(runs, with_task=False)
-        people().print(Text("\nLast runs", "bold"), table(columns, rows, keep=["ID"]), sep="\n")
+        show_parts(Text("\nLast runs", "bold"), table(columns, rows, keep=["ID"]))
 
 
 def _find(scheduler: TaskScheduler, task_id: str) -> dict[str, Any] | TaskDefinition:

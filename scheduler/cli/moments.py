@@ -62,7 +62,7 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 
 def in_local_words(moment: datetime, now: datetime) -> str:
-    """Return when something comes, on this machine's clock: `in 12 s`, `today 14:00`, `Mon 09:00`, `2027-03-15 14:00`."""
+    """Return when something comes, on this machine's clock: `in 12 s`, `today 14:00`, `Mon 09:00`, and so on."""
     ahead = moment - now
     if ahead <= timedelta(0):
         return "now"

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -76,9 +76,21 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, keep:
     return built
 
 
+def show(*parts: RenderableType) -> None:
+    """Print tables and texts, one below the other; where no terminal shows them, without the blanks at the ends."""
+    people = console()
+    if people.is_terminal:
+        people.print(*parts, sep="\n")
+        return
+    with people.capture() as captured:
+        people.print(*parts, sep="\n")
+    for line in captured.get().splitlines():
+        print(line.rstrip())
+
+
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, keep: Sequence[str] = ()) -> None:
     """Print a table."""
-    console().print(table(columns, rows, keep=keep))
+    show(table(columns, rows, keep=keep))
 
 
 def show_pairs(pairs: Sequence[tuple[str, str | Text]]) -> None:
@@ -88,7 +100,7 @@ def show_pairs(pairs: Sequence[tuple[str, str | Text]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in pairs:
         grid.add_row(Text(name), value if isinstance(value, Text) else Text(clean(value)))
-    console().print(grid)
+    show(grid)
 
 
 def say(text: str) -> None:

@@ -25,7 +25,7 @@ _LAST_RESORT_SECONDS: Final = 3
 log = logging.getLogger("scheduler.serve")
 
 
-def serve(  # noqa: PLR0913 (options)
+def serve(
     graph: Annotated[
         str, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="The graph of tasks that name none.")
     ] = "graph:graph",

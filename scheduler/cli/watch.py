@@ -16,7 +16,7 @@ from scheduler.cli.history import run_rows
 from scheduler.cli.look import next_due_cell
 from scheduler.cli.moments import local, shown_seconds, took
 from scheduler.cli.options import Db, DbUrl, Json, opened
-from scheduler.cli.output import cell, console, show_json, status_cell, table
+from scheduler.cli.output import cell, console, show, show_json, status_cell, table
 from scheduler.cli.shapes import in_words, run_shape, task_shape
 
 _OPEN: Final = (RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PENDING)
@@ -46,7 +46,7 @@ def watch(
         if as_json:
             show_json(_shape(_look(scheduler, number)))
         elif not people.is_terminal:
-            people.print(_drawn(_look(scheduler, number)))
+            show(_drawn(_look(scheduler, number)))
         else:
             _live(scheduler, number)
 

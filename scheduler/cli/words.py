@@ -1,6 +1,5 @@
 """A schedule as it is given on the command line → the fields of a definition."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from scheduler import TaskType, parse_schedule
@@ -37,12 +36,7 @@ def one_schedule(
     *, cron: str | None, every: str | None, at: str | None, words: str | None, timezone: str | None
 ) -> dict[str, Any]:
     """Return the fields of the one schedule that is given. Raises `CommandError`, `ValueError`."""
-    ways: list[tuple[str | None, Callable[[str, str | None], dict[str, Any]]]] = [
-        (cron, cron_fields),
-        (every, interval_fields),
-        (at, instant_fields),
-        (words, schedule_fields),
-    ]
+    ways = ((cron, cron_fields), (every, interval_fields), (at, instant_fields), (words, schedule_fields))
     given = [(text, read) for text, read in ways if text is not None]
     if len(given) != 1:
         raise CommandError("give one of --cron, --every, --at and --schedule", ExitCode.USAGE)

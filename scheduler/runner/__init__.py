@@ -10,7 +10,7 @@ from typing import Any, Final
 from scheduler import logbook
 from scheduler.clock import Clock, to_datetime
 from scheduler.errors import GraphError, InvalidTaskError
-from scheduler.models import RunStatus, TaskDefinition
+from scheduler.models import Durability, RunStatus, TaskDefinition
 from scheduler.runner.beginning import Begin, Beginning, beginning
 from scheduler.runner.callbacks import Callback, load_builder, load_callback
 from scheduler.runner.graphs import Graph, load_graph
@@ -119,7 +119,7 @@ class GraphRunner:
             return begun, begun.result
         if begun.how is Begin.CONTINUE:
             logbook.run_resumed(task.name, task.id, claim.run_id)
-        options = self._options(task)
+        options = self._options(claim)
         control = new_control(graph) if claim.checkpointed else None
         if control is None:
             return begun, await graph.ainvoke(begun.input, config, **options)
@@ -129,10 +129,17 @@ class GraphRunner:
         finally:
             del self._controls[claim.run_id]
 
-    def _options(self, task: TaskDefinition) -> dict[str, Any]:
-        """Return what is passed to the graph beside input and config, where it is given."""
+    def _options(self, claim: Claim) -> dict[str, Any]:
+        """Return what is passed to the graph beside input and config, where it is given.
+
+        Where there is a checkpointer, a step is on disk before the next one begins, unless said otherwise: with
+        LangGraph's own default, a process that is killed in one step may lose the step before.
+        """
+        task = claim.task
         context = self._settings.context if task.context is None else task.context
         durability = task.durability or self._settings.durability
+        if durability is None and claim.checkpointed:
+            durability = Durability.SYNC
         options = {"context": context, "durability": None if durability is None else str(durability)}
         return {name: value for name, value in options.items() if value is not None}
 

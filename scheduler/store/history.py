@@ -148,7 +148,7 @@ def to_run(row: Row[Any]) -> Run:
         error=row.error,
         earlier_attempts=earlier_attempts(row),
         resumed=bool(row.resumed),
-        questions=() if row.questions is None else _QUESTIONS.validate_json(row.questions),
+        questions=() if row.status != RunStatus.WAITING else _QUESTIONS.validate_json(row.questions),
     )
 
 

@@ -3,7 +3,7 @@
 `refusal` says no and what works instead, `reader` takes a phrase apart word by word, `clock_times` and `calendar_days`
 read the times and the days in it, `cron` writes and expands the fields of a crontab expression, `moments` places a
 local time on the clock of a zone, `grammar` reads whole phrases, `hints` knows what people try that cannot be said,
-`parsing` puts these together, and `description` goes the other way.
+`parsing` puts these together; `description` and `day_words` go the other way.
 """
 
 from scheduler.words.description import describe

@@ -1,0 +1,174 @@
+"""A project that gets a scheduler: where its graph is, the files it needs, and the lines for those it has."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+GRAPH_FILE: Final = Path("graph.py")
+TASKS_FILE: Final = Path("tasks.toml")
+PROGRAM_FILE: Final = Path("main.py")
+PROJECT_FILE: Final = Path("pyproject.toml")
+REQUIREMENT: Final = "langgraph-task-scheduler"
+
+_MAKERS: Final = frozenset({"compile", "create_agent", "create_react_agent"})
+_USUAL: Final = ("graph", "app", "agent")
+_DEPENDENCIES: Final = re.compile(r"^dependencies\s*=\s*\[", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines to add to a file that is there already."""
+
+    file: str
+    after: int
+    """The number of the line behind which they belong."""
+    text: str
+
+
+def find_graphs(file: Path = GRAPH_FILE) -> list[str]:
+    """Return the names in a module that hold a compiled graph, the likeliest first, without running the module."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return []
+    names = [name for statement in tree.body for name in _assigned(statement)]
+    return sorted(dict.fromkeys(names), key=lambda name: _USUAL.index(name) if name in _USUAL else len(_USUAL))
+
+
+def _assigned(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, (ast.Assign, ast.AnnAssign)) and _makes_graph(statement.value):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def _makes_graph(value: ast.expr | None) -> bool:
+    if not isinstance(value, ast.Call):
+        return False
+    function = value.func
+    if isinstance(function, ast.Attribute):
+        return function.attr in _MAKERS or _makes_graph(function.value)  # builder.compile().with_config(…)
+    return isinstance(function, ast.Name) and function.id in _MAKERS
+
+
+def toml_task(task_id: str, words: str, prompt: str, timezone: str | None) -> str:
+    """Return a task as a table of a tasks file."""
+    fields = {"id": task_id, "name": task_id.replace("-", " ").capitalize(), "schedule": words, "timezone": timezone}
+    lines = [f"{name} = {_quoted(value)}" for name, value in [*fields.items(), ("prompt", prompt)] if value]
+    return "\n".join(["[[task]]", *lines]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def program(graph: str, *, persistent: bool) -> str:
+    """Return a program that runs a scheduler from its start to its end."""
+    arguments = f"graph={graph!r}".replace("'", '"')
+    if not persistent:
+        arguments = f"persistent=False, {arguments}"
+    return _PROGRAM.format(arguments=arguments)
+
+
+_PROGRAM: Final = '''\
+"""Runs the tasks of tasks.toml until Ctrl+C."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+from scheduler import TaskScheduler, load_tasks
+
+TASKS = Path(__file__).with_name("tasks.toml")
+
+
+async def main() -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl+C cancels main() instead
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    scheduler = TaskScheduler({arguments})
+    try:
+        scheduler.apply_tasks(load_tasks(TASKS), source=str(TASKS), prune=True)
+        scheduler.start()
+        print("Scheduler running. Press Ctrl+C to stop.", flush=True)
+        await stopping.wait()
+    finally:
+        await scheduler.stop()  # running graphs may end
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    asyncio.run(main())
+'''
+
+
+def lines_for_program(source: str, graph: str, *, persistent: bool) -> list[Lines]:
+    """Return what an existing program needs: imports, a start in its coroutine, a stop at the coroutine's end."""
+    made = program(graph, persistent=persistent)
+    (constructor,) = re.findall(r"TaskScheduler\(.*\)", made)
+    file = str(PROGRAM_FILE)
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return [Lines(file, 0, made)]
+    imports = "from pathlib import Path\n\nfrom scheduler import TaskScheduler, load_tasks\n"
+    tasks = '\nTASKS = Path(__file__).with_name("tasks.toml")\n'
+    found = [Lines(file, _after_imports(tree), imports + tasks)]
+    coroutine = _coroutine(tree)
+    if coroutine is None:
+        return [*found, Lines(file, len(source.splitlines()), made[made.index("\n\nasync def main") :].lstrip("\n"))]
+    indent = " " * coroutine.body[0].col_offset
+    start = [
+        f"scheduler = {constructor}",
+        "scheduler.apply_tasks(load_tasks(TASKS), source=str(TASKS), prune=True)",
+        "scheduler.start()",
+    ]
+    stop = ["await scheduler.stop()  # in a `finally`, so that running graphs may end whatever happens"]
+    first = coroutine.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    begin = (first.end_lineno or first.lineno) if is_docstring else first.lineno - 1
+    end = coroutine.end_lineno or coroutine.lineno
+    return [
+        *found,
+        *(
+            Lines(file, line, "".join(f"{indent}{each}\n" for each in texts))
+            for line, texts in ((begin, start), (end, stop))
+        ),
+    ]
+
+
+def _after_imports(tree: ast.Module) -> int:
+    imports = [node.end_lineno or 0 for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    first = tree.body[0] if tree.body else None
+    docstring = first.end_lineno or 0 if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) else 0
+    return max(imports, default=docstring)
+
+
+def _coroutine(tree: ast.Module) -> ast.AsyncFunctionDef | None:
+    """Return the coroutine that is the program: the one given to `asyncio.run`, else `main`."""
+    coroutines = {node.name: node for node in tree.body if isinstance(node, ast.AsyncFunctionDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"asyncio.run", "run", "anyio.run"} and node.args:
+            name = ast.unparse(node.args[0]).partition("(")[0]
+            if name in coroutines:
+                return coroutines[name]
+    return coroutines.get("main")
+
+
+def lines_for_dependencies(source: str) -> list[Lines]:
+    """Return what an existing pyproject.toml needs; nothing if it has it."""
+    if re.search(rf"[\"']{REQUIREMENT}\b", source):
+        return []
+    found = _DEPENDENCIES.search(source)
+    if found:
+        after = source[: found.end()].count("\n") + 1
+        return [Lines(str(PROJECT_FILE), after, f'    "{REQUIREMENT}",\n')]
+    section = re.search(r"^\[project\]", source, re.MULTILINE)
+    after = source[: section.end()].count("\n") + 1 if section else len(source.splitlines())
+    return [Lines(str(PROJECT_FILE), after, f'dependencies = ["{REQUIREMENT}"]\n')]

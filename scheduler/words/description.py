@@ -1,0 +1,133 @@
+"""The schedule of a task -> words; those that the grammar has, where it can say the schedule."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from scheduler.crontab import parse_crontab, split_crontab
+from scheduler.models import TaskDefinition
+from scheduler.words.clock_times import MOST_TIMES
+from scheduler.words.cron import HOURS, MINUTES, expand, runs
+from scheduler.words.day_words import DayWords
+from scheduler.words.grammar import interval_in_words
+from scheduler.words.moments import moment_in_words, with_offset
+from scheduler.words.reader import join_list
+
+_SHORTEST_RANGE: Final = 3
+
+
+def describe(task: TaskDefinition) -> str:
+    """Return the schedule of a task in English, such as `Every Monday at 08:30 (Europe/Berlin)`.
+
+    Bounds, jitter and `max_runs` follow after it. Where the grammar of `parse_schedule` can say the schedule, the words
+    are of that grammar, and mean it.
+    """
+    return ", ".join([_schedule(task), *_bounds(task)])
+
+
+def describe_crontab(expression: str) -> str:
+    """Return a crontab expression in English; raise `ValueError` if it is not one."""
+    crontab = parse_crontab(expression)
+    minute, hour, month_day, month, weekday = split_crontab(expression)
+    days = DayWords.of(month_day, month, weekday)
+    minutes, hours = expand(minute, MINUTES), expand(hour, HOURS)
+    if not crontab.is_wildcard and len(minutes) * len(hours) <= MOST_TIMES:
+        return _at_times(minutes, hours, days)
+    return _steps(minutes, hours, wildcard=crontab.is_wildcard) + days.as_tail()
+
+
+def _schedule(task: TaskDefinition) -> str:
+    zone = f" ({task.timezone})" if task.timezone else ""
+    if task.cron_expression is not None:
+        return describe_crontab(task.cron_expression) + zone
+    if task.interval_seconds is not None:
+        return f"Every {interval_in_words(task.interval_seconds)}"
+    if task.run_at is not None:
+        return f"At {_moment(task.run_at, task.timezone)}"
+    raise ValueError(f"Task {task.id}: a {task.task_type} task without its schedule")
+
+
+def _moment(moment: datetime, zone: str | None) -> str:
+    return moment_in_words(with_offset(moment, ZoneInfo(zone) if zone else moment.tzinfo or ZoneInfo("UTC")))
+
+
+def _bounds(task: TaskDefinition) -> list[str]:
+    bounds = []
+    if task.start_at is not None:
+        bounds.append(f"from {_moment(task.start_at, task.timezone)}")
+    if task.end_at is not None:
+        bounds.append(f"until {_moment(task.end_at, task.timezone)}")
+    if task.max_runs is not None:
+        bounds.append(f"at most {_counted(task.max_runs, 'run')}")
+    if task.jitter_seconds:
+        bounds.append(f"put off by up to {_counted(task.jitter_seconds, 'second')}")
+    return bounds
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+# --- Times of day ---
+
+
+def _at_times(minutes: frozenset[int], hours: frozenset[int], days: DayWords) -> str:
+    """Return the days first: `Every Monday at 08:30`; or `Every hour from 09:00 to 17:00 on Mondays`."""
+    if len(minutes) == 1 and len(hours) >= _SHORTEST_RANGE and len(list(runs(sorted(hours)))) == 1:
+        (minute,) = minutes
+        return f"Every hour from {_clock(min(hours), minute)} to {_clock(max(hours), minute)}{days.as_tail()}"
+    times = [_clock(hour, minute) for hour in sorted(hours) for minute in sorted(minutes)]
+    return f"{days.as_head()} at {join_list(times)}"
+
+
+def _clock(hour: int, minute: int) -> str:
+    return f"{hour:02}:{minute:02}"
+
+
+def _steps(minutes: frozenset[int], hours: frozenset[int], *, wildcard: bool) -> str:
+    """Return what is due at certain minutes of certain hours.
+
+    `wildcard` is what `Crontab.is_wildcard` says: where clocks are changed, a schedule that is not is due otherwise, so
+    the grammar's words for steps of the clock are not for it.
+    """
+    minute_step, hour_step = _step_of(minutes, MINUTES), _step_of(hours, HOURS)
+    if wildcard and hour_step == 1 and minute_step is not None:
+        return f"Every {_unit(minute_step, 'minute')}"
+    if wildcard and hour_step is not None and len(minutes) <= MOST_TIMES:
+        return f"Every {_unit(hour_step, 'hour')}{_marks(minutes)}"
+    if minute_step is not None and len(list(runs(sorted(hours)))) == 1:
+        return f"Every {_unit(minute_step, 'minute')} from {_clock(min(hours), 0)} to {_clock(max(hours), 59)}"
+    at = f"At {join_list(_ranges(minutes, lambda minute: f':{minute:02}'))}"
+    return f"{at} of every hour" if hours == HOURS else f"{at} in {_hours(hours)}"
+
+
+def _step_of(values: frozenset[int], every: frozenset[int]) -> int | None:
+    """Return the step from 0 on, if the values are two or more steps that divide the whole evenly."""
+    step = len(every) // len(values)
+    is_even = len(values) > 1 and len(every) % step == 0 and values == frozenset(range(0, len(every), step))
+    return step if is_even else None
+
+
+def _unit(step: int, unit: str) -> str:
+    return unit if step == 1 else f"{step} {unit}s"
+
+
+def _marks(minutes: frozenset[int]) -> str:
+    return "" if minutes == {0} else f" at {join_list([f':{minute:02}' for minute in sorted(minutes)])}"
+
+
+def _hours(hours: frozenset[int]) -> str:
+    named = join_list(_ranges(hours, lambda hour: f"{hour:02}"))
+    return f"the hour{'' if len(hours) == 1 else 's'} {named}"
+
+
+def _ranges(values: frozenset[int], shown: Callable[[int], str]) -> list[str]:
+    """Show numbers, three or more neighbours as `a to b`."""
+    return [text for run in runs(sorted(values)) for text in _range(run, shown)]
+
+
+def _range(run: list[int], shown: Callable[[int], str]) -> list[str]:
+    if len(run) >= _SHORTEST_RANGE:
+        return [f"{shown(run[0])} to {shown(run[-1])}"]
+    return [shown(value) for value in run]
