@@ -1,7 +1,7 @@
 """The scheduler for LangGraph projects: the public names, nothing else."""
 
 from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskNotFoundError
-from scheduler.models import OverlapPolicy, Run, RunStatus, TaskChanges, TaskDefinition, TaskType
+from scheduler.models import OverlapPolicy, Run, RunStatus, SessionMode, TaskChanges, TaskDefinition, TaskType
 from scheduler.schedule import next_due_times
 from scheduler.task_scheduler import TaskScheduler
 
@@ -11,6 +11,7 @@ __all__ = [
     "RunNotFoundError",
     "RunStatus",
     "SchedulerError",
+    "SessionMode",
     "StoreError",
     "TaskChanges",
     "TaskDefinition",

@@ -117,6 +117,8 @@ def lines_for_program(source: str, graph: str, *, persistent: bool) -> list[Line
         tree = ast.parse(source)
     except SyntaxError:
         return [Lines(file, 0, made)]
+    if any(isinstance(node, ast.Name) and node.id == "TaskScheduler" for node in ast.walk(tree)):
+        return []  # it has one
     imports = "from pathlib import Path\n\nfrom scheduler import TaskScheduler, load_tasks\n"
     tasks = '\nTASKS = Path(__file__).with_name("tasks.toml")\n'
     found = [Lines(file, _after_imports(tree), imports + tasks)]

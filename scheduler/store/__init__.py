@@ -293,7 +293,8 @@ class Store:
         if self._is_unsure:
             outcomes.take_back_unlaunched(connection, self._owner.id, running)
             self._is_unsure = False
-        if now >= self._renew_at:
+        # Where the database was put in another one's place there is no lease, though it need not be renewed yet.
+        if now >= self._renew_at or not owners.has_lease(connection, self._owner):
             result.taken_over = self._renew(connection, now, running)
         # A further attempt of a run does not begin here beside one that was taken over and is still going.
         self._disowned = self._disowned.union(result.taken_over).intersection(running)

@@ -86,6 +86,11 @@ def renew(connection: Connection, owner: Owner, lease_until: int) -> bool:
     return False
 
 
+def has_lease(connection: Connection, owner: Owner) -> bool:
+    """Tell whether an owner has a lease, which may be over."""
+    return connection.execute(_LEASE, {"by": owner.id}).first() is not None
+
+
 def others(connection: Connection, owner: Owner) -> list[Row[Any]]:
     """Return the other owners."""
     return list(connection.execute(_OTHERS, {"by": owner.id}).all())
@@ -102,6 +107,7 @@ def retire(connection: Connection, owner_id: str) -> None:
 
 
 _RENEW: Final = update(owners).where(owners.c.id == bindparam("by")).values(lease_until=bindparam("until"))
+_LEASE: Final = select(owners.c.lease_until).where(owners.c.id == bindparam("by"))
 _INSERT: Final = insert(owners)
 _OTHERS: Final = select(owners).where(owners.c.id != bindparam("by"))
 _LEASED: Final = select(owners).where(owners.c.lease_until >= bindparam("now"))

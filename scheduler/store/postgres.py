@@ -58,7 +58,7 @@ class PostgresDatabase:
                 yield connection
 
     @contextlib.contextmanager
-    def read(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:  # noqa: ARG002 (readers wait for nobody)
+    def read(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:  # noqa: ARG002 (readers wait for locked tables alone)
         """See `Database`."""
         with self._translated():
             self._prepare()
@@ -94,7 +94,9 @@ class PostgresDatabase:
             raise _store_error(self.name, error) from error
 
 
-_OPTIONS: Final = f"-c idle_in_transaction_session_timeout={60 * _MILLIS}"
+_OPTIONS: Final = (
+    f"-c idle_in_transaction_session_timeout={60 * _MILLIS} -c lock_timeout={round(CALL_TIMEOUT * _MILLIS)}"
+)
 
 
 def _lock(connection: Connection, timeout: float) -> None:

@@ -156,7 +156,7 @@ def refuse_missing_days(reader: Reader, days: Days) -> None:
 def _in_long_months(reader: Reader, latest: int) -> list[str]:
     said = " ".join(reader.words)
     long = join_list([name for name, length in zip(MONTH_NAMES, _LENGTHS, strict=True) if length >= latest])
-    common = re.sub(rf"\b{latest}(?:st|th)?\b(?!:)", ordinal(_LAST_COMMON_DAY), said, count=1)
+    common = re.sub(rf"\b{latest}(st|th)?\b(?!:)", lambda day: f"28{'th' if day[1] else ''}", said, count=1)
     return [common, said.replace("every month", f"every {long}")]
 
 

@@ -214,7 +214,7 @@ def _interval(reader: Reader, length: dict[str, int]) -> dict[str, Any]:
     calendar = [unit for unit in ("week", "day") if unit in length]
     seconds = seconds_of(length)
     if calendar:
-        reason = f"a {calendar[0]} has not always the same length where clocks are changed"
+        reason = f"cron cannot count {calendar[0]}s, and where clocks are changed a day is not always 24 hours"
         raise Refusal(reason, [_exactly(seconds), "every monday at 9am" if "week" in length else "every day at 9am"])
     if not reader.done and reader.next in ("at", "on", "in", "from"):
         rest = " ".join(reader.words[reader.position :])

@@ -6,11 +6,13 @@ templates: `{at}` stands for the times of day of the phrase, `\\g<name>` for wha
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date, timedelta
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from scheduler.words.calendar_days import MONTH_NUMBERS, PLURAL, SINGULAR
 from scheduler.words.clock_times import UNIT_SECONDS
+from scheduler.words.cron import WEEK
 from scheduler.words.description import describe_crontab
 from scheduler.words.grammar import interval_in_words
 from scheduler.words.refusal import Refusal, Unreadable
@@ -51,6 +53,7 @@ _VOCABULARY: Final = tuple(
     )
 )
 _CLOSE: Final = 0.7
+_DATE_PLACE: Final = re.compile(r"\{(\w+)\}")
 
 
 class _Hint(NamedTuple):
@@ -61,19 +64,29 @@ class _Hint(NamedTuple):
     candidates: Callable[[re.Match[str]], Iterable[str]]
 
 
-def explained(phrase: str, unreadable: Unreadable) -> Refusal:
+def explained(phrase: str, unreadable: Unreadable, today: date) -> Refusal:
     """Return why a phrase cannot be read, by the first hint that knows, else by the word that does not fit."""
     for hint in _HINTS:
         if found := hint.pattern.search(phrase):
-            return Refusal(hint.reason, hint.candidates(found))
+            return Refusal(hint.reason, (_dated(candidate, today) for candidate in hint.candidates(found)))
     return Refusal(unreadable.reason, _nearest(phrase))
+
+
+def _dated(candidate: str, today: date) -> str:
+    """Put the date of the next such weekday in place of `{monday}`, and that of the day after tomorrow."""
+    return _DATE_PLACE.sub(lambda place: (today + timedelta(_days_until(place[1], today))).isoformat(), candidate)
+
+
+def _days_until(name: str, today: date) -> int:
+    (weekday,) = SINGULAR.get(name, ((today.isoweekday() + 2) % len(WEEK),))
+    return (weekday - today.isoweekday() - 1) % len(WEEK) + 1
 
 
 def _nearest(phrase: str) -> Iterator[str]:
     words = phrase.split()
     yield " ".join(_corrected(word) for word in words)
     lowered = {example.lower(): example for example in EXAMPLES}
-    yield from (lowered[close] for close in get_close_matches(phrase, lowered, n=1, cutoff=0))
+    yield from (lowered[close] for close in get_close_matches(phrase, lowered, n=1))
 
 
 def _corrected(word: str) -> str:
@@ -85,17 +98,15 @@ def _corrected(word: str) -> str:
 def _templates(*templates: str) -> Callable[[re.Match[str]], Iterable[str]]:
     def candidates(found: re.Match[str]) -> Iterator[str]:
         for template in templates:
-            filled = found.expand(template)
-            yield filled.replace("{at}", _at(found.string))
-            yield filled.replace("{at}", _DEFAULT_AT)
+            yield found.expand(template).replace("{at}", _at(found.string))
 
     return candidates
 
 
-def _at(phrase: str) -> str:
+def _at(phrase: str, default: str = _DEFAULT_AT) -> str:
     """Return the times of day of a phrase, with the word before them."""
     found = re.search(r" at [^a-z]*\d[\w:]*(?:(?: ,| and)+ \d[\w:]*)*| at (?:noon|midnight)\b", phrase)
-    return found[0] if found else _DEFAULT_AT
+    return found[0] if found else default
 
 
 def _replaced(replace: Callable[[re.Match[str]], str]) -> Callable[[re.Match[str]], Iterable[str]]:
@@ -117,7 +128,6 @@ def _same_length(found: re.Match[str]) -> Iterator[str]:
     if seconds:
         yield f"every {interval_in_words(seconds)}"
     yield f"every {'day' if found['unit'] == 'day' else 'monday'}{_at(found.string)}"
-    yield f"every {'day' if found['unit'] == 'day' else 'monday'}{_DEFAULT_AT}"
 
 
 def _stepped_months(found: re.Match[str]) -> Iterator[str]:
@@ -153,12 +163,12 @@ _TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
     (
         r" ?\b(?:except|unless|excluding|but not|skip|without)\b.*",
         "a phrase cannot leave days or times out: list those that are wanted",
-        _replaced(lambda _: ""),
+        lambda found: _cut_off(found),
     ),
     (
         r" ?\b(?:starting|beginning|until|till|through|ending|for the next|for \d+)\b.*",
         "a phrase has no bounds: give start_at, end_at or max_runs beside it",
-        _replaced(lambda _: ""),
+        lambda found: _cut_off(found),
     ),
     (
         r"(?P<head>.*?),?\b(?:and|then|or|;) (?=every|on\b|in\b|at\b|today|tomorrow).*",
@@ -239,33 +249,27 @@ _TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         _templates("every saturday and sunday{at}"),
     ),
     (
-        r"\b(?P<when>every|this|tomorrow|in the)? ?(?P<part>morning|afternoon|evening|night|nightly|tonight|lunch\w*)s?\b",
+        r" ?\b(?P<when>(?:every|this|in the) )?(?P<part>morning|afternoon|evening|night|nightly|tonight|lunchtime)s?\b",
         "a part of the day is no time",
-        lambda found: [
-            f"{'tomorrow' if 'tomorrow' in found.string else _near_or_daily(found)}{time}"
-            for time in (_at(found.string), _PARTS.get(found["part"], _DEFAULT_AT))
-        ],
+        lambda found: _without_part(found),
     ),
     (
-        rf"\b(?:next|this|coming) (?P<day>{_WEEKDAY}|week|month|year|hour|minute)\b",
+        rf"\b(?:next|this|coming) (?P<day>{_WEEKDAY})\b",
         "which one 'next' or 'this' means is not clear: write the date",
-        _templates(r"every \g<day>{at}", "tomorrow{at}", "in 60 minutes"),
+        _templates(r"on {\g<day>}{at}", r"every \g<day>{at}"),
     ),
     (
         rf"^(?:on )?(?P<days>(?:{_WEEKDAY}(?: ,| and)? ?)+)(?= at\b|$)",
         "it may mean once or every week",
-        _templates(r"every \g<days>{at}", r"tomorrow{at}"),
+        lambda found: [f"every {found['days']}{_at(found.string)}", f"on {{{found['days'].strip()}}}{_at(found.string)}"],
     ),
     (
-        r"^(?:at )?(?P<time>noon|midnight|\d{1,2}(?::\d{2})?(?:am|pm)?)(?: (?P<rest>every .*))?$",
-        "it does not say on which day, or stands before the days",
-        lambda found: [
-            f"{found['rest']} at {found['time']}" if found["rest"] else f"every day at {found['time']}",
-            f"tomorrow at {found['time']}",
-        ],
+        r"^(?:at )?(?P<time>noon|midnight|\d{1,2}(?::\d{2})?(?:am|pm)?)$",
+        "it does not say on which day",
+        _templates(r"every day at \g<time>", r"tomorrow at \g<time>"),
     ),
     (
-        r"^at (?P<time>\S+) (?P<days>(?:on|every|tomorrow|today|daily)\b.*)$",
+        r"^(?:at )?(?P<time>(?:\d|noon|midnight)\S*) (?P<days>(?:on|every|tomorrow|today|daily|\w+days)\b.*)$",
         "the days stand before the time",
         _templates(r"\g<days> at \g<time>"),
     ),
@@ -276,9 +280,14 @@ _TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
     ),
     (r"\b(?P<day>today|tomorrow)$", "it does not say at what time", _templates(r"\g<day>{at}", "tomorrow{at}")),
     (
-        r"\bday after tomorrow\b|\byesterday\b|\bnow\b|\bimmediately\b|\basap\b",
-        "this word is not read: write the date, or a length of time",
-        _templates("in 48 hours" if False else "tomorrow{at}", "in 1 minute"),
+        r"\bday after tomorrow\b",
+        "a day is today, tomorrow or a date",
+        _templates("on {overmorrow}{at}"),
+    ),
+    (
+        r"\byesterday\b|\bnow\b|\bimmediately\b|\basap\b",
+        "a schedule lies in the future",
+        _templates("in 1 minute"),
     ),
     (
         r"\b\d{1,2}[/.-]\d{1,2}[/.-](?:\d{4}|\d{2})\b|\b\d{4}[/.]\d{1,2}[/.]\d{1,2}\b|\b\d{4}-\d{1,2}-\d{1,2}\b",
@@ -291,7 +300,7 @@ _TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         _replaced(lambda _: "30 minutes"),
     ),
     (
-        r"\b(?:an|1|one) hour and a half\b",
+        r"\b(?:(?:an|1|one) )?hour and a half\b",
         "a half is written in minutes",
         _replaced(lambda _: "90 minutes"),
     ),
@@ -346,15 +355,25 @@ _TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         _templates(r"on the \g<day> of every month{at}"),
     ),
     (
-        r"\b(?:in|of) (?P<number>\d+ (?:month|year)s?|a (?:month|year))\b",
+        r"\bin (?P<number>\d+|a|an|one) (?P<unit>month|year)s?\b",
         "months and years have no one length",
-        _templates("in 720 hours"),
+        lambda found: [f"in {_count(found) * _DAYS[found['unit']]} days"],
     ),
     (r"\b(?:after|later|from now)\b.*", "a length of time follows 'in'", lambda found: [_with_in(found.string)]),
     (
-        r" \(?(?P<zone>utc|gmt|cet|cest|est|edt|pst|pdt|mst|cst|bst|ist|z|[a-z]+/[a-z_/]+)\)?$",
-        "a time zone stands at the end in parentheses, with its IANA name, or is given as timezone",
-        lambda found: [f"{found.string[: found.start()]} ({'utc' if found['zone'] in _UTC_NAMES else found['zone']})"],
+        r" (?P<zone>utc|gmt|[a-z]+/[a-z_/]+)$",
+        "a time zone stands in parentheses at the end, or is given as timezone",
+        lambda found: [f"{found.string[: found.start()]} ({found['zone']})"],
+    ),
+    (
+        r" (?:in )?(?:cet|cest|est|edt|pst|pdt|mst|mdt|cst|cdt|bst|ist|eastern|pacific|local)(?: time)?$",
+        "this is no name of one time zone: give an IANA name as timezone, such as 'Europe/Berlin'",
+        _replaced(lambda _: ""),
+    ),
+    (
+        r"(?P<days>.*)(?P<at> at .*?) (?P<months>in [a-z].*)",
+        "the months stand before the time",
+        _templates(r"\g<days> \g<months>\g<at>"),
     ),
     (
         r"\bevery$|^every(?: at.*)?$",
@@ -370,11 +389,28 @@ _PARTS: Final = {
     "nightly": " at 11pm",
     "tonight": " at 11pm",
 }
-_UTC_NAMES: Final = ("utc", "gmt", "z")
+_DAYS: Final = {"month": 30, "year": 365}
 
 
-def _near_or_daily(found: re.Match[str]) -> str:
-    return "today" if found["part"] == "tonight" or found["when"] == "this" else "every day"
+def _count(found: re.Match[str]) -> int:
+    return int(found["number"]) if found["number"].isdecimal() else 1
+
+
+def _without_part(found: re.Match[str]) -> Iterator[str]:
+    """Offer the phrase without its part of the day, at its own time or at one that lies in that part."""
+    at = _at(found.string, _PARTS.get(found["part"], " at noon"))
+    rest = found.string.partition(" at ")[0].replace(found[0].strip(), " ")
+    if (found["when"] or "").strip() in ("every", "this") or found["part"] in ("tonight", "nightly"):
+        rest = "today" if found["part"] == "tonight" or found["when"] == "this " else "every day"
+    yield f"{rest.strip()}{at}"
+
+
+def _cut_off(found: re.Match[str]) -> Iterator[str]:
+    """Offer the phrase up to what was found, with the times that follow it."""
+    head = found.string[: found.start()]
+    if " at " in found[0]:
+        yield head + _at(found[0])
+    yield head
 
 
 def _dates(text: str, at: str) -> Iterator[str]:

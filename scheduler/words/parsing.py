@@ -93,7 +93,7 @@ def _read_without_zone(text: str, present: Present) -> dict[str, Any]:
     try:
         return read_phrase(phrase, present)
     except Unreadable as unreadable:
-        raise explained(phrase, unreadable) from None
+        raise explained(phrase, unreadable, present.now.astimezone(present.clock).date()) from None
 
 
 def _take_zone(text: str, present: Present) -> tuple[str, Present]:
@@ -124,7 +124,10 @@ def _worded(text: str, refusal: Refusal, present: Present) -> str:
 
 def _spelt(phrase: str) -> str:
     """Return a phrase as people spell it."""
-    return _NAMES.sub(lambda name: name[0].capitalize(), phrase.replace(" ,", ","))
+    said, parenthesis, zone = " ".join(phrase.replace(" ,", ",").split()).partition(" (")
+    said = _NAMES.sub(lambda name: name[0].capitalize(), said)
+    known = _zone_in_any_case(zone.removesuffix(")")) if zone else None
+    return said if known is None else f"{said}{parenthesis}{known.key})"
 
 
 def _working(candidates: Iterable[str], present: Present, depth: int = _DEPTH) -> Iterator[str]:
