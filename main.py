@@ -1,4 +1,4 @@
-"""The example program: starts the scheduler, waits for a signal, drains, stops. Edit the tasks and run it."""
+"""The example program: runs the tasks of tasks.toml until a signal comes. Edit that file, also while this runs."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 import threading
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from pathlib import Path
 
-from scheduler import SchedulerError, TaskDefinition, TaskNotFoundError, TaskScheduler, TaskType
+from scheduler import SchedulerError, TaskScheduler, load_tasks
+from scheduler.tasks_file import watch_tasks
 
 log = logging.getLogger("main")
 
@@ -17,33 +19,30 @@ STOPPED_AT_ONCE = 130  # the exit code after a second Ctrl+C, as a shell counts 
 ONE_SIGNAL_SECONDS = 0.2  # `timeout`, `uv run` and their like send a signal twice; that is one Ctrl+C
 LAST_RESORT_SECONDS = 3  # the thread of a synchronous node cannot be cancelled; it is left behind after so long
 
-HEARTBEAT = TaskDefinition(
-    id="heartbeat",
-    name="Heartbeat",
-    task_type=TaskType.INTERVAL,
-    interval_seconds=10,
-    start_at=datetime(2025, 1, 1, tzinfo=UTC),  # a fixed anchor: due at :00, :10, :20 … after every restart
-    prompt="Say that you are alive.",
-)
-DAILY_SUMMARY = TaskDefinition(
-    id="daily-summary",
-    name="Daily summary",
-    task_type=TaskType.CRON,
-    cron_expression="0 9 * * *",
-    timezone="UTC",
-    prompt="Summarise what happened since yesterday.",
-)
+TASKS = Path(__file__).with_name("tasks.toml")
+HEARTBEAT = "heartbeat"  # every 10 s: fine for an answer that costs nothing
 
 
-def add_example_tasks(scheduler: TaskScheduler) -> None:
-    """Store the tasks; done at every start, since a task that has not changed stays as it is."""
+def apply_tasks(scheduler: TaskScheduler) -> None:
+    """Make the store hold the tasks of the file; what has not changed stays as it is."""
+    tasks = load_tasks(TASKS)
     if os.environ.get("SCHEDULER_MODEL"):
-        log.info("SCHEDULER_MODEL is set: task %r is left out, a model called every 10 s costs money", HEARTBEAT.id)
-        with contextlib.suppress(TaskNotFoundError):
-            scheduler.remove_task(HEARTBEAT.id)  # stored by an earlier start without a model
-        scheduler.add_task(DAILY_SUMMARY)
-    else:
-        scheduler.add_tasks([HEARTBEAT, DAILY_SUMMARY])
+        log.info("SCHEDULER_MODEL is set: task %r is left out, a model called every 10 s costs money", HEARTBEAT)
+        tasks = [task for task in tasks if task.id != HEARTBEAT]
+    done = scheduler.apply_tasks(tasks, source=str(TASKS), prune=True)
+    for task_id, reason in done.left_out:
+        log.warning("Task %s is left out: %s", task_id, reason)
+    numbers = len(done.added), len(done.changed), len(done.kept), len(done.removed)
+    log.info("tasks.toml applied: %d added, %d changed, %d kept, %d removed", *numbers)
+
+
+async def apply_edits(scheduler: TaskScheduler, edits: AsyncIterator[None]) -> None:
+    """Apply the file again whenever it was edited; an edit that is wrong changes nothing."""
+    async for _ in edits:
+        try:
+            await asyncio.to_thread(apply_tasks, scheduler)
+        except (SchedulerError, ValueError) as error:
+            log.error("tasks.toml not applied, the tasks stay as they were: %s", error)  # noqa: TRY400 (one line)
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:
@@ -77,19 +76,25 @@ async def main() -> None:
     stopping = asyncio.Event()
     stop_on_signals(stopping)
     scheduler = TaskScheduler(db_path=os.environ.get("SCHEDULER_DB", "scheduler.db"))
+    edits = watch_tasks(TASKS)
+    watching: asyncio.Task[None] | None = None
     try:
-        add_example_tasks(scheduler)
+        apply_tasks(scheduler)
         scheduler.start()
+        watching = asyncio.create_task(apply_edits(scheduler, edits))
         print("Scheduler running. Press Ctrl+C to stop.", flush=True)
         await stopping.wait()
     finally:
+        if watching:
+            watching.cancel()
         await scheduler.stop()
 
 
 def run() -> int:
     """Configure the log, run the program, and return its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # the scheduler's own lines say the same
+    for name in ("apscheduler", "watchfiles"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # other lines say the same
     try:
         asyncio.run(main())
     except SchedulerError as error:

@@ -13,9 +13,9 @@ from scheduler import TaskDefinition, TaskScheduler, TaskType
 PROMPT = "Summarise what happened since yesterday."
 
 
-def once(number: int, run_at: datetime) -> TaskDefinition:
+def once(number: int, run_at: datetime, prefix: str = "once") -> TaskDefinition:
     """Return a one-time task."""
-    task_id = f"once-{number}"
+    task_id = f"{prefix}-{number}"
     return TaskDefinition(
         id=task_id, name=f"Task {number}", task_type=TaskType.ONE_TIME, run_at=run_at, prompt=PROMPT, session_id=task_id
     )

@@ -4,6 +4,8 @@ from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskN
 from scheduler.models import OverlapPolicy, Run, RunStatus, SessionMode, TaskChanges, TaskDefinition, TaskType
 from scheduler.schedule import next_due_times
 from scheduler.task_scheduler import TaskScheduler
+from scheduler.words import describe, parse_schedule
+from scheduler.tasks_file import load_tasks
 
 __all__ = [
     "OverlapPolicy",
@@ -18,5 +20,8 @@ __all__ = [
     "TaskNotFoundError",
     "TaskScheduler",
     "TaskType",
+    "describe",
+    "load_tasks",
     "next_due_times",
+    "parse_schedule",
 ]

@@ -43,6 +43,18 @@ class InvalidTaskError(SchedulerError, ValueError):
         self.task_id = task_id
 
 
+class TasksFileError(SchedulerError, ValueError):
+    """A file of tasks cannot be used: the sentence names the file, the line, the task and the mend."""
+
+    def __init__(self, file: str, line: int | None, problem: str, further: int = 0) -> None:
+        """Name the file and the line; `further` is how many more problems there are."""
+        place = file if line is None else f"{file}, line {line}"
+        more = f" (and {further} more)" if further else ""
+        super().__init__(f"{place}: {problem}{more}")
+        self.file = file
+        self.line = line
+
+
 class StoreError(SchedulerError):
     """The store cannot be opened, read or written; nothing of the call that raised it was stored."""
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from benchmarks import graphs
-from benchmarks.measure import percentile, pulse, stopwatch
+from benchmarks.measure import percentile, stopwatch
 from benchmarks.model import Figures, Setting
 from benchmarks.stores import PROMPT, in_another_process, in_seconds, rows
 from scheduler import TaskDefinition, TaskScheduler, TaskType
@@ -83,16 +83,14 @@ def _tasks(number: int, begin: datetime) -> Iterator[TaskDefinition]:
 async def _watched(graph: Watch, begin: datetime, number: int, seconds: int) -> Figures:
     """Measure until so many seconds' runs have begun."""
     await asyncio.sleep(begin.timestamp() - time.time())
-    async with pulse() as loop:
-        with stopwatch() as span:
-            await asyncio.sleep(begin.timestamp() + seconds - time.time())
+    with stopwatch() as span:
+        await asyncio.sleep(begin.timestamp() + seconds - time.time())
     ran = graphs.calls.total()
     assert ran >= number * seconds * 0.9, f"{ran} runs in {seconds} s, of {number} a second"
     return {
         "cpu_us_per_run": span.cpu / ran * 1e6,
         "p50_ms": percentile(graph.late_ms, 50),
         "p99_ms": percentile(graph.late_ms, 99),
-        "stall_ms": loop.longest * 1e3,
     }
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from benchmarks import graphs
 from benchmarks.measure import pulse, stopwatch
 from benchmarks.model import Figures, Setting
-from benchmarks.stores import check_history, in_another_process, in_seconds, once
-from scheduler import RunStatus, TaskScheduler
+from benchmarks.stores import check_history, in_another_process, in_seconds, once, rows
+from scheduler import TaskScheduler
 from scheduler.clock import to_micros
 from scheduler.models import RunTrigger
 from scheduler.runner import graph_config, graph_input
@@ -17,12 +17,15 @@ from scheduler.store import Claim
 TASKS = 5_000
 LEAD = 1.0
 """The instant lies so many seconds ahead when all tasks are added and the scheduler has started."""
+LOOK = 0.005
+"""How often it is looked at whether all is done, in seconds."""
+RUNNING = "SELECT 1 FROM scheduler_runs WHERE status = 'running' LIMIT 1"
 
 
 def ours(setting: Setting) -> Figures:
     """Run the storm with the scheduler's defaults; the time ends when the last outcome is stored."""
     number, path = setting.sized(TASKS), setting.fresh_store()
-    figures = asyncio.run(_ours(path, number))
+    figures = asyncio.run(storm_in(path, number))
     graphs.check_each_once(number)
     in_another_process(_check, path, number)
     return figures
@@ -34,15 +37,17 @@ def _check(path: str, number: int) -> None:
     assert TaskScheduler(db_path=path).list_tasks() == []
 
 
-async def _ours(path: str, number: int) -> Figures:
+async def storm_in(path: str, number: int, prefix: str = "once") -> dict[str, float]:
+    """Run a storm on a store, which may hold other tasks; ids begin with `prefix`."""
     async with TaskScheduler(db_path=path, graph=await graphs.ready()) as scheduler:
         run_at = in_seconds(LEAD + number / 5_000)
-        scheduler.add_tasks(once(each, run_at) for each in range(number))
+        scheduler.add_tasks(once(each, run_at, prefix) for each in range(number))
         await asyncio.sleep(run_at.timestamp() - time.time())
-        async with pulse() as loop:
-            with stopwatch() as span:
-                while len(graphs.calls) < number or scheduler.list_runs(status=RunStatus.RUNNING, limit=1):
-                    await asyncio.sleep(0.005)
+        with rows(path) as ask:
+            async with pulse() as loop:
+                with stopwatch() as span:
+                    while len(graphs.calls) < number or ask(RUNNING):
+                        await asyncio.sleep(LOOK)
     return {"seconds": span.seconds, "cpu_seconds": span.cpu, "stall_ms": loop.longest * 1e3}
 
 

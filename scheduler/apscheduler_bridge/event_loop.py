@@ -4,7 +4,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
-import inspect
 import time
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
@@ -12,27 +11,24 @@ from typing import Any, Final, Protocol, TypeVar
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent, JobSubmissionEvent
 from apscheduler.executors.asyncio import AsyncIOExecutor
-from apscheduler.job import Job
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
 from scheduler import logbook
 from scheduler.apscheduler_bridge import garbage
 from scheduler.apscheduler_bridge.executor import RunExecutor
+from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler
 from scheduler.apscheduler_bridge.jobstore import RUNS, TaskJobStore
 from scheduler.apscheduler_bridge.old_threads import OldThreads
 from scheduler.apscheduler_bridge.signals import Signal
 from scheduler.clock import Clock, to_datetime
-from scheduler.errors import NoEventLoopError, ReachThroughError, StillStoppingError, StoreError
+from scheduler.errors import NoEventLoopError, StillStoppingError, StoreError
 from scheduler.models import RunStatus
 from scheduler.store import Claim, NotStarted, Outcome, PassResult, Store
 
 T = TypeVar("T")
 
-TASKS: Final = "tasks"
-"""The alias of the job store that shows our tasks; `default` is in memory, for other functions."""
 _FIRST_RETRY, _LONGEST_RETRY = 0.1, 5.0
 """How long the pass waits after the store has failed, in seconds: doubling from the one to the other."""
 _OUTCOME_DELAY: Final = 0.02
@@ -77,7 +73,7 @@ class Runner(Protocol):
         ...
 
 
-class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has no types
+class StoreScheduler(GuardedScheduler):
     """APScheduler's `AsyncIOScheduler`, whose due times come from the store.
 
     `start`, `shutdown` and `wakeup` are overridden, as its documentation provides for; `_process_jobs` is the stock
@@ -202,6 +198,8 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
     def _run_has_ended(self) -> None:
         """Ask for a pass: at once where the next runs have to be fetched, else in a moment, with other outcomes."""
         self.run_ended.notify()
+        if self._retry_delay and not self._stopping:
+            return  # The store fails; the next try writes this outcome with the others.
         if self._stopping or (self._has_more and self._runs.queued <= self._ahead // 2):
             self._wanted.set()
         elif self._flush is None:
@@ -211,25 +209,6 @@ class StoreScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has
         self._flush = None
         if self._runs.has_outcomes:
             self._wanted.set()
-
-    def add_job(self, func: Any, *args: Any, **kwargs: Any) -> Job:  # noqa: ANN401 (APScheduler's own signature)
-        """Add a function of your own, to the in-memory job store; see APScheduler. Tasks are refused here."""
-        given = _ADD_JOB.bind(self, func, *args, **kwargs).arguments
-        if given.get("jobstore") == TASKS or given.get("executor") == RUNS:
-            raise ReachThroughError(given.get("id"), "TaskScheduler.add_task; other functions go to jobstore='default'")
-        return super().add_job(func, *args, **kwargs)
-
-    def remove_jobstore(self, alias: str, shutdown: bool = True) -> None:  # noqa: FBT001, FBT002 (APScheduler's own)
-        """Remove a job store of your own; ours is refused."""
-        if alias == TASKS:
-            raise ReachThroughError(None, "TaskScheduler.stop to end them")
-        super().remove_jobstore(alias, shutdown)
-
-    def remove_executor(self, alias: str, shutdown: bool = True) -> None:  # noqa: FBT001, FBT002 (APScheduler's own)
-        """Remove an executor of your own; ours is refused."""
-        if alias == RUNS:
-            raise ReachThroughError(None, "TaskScheduler.stop to end them")
-        super().remove_executor(alias, shutdown)
 
     # --- Passes ---
 
@@ -505,9 +484,6 @@ def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
-
-
-_ADD_JOB: Final = inspect.signature(BaseScheduler.add_job)
 
 
 def _not_started_event(each: NotStarted) -> JobExecutionEvent | JobSubmissionEvent:

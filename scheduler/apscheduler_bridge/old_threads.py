@@ -1,12 +1,15 @@
 """Deletes the LangGraph threads of single runs once they have been kept for long enough, beside the passes."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from scheduler import logbook
 from scheduler.clock import Clock
 from scheduler.store import Store
+
+_PATIENCE: Final = 5.0
+"""How long a saver may take to leave off, in seconds."""
 
 
 class OldThreads:
@@ -28,8 +31,7 @@ class OldThreads:
         """End a round that is under way."""
         if self._round is not None:
             self._round.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._round
+            await asyncio.wait([self._round], timeout=_PATIENCE)
 
     async def _delete_some(self) -> None:
         loop, executor = asyncio.get_running_loop(), self._store.thread.executor

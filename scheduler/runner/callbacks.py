@@ -1,10 +1,11 @@
 """A dotted path → the async function that takes a result, or the function that builds an input."""
 
+import importlib
 import inspect
 import pkgutil
 import typing
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from scheduler.models import TaskDefinition
@@ -20,8 +21,8 @@ def load_callback(path: str) -> Callback:
     return an awaitable; of a callable object nobody can tell, and what it returns is looked at when it is called.
     """
     try:
-        found = pkgutil.resolve_name(path)
-    except Exception as error:
+        found = _resolved(path)
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(_sentence(path, f"cannot be imported ({reason})", _IMPORTABLE)) from error
     if not callable(found):
@@ -35,14 +36,29 @@ def load_callback(path: str) -> Callback:
 def load_builder(path: str) -> Callable[[TaskDefinition], object]:
     """Return the function that a dotted path names, for `input_builder`. Raises `ValueError`."""
     try:
-        found = pkgutil.resolve_name(path)
-    except Exception as error:
+        found = _resolved(path)
+    except (Exception, SystemExit) as error:
         message = f"input_builder={path!r} cannot be imported ({type(error).__name__}: {error}); give the dotted path"
         raise ValueError(f"{message} of a function in a module that can be imported here") from error
     if not callable(found) or inspect.iscoroutinefunction(found):
         message = f"input_builder={path!r} is not a plain function"
         raise ValueError(f"{message}; give a function that takes the task and returns the graph's input")
     return typing.cast("Callable[[TaskDefinition], object]", found)
+
+
+def _resolved(path: str) -> object:
+    """Return what a dotted path names."""
+    try:
+        return pkgutil.resolve_name(path)
+    except AttributeError:
+        # A module that is there and cannot be imported looks to pkgutil like an attribute that is missing.
+        module = path.replace(":", ".").rpartition(".")[0]
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise
+        raise
 
 
 _IMPORTABLE = "give the dotted path of an async function in a module that can be imported here"
@@ -55,6 +71,8 @@ def _sentence(path: str, problem: str, mend: str) -> str:
 
 def _may_be_async(found: Callable[..., Any]) -> bool:
     unwrapped = inspect.unwrap(found)
+    while isinstance(unwrapped, partial):
+        unwrapped = unwrapped.func
     call = getattr(type(unwrapped), "__call__", None)  # noqa: B004 (its function is wanted, not whether there is one)
     if inspect.iscoroutinefunction(unwrapped) or inspect.iscoroutinefunction(call):
         return True

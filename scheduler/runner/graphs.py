@@ -34,21 +34,23 @@ def _imported(path: str) -> object:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise GraphError(path, _missing(module_name, error), f"put {module_name} where Python finds it") from error
-    except Exception as error:
+        raise GraphError(path, *_missing(module_name, error)) from error
+    except (Exception, SystemExit) as error:
         problem = f"importing {module_name} raised {type(error).__name__}: {error}"
         raise GraphError(path, problem, f"mend {module_name}") from error
     try:
         return reduce(getattr, attribute.split("."), module)
     except AttributeError as error:
-        problem = f"module {module_name} ({module.__file__}) has no {attribute}"
+        problem = f"module {module_name} ({getattr(module, '__file__', None) or 'a folder'}) has no {attribute}"
         raise GraphError(path, problem, "name the variable that holds the compiled graph") from error
 
 
-def _missing(module_name: str, error: ModuleNotFoundError) -> str:
-    if error.name == module_name.partition(".")[0] or error.name == module_name:
-        return f"there is no module {error.name} beside the program or installed"
-    return f"importing {module_name} needs the module {error.name}, which is missing"
+def _missing(module_name: str, error: ModuleNotFoundError) -> tuple[str, str]:
+    """Return what is wrong, and the mend."""
+    if f"{module_name}.".startswith(f"{error.name}."):
+        problem = f"there is no module {error.name} beside the program or installed"
+        return problem, f"put {module_name} where Python finds it"
+    return f"importing {module_name} raised {type(error).__name__}: {error}", f"install what {module_name} needs"
 
 
 def _checked(name: str, graph: object, *, needs_messages: bool) -> Graph:
@@ -72,4 +74,4 @@ def _input_keys(graph: object) -> set[str] | None:
         properties = graph.get_input_jsonschema().get("properties")
     except Exception:  # noqa: BLE001 (a schema that pydantic cannot express is no reason to refuse the graph)
         return None
-    return None if properties is None else set(properties)
+    return set(properties) if isinstance(properties, dict) else None

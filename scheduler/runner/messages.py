@@ -10,12 +10,12 @@ RESPONSE_LIMIT: Final = 2_000
 def response_text(result: object) -> str:
     """Return the text of the last message of a graph's result, or of a result that has no messages, cut short.
 
-    A message is an object with `content` or a mapping with that key; content is a text or a list of blocks, of which
-    the texts are taken. A result without any text gives "".
+    A message is an object with `content`, a mapping with that key, a pair of role and content, or a text; content is a
+    text or a list of blocks, of which the texts are taken. A result without any text gives "".
     """
     messages = _member(result, "messages")
     if isinstance(messages, list | tuple):
-        text = _content_text(_member(messages[-1], "content")) if messages else ""
+        text = _message_text(messages[-1]) if messages else ""
     elif result is None:
         text = ""
     else:
@@ -25,6 +25,15 @@ def response_text(result: object) -> str:
 
 def _member(value: object, name: str) -> object:
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _message_text(message: object) -> str:
+    match message:
+        case str():
+            return message
+        case (str(), content):
+            return _content_text(content)
+    return _content_text(_member(message, "content"))
 
 
 def _content_text(content: object) -> str:

@@ -251,7 +251,7 @@ class Store:
 
     def end(self, results: Sequence[Outcome], now: int) -> list[Outcome]:
         """Write the last outcomes and give the lease back; return the outcomes that came too late."""
-        with self.database.write() as connection:
+        with self.database.write(PASS_TIMEOUT) as connection:
             lost = outcomes.finish(connection, self._owner.id, results, now)
             if self._is_unsure:
                 outcomes.take_back_unlaunched(connection, self._owner.id, ())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, and_, bindparam, exists, func, not_, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -298,10 +299,24 @@ class _Claiming:
         try:
             return TaskDefinition.model_validate_json(definition)
         except ValueError as error:
-            problem = f"the stored definition cannot be used: {error}"
+            problem = f"the stored definition cannot be used: {_without_values(error)}"
             task_rows.quarantine(self.connection, task_id, problem)
             self.batch.quarantined.append((task_id, problem))
             return None
+
+
+def _without_values(error: ValueError) -> str:
+    """Say what is wrong with a definition, but for fields whose values are nobody else's business."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    lines = error.errors(include_url=False, include_input=False)
+    said = [
+        f"{line['loc'][0]} is wrong" if line["loc"] and line["loc"][0] in _PRIVATE else line["msg"] for line in lines
+    ]
+    return "; ".join(said)
+
+
+_PRIVATE: Final = frozenset({"prompt", "metadata", "context"})
 
 
 _STATUS_OF: Final = {

@@ -70,7 +70,8 @@ def read_time(reader: Reader, *, midnight: bool) -> time | None:
         return _of_half_day(reader, found)
     if found := reader.match(_CLOCK):
         return _of_clock(reader, found)
-    return _refuse_time(reader)
+    _refuse_time(reader)
+    return None
 
 
 def _midnight(reader: Reader, *, clear: bool) -> time:

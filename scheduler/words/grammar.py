@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
-from itertools import product
+from datetime import datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -30,7 +29,7 @@ from scheduler.words.clock_times import (
     read_times,
     seconds_of,
 )
-from scheduler.words.cron import HOURS, MINUTES, Days, compact
+from scheduler.words.cron import HOURS, MINUTES, MONTHS, Days, compact
 from scheduler.words.moments import moment_in_words, place, with_offset
 from scheduler.words.reader import Reader
 from scheduler.words.refusal import Refusal
@@ -76,43 +75,52 @@ def read_phrase(phrase: str, present: Present) -> dict[str, Any]:
 def _read(reader: Reader, present: Present) -> dict[str, Any]:
     if reader.accept("every"):
         return _read_every(reader, present)
-    if reader.accept("in"):
-        return _read_in(reader, present)
-    for shift, word in enumerate(("today", "tomorrow")):
-        if reader.accept(word):
-            return _read_near_day(reader, present, shift)
-    if reader.accept("at"):
-        return _read_date(reader, present)
-    reader.accept("on")
-    if reader.next in PLURAL:
-        return _at_times(reader, present, read_months_in(reader, read_weekdays(reader, PLURAL)))
-    if reader.next == "the" and "every" in reader.words:
-        return _at_times(reader, present, read_days_of_months(reader))
+    if reader.next in RELATIVE:
+        return _read_relative(reader, present)
+    if not reader.accept("at") and (reader.accept("on") or reader.next in PLURAL):
+        days = _read_days_on(reader)
+        if days is not None:
+            return _at_times(reader, present, days)
     return _read_date(reader, present)
+
+
+def _read_days_on(reader: Reader) -> Days | None:
+    """Read `Mondays and Thursdays` or `the 1st of every month`, from after `on`."""
+    if reader.next in PLURAL:
+        return read_months_in(reader, read_weekdays(reader, PLURAL))
+    if reader.next == "the" and "every" in reader.words:
+        return read_days_of_months(reader)
+    return None
 
 
 # --- Again and again ---
 
 
 def _read_every(reader: Reader, present: Present) -> dict[str, Any]:
+    days = _read_period(reader)
+    return _read_step(reader, present) if days is None else _at_times(reader, present, days)
+
+
+def _read_period(reader: Reader) -> Days | None:
+    """Read which days come again, from after `every`; None: no days, but a step of the clock or an interval."""
     if reader.accept("day"):
-        return _at_times(reader, present, read_months_in(reader, Days()))
+        return read_months_in(reader, Days())
     if reader.accept("week"):
         _expect_on(reader, "Monday")
-        return _at_times(reader, present, read_months_in(reader, read_weekdays(reader, SINGULAR | PLURAL)))
-    if reader.accept("month"):
-        _expect_on(reader, "the 1st")
-        return _at_times(reader, present, Days(read_ordinals(reader)))
+        return read_months_in(reader, read_weekdays(reader, SINGULAR | PLURAL))
+    if reader.next in SINGULAR:
+        return read_months_in(reader, read_weekdays(reader, SINGULAR))
     if reader.accept("year"):
         _expect_on(reader, "1 January")
-        return _at_times(reader, present, _read_day_of_year(reader))
-    if reader.next in SINGULAR:
-        return _at_times(reader, present, read_months_in(reader, read_weekdays(reader, SINGULAR)))
-    if reader.next in MONTH_NUMBERS:
-        months = read_months(reader)
-        _expect_on(reader, "the 1st")
-        return _at_times(reader, present, Days(read_ordinals(reader), months))
-    return _read_step(reader, present)
+        return _read_day_of_year(reader)
+    if reader.accept("month"):
+        return _read_days_in_months(reader, MONTHS)
+    return _read_days_in_months(reader, read_months(reader)) if reader.next in MONTH_NUMBERS else None
+
+
+def _read_days_in_months(reader: Reader, months: frozenset[int]) -> Days:
+    _expect_on(reader, "the 1st")
+    return Days(read_ordinals(reader), months)
 
 
 def _expect_on(reader: Reader, example: str) -> None:
@@ -150,19 +158,15 @@ def _cron(present: Present, expression: str) -> dict[str, Any]:
 
 def _read_step(reader: Reader, present: Present) -> dict[str, Any]:
     """Read a step of the clock, such as `2 hours at :30 on weekdays`, or an interval."""
-    length = {"hour": 1} if reader.accept("hour") else {"minute": 1} if reader.accept("minute") else None
-    if length is not None and length.get("hour") and reader.accept("from"):
+    if reader.accept("hour", "from"):
         return _read_hours(reader, present)
-    length = length or ({"second": 1} if reader.accept("second") else read_length(reader))
+    single = next((unit for unit in UNIT_SECONDS if reader.accept(unit)), None)
+    length = read_length(reader) if single is None else {single: 1}
     if not is_clock_step(length):
         return _interval(reader, length)
     ((unit, number),) = length.items()
-    if unit == "minute":
-        head = f"{_step(number)} *"
-    else:
-        head = f"{compact(read_marks(reader))} {_step(number)}"
-    days = _read_tail(reader)
-    return _cron(present, f"{head} {days.fields}")
+    head = f"{_step(number)} *" if unit == "minute" else f"{compact(read_marks(reader))} {_step(number)}"
+    return _cron(present, f"{head} {_read_tail(reader).fields}")
 
 
 def is_clock_step(length: dict[str, int]) -> bool:
@@ -203,9 +207,9 @@ def _read_tail(reader: Reader) -> Days:
     """Read the days that a step of the clock is bound to: `on weekdays in June`; without, all days."""
     if not reader.accept("on"):
         return read_months_in(reader, Days())
-    if reader.next in PLURAL:
-        return read_months_in(reader, read_weekdays(reader, PLURAL))
-    days = read_days_of_months(reader)
+    days = _read_days_on(reader)
+    if days is None:
+        raise reader.unreadable()
     refuse_missing_days(reader, days)
     return days
 
@@ -249,6 +253,15 @@ def interval_in_words(seconds: int) -> str:
 
 
 # --- Once ---
+
+
+def _read_relative(reader: Reader, present: Present) -> dict[str, Any]:
+    if reader.accept("in"):
+        return _read_in(reader, present)
+    shift = 0 if reader.accept("today") else 1
+    if shift:
+        reader.expect("tomorrow")
+    return _read_near_day(reader, present, shift)
 
 
 def _read_in(reader: Reader, present: Present) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What people write that the grammar does not have: the reason, and what to write instead.
+r"""What people write that the grammar does not have: the reason, and what to write instead.
 
 A hint is looked for when a phrase could not be read, so it never stands in the way of one that can. Its candidates are
 templates: `{at}` stands for the times of day of the phrase, `\\g<name>` for what the pattern found.
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from difflib import get_close_matches
-from typing import Final, NamedTuple
+from typing import Final
 
 from scheduler.words.calendar_days import MONTH_NUMBERS, PLURAL, SINGULAR
 from scheduler.words.clock_times import UNIT_SECONDS
@@ -52,23 +52,24 @@ _VOCABULARY: Final = tuple(
         | {name for name in {*SINGULAR, *PLURAL, *MONTH_NUMBERS} if len(name) > len("tues")}
     )
 )
+_PARTS: Final = {
+    "morning": " at 9am",
+    "afternoon": " at 3pm",
+    "evening": " at 8pm",
+    "night": " at 11pm",
+    "nightly": " at 11pm",
+    "tonight": " at 11pm",
+}
+_DAYS: Final = {"month": 30, "year": 365}
 _CLOSE: Final = 0.7
 _DATE_PLACE: Final = re.compile(r"\{(\w+)\}")
 
 
-class _Hint(NamedTuple):
-    """A pattern that is searched in the phrase, the reason that it stands for, and how to make candidates."""
-
-    pattern: re.Pattern[str]
-    reason: str
-    candidates: Callable[[re.Match[str]], Iterable[str]]
-
-
 def explained(phrase: str, unreadable: Unreadable, today: date) -> Refusal:
     """Return why a phrase cannot be read, by the first hint that knows, else by the word that does not fit."""
-    for hint in _HINTS:
-        if found := hint.pattern.search(phrase):
-            return Refusal(hint.reason, (_dated(candidate, today) for candidate in hint.candidates(found)))
+    for pattern, reason, candidates in _HINTS:
+        if found := re.search(pattern, phrase):
+            return Refusal(reason, (_dated(candidate, today) for candidate in candidates(found)))
     return Refusal(unreadable.reason, _nearest(phrase))
 
 
@@ -143,12 +144,43 @@ def _fraction(found: re.Match[str]) -> Iterator[str]:
         yield f"{found['lead']} {interval_in_words(seconds)}"
 
 
-def _hints() -> Iterator[_Hint]:
-    for pattern, reason, candidates in _TABLE:
-        yield _Hint(re.compile(pattern), reason, candidates)
+def _count(found: re.Match[str]) -> int:
+    return int(found["number"]) if found["number"].isdecimal() else 1
 
 
-_TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], ...]] = (
+def _without_part(found: re.Match[str]) -> Iterator[str]:
+    """Offer the phrase without its part of the day, at its own time or at one that lies in that part."""
+    at = _at(found.string, _PARTS.get(found["part"], " at noon"))
+    rest = found.string.partition(" at ")[0].replace(found[0].strip(), " ")
+    if (found["when"] or "").strip() in ("every", "this") or found["part"] in ("tonight", "nightly"):
+        rest = "today" if found["part"] == "tonight" or found["when"] == "this " else "every day"
+    yield f"{rest.strip()}{at}"
+
+
+def _cut_off(found: re.Match[str]) -> Iterator[str]:
+    """Offer the phrase up to what was found, with the times that follow it."""
+    head = found.string[: found.start()]
+    if " at " in found[0]:
+        yield head + _at(found[0])
+    yield head
+
+
+def _dates(text: str, at: str) -> Iterator[str]:
+    """Offer each date that the digits may mean."""
+    numbers = [part.zfill(2) for part in re.split(r"[/.-]", text)]
+    year = next((part for part in numbers if len(part) > len("00")), f"20{numbers[-1]}")
+    first, second = numbers[1:] if numbers[0] == year else numbers[:2]
+    yield f"on {year}-{first}-{second}{at}"
+    yield f"on {year}-{second}-{first}{at}"
+
+
+def _with_in(phrase: str) -> str:
+    return "in " + re.sub(r"\b(?:after|later|from now)\b", "", phrase).strip()
+
+
+# Patterns, searched in the phrase in this order (and compiled then: an import does not pay for them); the reason that
+# each stands for; what makes the candidates.
+_HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], ...]] = (
     (
         r"^(?:@\w+|(?:[\d*/,-]+ ){2,}[\w*/,? #-]+)$",
         "it looks like a crontab expression, which is given as cron_expression",
@@ -163,12 +195,12 @@ _TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
     (
         r" ?\b(?:except|unless|excluding|but not|skip|without)\b.*",
         "a phrase cannot leave days or times out: list those that are wanted",
-        lambda found: _cut_off(found),
+        _cut_off,
     ),
     (
         r" ?\b(?:starting|beginning|until|till|through|ending|for the next|for \d+)\b.*",
         "a phrase has no bounds: give start_at, end_at or max_runs beside it",
-        lambda found: _cut_off(found),
+        _cut_off,
     ),
     (
         r"(?P<head>.*?),?\b(?:and|then|or|;) (?=every|on\b|in\b|at\b|today|tomorrow).*",
@@ -251,7 +283,7 @@ _TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
     (
         r" ?\b(?P<when>(?:every|this|in the) )?(?P<part>morning|afternoon|evening|night|nightly|tonight|lunchtime)s?\b",
         "a part of the day is no time",
-        lambda found: _without_part(found),
+        _without_part,
     ),
     (
         rf"\b(?:next|this|coming) (?P<day>{_WEEKDAY})\b",
@@ -261,7 +293,10 @@ _TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
     (
         rf"^(?:on )?(?P<days>(?:{_WEEKDAY}(?: ,| and)? ?)+)(?= at\b|$)",
         "it may mean once or every week",
-        lambda found: [f"every {found['days']}{_at(found.string)}", f"on {{{found['days'].strip()}}}{_at(found.string)}"],
+        lambda found: [
+            f"every {found['days']}{_at(found.string)}",
+            f"on {{{found['days'].strip()}}}{_at(found.string)}",
+        ],
     ),
     (
         r"^(?:at )?(?P<time>noon|midnight|\d{1,2}(?::\d{2})?(?:am|pm)?)$",
@@ -381,49 +416,3 @@ _TABLE: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         _templates("every day{at}", "every hour"),
     ),
 )
-_PARTS: Final = {
-    "morning": " at 9am",
-    "afternoon": " at 3pm",
-    "evening": " at 8pm",
-    "night": " at 11pm",
-    "nightly": " at 11pm",
-    "tonight": " at 11pm",
-}
-_DAYS: Final = {"month": 30, "year": 365}
-
-
-def _count(found: re.Match[str]) -> int:
-    return int(found["number"]) if found["number"].isdecimal() else 1
-
-
-def _without_part(found: re.Match[str]) -> Iterator[str]:
-    """Offer the phrase without its part of the day, at its own time or at one that lies in that part."""
-    at = _at(found.string, _PARTS.get(found["part"], " at noon"))
-    rest = found.string.partition(" at ")[0].replace(found[0].strip(), " ")
-    if (found["when"] or "").strip() in ("every", "this") or found["part"] in ("tonight", "nightly"):
-        rest = "today" if found["part"] == "tonight" or found["when"] == "this " else "every day"
-    yield f"{rest.strip()}{at}"
-
-
-def _cut_off(found: re.Match[str]) -> Iterator[str]:
-    """Offer the phrase up to what was found, with the times that follow it."""
-    head = found.string[: found.start()]
-    if " at " in found[0]:
-        yield head + _at(found[0])
-    yield head
-
-
-def _dates(text: str, at: str) -> Iterator[str]:
-    """Offer each date that the digits may mean."""
-    numbers = [part.zfill(2) for part in re.split(r"[/.-]", text)]
-    year = next((part for part in numbers if len(part) > len("00")), f"20{numbers[-1]}")
-    first, second = numbers[1:] if numbers[0] == year else numbers[:2]
-    yield f"on {year}-{first}-{second}{at}"
-    yield f"on {year}-{second}-{first}{at}"
-
-
-def _with_in(phrase: str) -> str:
-    return "in " + re.sub(r"\b(?:after|later|from now)\b", "", phrase).strip()
-
-
-_HINTS: Final = tuple(_hints())

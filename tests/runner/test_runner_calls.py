@@ -1,0 +1,311 @@
+"""What a graph is given, and what is made of that which it returns or raises."""
+
+import asyncio
+import logging
+import re
+import uuid
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+from helpers import BlockingGraph, EchoGraph, FailingGraph, steps
+from langchain_core.messages import AIMessage, HumanMessage
+from pydantic import BaseModel
+from runner_kit import Returning, a_claim, a_runner, a_task, attempt
+
+from scheduler import RunStatus
+from scheduler.runner import graph_config, graph_input
+from scheduler.runner.messages import RESPONSE_LIMIT, response_text
+
+# --- Input and config ---
+
+
+async def test_input(echo):
+    """The graph is given the prompt as a user's message, the session, and who asks: these keys and no others."""
+    await attempt(echo, prompt="Grüße 😀", session_id="daily", metadata={"depth": {"a": [1]}})
+    assert echo.calls[0][0] == {
+        "messages": [{"role": "user", "content": "Grüße 😀"}],
+        "session_id": "scheduler:daily",
+        "metadata": {"channel": "scheduler", "task_id": "t", "task_name": "Report", "depth": {"a": [1]}},
+    }
+
+
+def test_own_metadata_comes_last():
+    """A task's own metadata may stand in for what would be there without it."""
+    assert graph_input(a_task(metadata={"channel": "mail", "task_id": "x"}))["metadata"] == {
+        "channel": "mail",
+        "task_id": "x",
+        "task_name": "Report",
+    }
+
+
+async def test_config(echo):
+    """The graph is told the thread, and whose run this is; not one key more."""
+    await a_runner(echo).run(a_claim(run_id="r7", scheduled_at=1_767_571_200_000_001))
+    config = echo.calls[0][1]
+    assert isinstance(config.pop("run_id"), uuid.UUID)
+    assert config == {
+        "configurable": {"thread_id": "scheduler:daily"},
+        "run_name": "Report",
+        "tags": ["scheduler"],
+        "metadata": {"task_id": "t", "scheduler_run_id": "r7", "scheduled_at": "2026-01-05T00:00:00.000001+00:00"},
+    }
+
+
+def test_run_id_is_fresh_for_each_attempt():
+    """Two attempts of one run are two runs to LangGraph; and no `run_id` stands in the metadata, whatever the task."""
+    claim = a_claim(a_task(metadata={"run_id": "r1"}))
+    first, second = graph_config(claim), graph_config(claim)
+    assert first["run_id"] != second["run_id"]
+    assert "run_id" not in first["metadata"]
+
+
+async def test_attempts_share_nothing(echo):
+    """What a graph changes in its input or config does not reach the next attempt."""
+    runner, claim = a_runner(echo), a_claim()
+    await runner.run(claim)
+    given, config = echo.calls[0]
+    given["messages"].append("x")
+    given["metadata"]["x"] = config["metadata"]["x"] = 1
+    config["tags"].append("x")
+    await runner.run(claim)
+    assert "x" not in str(echo.calls[1])
+
+
+# --- What the graph returned ---
+
+
+class Answer(BaseModel):
+    messages: list[object]
+
+
+@dataclass
+class Plain:
+    messages: object = None
+
+
+BLOCKS = [
+    {"type": "text", "text": "Two "},
+    {"type": "image_url", "image_url": {"url": "x"}},
+    "parts",
+    {"type": "text", "text": None},
+    {"type": "tool_use", "input": {"text": "no"}},
+    SimpleNamespace(text="."),
+]
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ({"messages": [{"role": "assistant", "content": "Done."}]}, "Done."),
+        ({"messages": [HumanMessage("Do."), AIMessage("Done.")]}, "Done."),
+        ({"messages": [AIMessage(content=BLOCKS[:1] + BLOCKS[2:3])]}, "Two parts"),
+        ({"messages": [{"content": BLOCKS}]}, "Two parts."),
+        ({"messages": [{"content": ("a", "b")}]}, "ab"),
+        ({"messages": (AIMessage("Done."),)}, "Done."),
+        ({"messages": [("user", "Do."), ("assistant", "Done.")]}, "Done."),
+        ({"messages": ["Do.", "Done."]}, "Done."),
+        ({"messages": [AIMessage("")]}, ""),
+        ({"messages": [AIMessage([])]}, ""),
+        ({"messages": [{"role": "assistant"}]}, ""),
+        ({"messages": [{"content": None}]}, ""),
+        ({"messages": [{"content": 5}]}, "5"),
+        ({"messages": [{"content": {"answer": 1}}]}, "{'answer': 1}"),
+        ({"messages": [None]}, ""),
+        ({"messages": []}, ""),
+        ({"messages": None, "n": 1}, "{'messages': None, 'n': 1}"),
+        ({"messages": "text"}, "{'messages': 'text'}"),
+        ({"answer": 42}, "{'answer': 42}"),
+        ({}, "{}"),
+        (None, ""),
+        ("Done.", "Done."),
+        ("", ""),
+        (42, "42"),
+        (("assistant", "Done."), "('assistant', 'Done.')"),
+        (Answer(messages=[AIMessage("Done.")]), "Done."),
+        (Answer(messages=[]), ""),
+        (Plain([{"content": "Done."}]), "Done."),
+        (Plain(), repr(Plain())),
+        (SimpleNamespace(messages=[SimpleNamespace(content="Done.")]), "Done."),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_response(result, text):
+    """The response is the text of the last message, however messages and results are made; else the result itself."""
+    assert response_text(result) == text
+
+
+@pytest.mark.parametrize("result", ["x" * 9999, {"messages": [AIMessage("x" * 9999)]}, ["x" * 9999]])
+def test_response_is_cut(result):
+    """A long response is kept to a bound."""
+    assert len(response_text(result)) == RESPONSE_LIMIT
+
+
+async def test_success(echo, caplog):
+    """A graph that returned is a success, with its response in the outcome and its beginning in the log."""
+    caplog.set_level(logging.INFO)
+    outcome = await attempt(echo, prompt="x" * 300)
+    assert (outcome.status, outcome.response, outcome.error) == (RunStatus.SUCCEEDED, f"Echo: {'x' * 300}", None)
+    assert outcome.claim.run_id == "r1"
+    line = f"Task Report completed. Response: Echo: {'x' * 194}"
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.INFO] == [line]
+
+
+async def test_prompts_stay_out_of_the_log(caplog):
+    """Neither prompts nor metadata are logged, at any level."""
+    caplog.set_level(logging.DEBUG)
+    await attempt(FailingGraph(), prompt="The secret.", metadata={"key": "The secret."})
+    await attempt(Returning(None), prompt="The secret.", metadata={"key": "The secret."})
+    assert "secret" not in caplog.text
+
+
+# --- What the graph raised ---
+
+
+class BareError(Exception):
+    def __str__(self):
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("no such city"), "ValueError: no such city"),
+        (KeyError("city"), "KeyError: 'city'"),
+        (BareError(), "BareError: "),
+        (ExceptionGroup("two", [ValueError(1), KeyError(2)]), "ExceptionGroup: two (2 sub-exceptions)"),
+        (StopAsyncIteration("over"), "StopAsyncIteration: over"),
+        (TimeoutError("slow"), "TimeoutError: slow"),
+        (AssertionError("x" * 9999), f"AssertionError: {'x' * 1984}"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_failure(error, text, caplog):
+    """What the graph raises is the outcome of its run, with type and message, and is logged with the task's id."""
+    outcome = await attempt(FailingGraph(error))
+    assert (outcome.status, outcome.error, outcome.response) == (RunStatus.FAILED, text, None)
+    assert outcome.exception is error
+    (record,) = caplog.records
+    assert re.search(r"\(t\) failed", record.getMessage())
+    assert record.exc_info[1] is error
+
+
+@pytest.mark.parametrize("result", [{}, None, "text"])
+async def test_a_graph_that_is_not_async(result):
+    """A graph whose `ainvoke` returns no awaitable fails its run, and nothing else."""
+    outcome = await attempt(SimpleNamespace(ainvoke=lambda *_: result))
+    assert outcome.status is RunStatus.FAILED
+    assert outcome.error.startswith("TypeError: ")
+
+
+async def test_a_graph_with_another_signature():
+    """A graph that does not take what it is given fails its run."""
+
+    async def ainvoke(state):
+        raise AssertionError
+
+    outcome = await attempt(SimpleNamespace(ainvoke=ainvoke))
+    assert outcome.status is RunStatus.FAILED
+    assert "TypeError: " in outcome.error
+
+
+# --- Time-outs and cancellation ---
+
+
+class Stubborn:
+    """A graph that waits for ever, and does as it likes when it is cancelled."""
+
+    def __init__(self, when_cancelled):
+        self.when_cancelled = when_cancelled
+
+    async def ainvoke(self, input, config=None):  # noqa: A002
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return self.when_cancelled()
+
+
+def returns():
+    return {"messages": [{"content": "Done all the same."}]}
+
+
+def raises():
+    message = "clearing up went wrong"
+    raise ValueError(message)
+
+
+def raises_timeout():
+    message = "of its own"
+    raise TimeoutError(message)
+
+
+@pytest.mark.parametrize("graph", [BlockingGraph, *map(Stubborn, [returns, raises, raises_timeout])], ids=range(4))
+async def test_timed_out(graph, caplog):
+    """An attempt that took too long is timed out, whatever the graph makes of its cancellation."""
+    graph = graph() if isinstance(graph, type) else graph
+    outcome = await attempt(graph, timeout_seconds=0.01)
+    assert (outcome.status, outcome.error) == (RunStatus.TIMED_OUT, "TimeoutError: longer than timeout_seconds=0.01")
+    assert "Task Report (t) timed out after 0.01 s" in caplog.text
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_timed_out_run_has_no_callback(module):
+    """A graph that returned too late is not a success: its callback is not called."""
+    name = module("late_callbacks", "async def notify(task, result): raise AssertionError")
+    outcome = await attempt(Stubborn(returns), timeout_seconds=0.01, result_callback=f"{name}.notify")
+    assert outcome.status is RunStatus.TIMED_OUT
+    assert outcome.response is None
+
+
+@pytest.mark.parametrize("timeout_seconds", [None, 60])
+async def test_timeout_of_the_graphs_own(timeout_seconds):
+    """A graph that raises a TimeoutError of its own has failed: its model was slow, not the run."""
+
+    class Impatient(EchoGraph):
+        async def ainvoke(self, input, config=None):  # noqa: A002
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+
+    outcome = await attempt(Impatient(), timeout_seconds=timeout_seconds)
+    assert outcome.status is RunStatus.FAILED
+    assert outcome.error == "TimeoutError: "
+
+
+@pytest.mark.parametrize("timeout_seconds", [None, 60])
+async def test_cancellation_passes_through(timeout_seconds):
+    """A run that is cancelled from outside ends as cancelled, after the graph has cleared up."""
+    graph = BlockingGraph()
+    task = asyncio.create_task(attempt(graph, timeout_seconds=timeout_seconds))
+    await steps()
+    assert graph.inside == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (graph.inside, graph.cancelled) == (0, 1)
+
+
+async def test_graph_that_cancels_itself():
+    """A CancelledError of the graph's own making passes through as well."""
+    with pytest.raises(asyncio.CancelledError):
+        await attempt(FailingGraph(asyncio.CancelledError()))
+
+
+async def test_cancelled_in_the_callback(module):
+    """A run that is cancelled while its callback is going ends as cancelled, and not as a callback that failed."""
+    source = """
+        import asyncio
+        async def notify(task, result):
+            await asyncio.Event().wait()
+    """
+    name = module("waiting_callbacks", source)
+    runner = a_runner(EchoGraph())
+    claim = a_claim(a_task(result_callback=f"{name}.notify"))
+    await asyncio.to_thread(runner._load, None, claim.task.result_callback, None)
+    task = asyncio.create_task(runner.run(claim))
+    while "notify" not in str(task.get_coro().cr_await) and not task.done():  # the import goes on in a thread
+        await steps(1)
+        if task.get_coro().cr_await is not None and task.get_coro().cr_await.__qualname__.endswith("_returned"):
+            break
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
