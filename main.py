@@ -76,17 +76,14 @@ async def main() -> None:
     stopping = asyncio.Event()
     stop_on_signals(stopping)
     scheduler = TaskScheduler(db_path=os.environ.get("SCHEDULER_DB", "scheduler.db"))
-    edits = watch_tasks(TASKS)
-    watching: asyncio.Task[None] | None = None
+    watching = asyncio.create_task(apply_edits(scheduler, watch_tasks(TASKS)))
     try:
         apply_tasks(scheduler)
         scheduler.start()
-        watching = asyncio.create_task(apply_edits(scheduler, edits))
         print("Scheduler running. Press Ctrl+C to stop.", flush=True)
         await stopping.wait()
     finally:
-        if watching:
-            watching.cancel()
+        watching.cancel()
         await scheduler.stop()
 
 

@@ -1,7 +1,7 @@
 """The command: `python -m benchmarks [workload …]`."""
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -22,7 +22,7 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the workloads that were asked for, and write what came of them; return 1 if one of our cases failed."""
     asked = _parser().parse_args(arguments)
-    chosen = [workload for workload in workloads.ALL if not asked.names or workload.name in asked.names]
+    chosen = [each for each in workloads.ALL if each.name in (asked.names or workloads.USUAL)]
     results = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=asked.folder) as folder, Server() as server:
         runner = Runner(Path(folder), asked.scale, not asked.no_peers, _tell, server)
@@ -59,7 +59,7 @@ def report(results: Sequence[Result]) -> str:
 
 def conditions() -> str:
     """Return when and where this was measured."""
-    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    day = dt.datetime.now(dt.UTC).date().isoformat()
     load = f"load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else "load unknown"
     return f"{day}, Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores, {load}"
 
@@ -80,9 +80,7 @@ def _write(asked: argparse.Namespace, results: Sequence[Result]) -> None:
 
 
 def _all_figures(results: Sequence[Result]) -> dict[str, object]:
-    measured = {
-        result.workload.name: {"rounds": result.rounds, "left_out": result.left_out} for result in results
-    }
+    measured = {result.workload.name: {"rounds": result.rounds, "left_out": result.left_out} for result in results}
     return {"conditions": conditions(), "workloads": measured}
 
 

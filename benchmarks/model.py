@@ -61,7 +61,7 @@ class Mark:
     is_difference: bool = False
     at_most: float | None = None
     goal: float | None = None
-    unit: str = "×"
+    unit: str = "×"  # noqa: RUF001 (times, not the letter x)
 
     def values(self, rounds: Sequence[Mapping[str, Figures]]) -> list[float]:
         """Return the value of each round that has what it takes."""
@@ -87,8 +87,8 @@ class Workload:
     text: str
     cases: Sequence[Case]
     marks: Sequence[Mark]
-    rounds: int | None = None
-    """How many rounds there are; None: as many as was asked for."""
+    only_by_name: bool = False
+    """Whether it is left out unless it is asked for."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What the peers' cases share: the same input and config for the graph as ours, and a list of the calls that are over."""
+"""What the peers' cases share: the same input and config for the graph as ours, and which calls are over."""
 
 import uuid
 from typing import Any

@@ -36,7 +36,7 @@ class Runner:
     def run(self, workload: Workload, rounds: int) -> Result:
         """Run all cases of a workload in turn, so many times; a case that fails is left out from then on."""
         result = Result(workload, left_out=self._missing(workload))
-        for number in range(workload.rounds or rounds):
+        for number in range(rounds):
             cases = [case for case in workload.cases if case.name not in result.left_out]
             # Each round begins with another case, so that none has the warm place for ever.
             turn = number % len(cases) if cases else 0

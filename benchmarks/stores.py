@@ -67,6 +67,16 @@ def check_history(store: str, **statuses: int) -> None:
     assert found == statuses, f"the store has {found}, not {statuses}"
 
 
+def check_listed(path: str, number: int) -> None:
+    """Raise unless a store, as a fresh process finds it, has so many tasks that are not finished."""
+    in_another_process(_check_listed, path, number)
+
+
+def _check_listed(path: str, number: int) -> None:
+    listed = len(TaskScheduler(db_path=path).list_tasks())
+    assert listed == number, f"the next process finds {listed} tasks, not {number}"
+
+
 def in_another_process(function: Callable[..., None], *arguments: object) -> None:
     """Call a function of a module in a fresh process, and wait for it."""
     process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)

@@ -4,8 +4,8 @@ from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskN
 from scheduler.models import OverlapPolicy, Run, RunStatus, SessionMode, TaskChanges, TaskDefinition, TaskType
 from scheduler.schedule import next_due_times
 from scheduler.task_scheduler import TaskScheduler
-from scheduler.words import describe, parse_schedule
 from scheduler.tasks_file import load_tasks
+from scheduler.words import describe, parse_schedule
 
 __all__ = [
     "OverlapPolicy",

@@ -35,7 +35,7 @@ class Project:
     def __init__(self, folder):
         self.folder = folder
         self.processes = []
-        for name in ("main.py", "graph.py"):
+        for name in ("main.py", "graph.py", "tasks.toml"):
             shutil.copy(ROOT / name, folder)
 
     @property
@@ -43,7 +43,7 @@ class Project:
         return self.folder / "scheduler.db"
 
     def edit(self, file, old, new):
-        """Change the program, as its user would."""
+        """Change a file, as its user would."""
         path = self.folder / file
         source = path.read_text()
         assert source.count(old) == 1
@@ -139,7 +139,7 @@ def project(tmp_path):
 @pytest.fixture
 def quick_project(project):
     """The same project with a heartbeat each second."""
-    project.edit("main.py", "interval_seconds=10,", "interval_seconds=1,")
+    project.edit("tasks.toml", "every 10 seconds", "every 1 second")
     return project
 
 
@@ -298,6 +298,72 @@ def test_the_store_can_be_elsewhere(project):
     assert program.wait_for_end() == 0, program.text
     assert (project.folder / "elsewhere.db").exists()
     assert not project.db_path.exists()
+
+
+EACH_SECOND = """
+[[task]]
+id = "new"
+name = "New"
+schedule = "every 1 second"
+prompt = "Go on."
+"""
+
+
+def test_an_edit_is_applied_while_it_runs(quick_project):
+    """A changed task, a new one, and one that is gone, also where the editor puts a new file in place of the old."""
+    program = quick_project.run()
+    program.wait_for(COMPLETED)
+    quick_project.edit("tasks.toml", "Say that you are alive.", "Say it loudly.")
+    program.wait_for("tasks.toml applied: 0 added, 1 changed, 1 kept, 0 removed")
+    program.wait_for("Task Heartbeat completed. Response: Echo: Say it loudly.")
+
+    file = quick_project.folder / "tasks.toml"
+    kept, cut, _ = file.read_text().partition('\n[[task]]\nid = "daily-summary"')
+    assert cut
+    edited = quick_project.folder / "tasks.toml~"
+    edited.write_text(kept + EACH_SECOND)
+    edited.replace(file)
+    program.wait_for("tasks.toml applied: 1 added, 0 changed, 1 kept, 1 removed")
+    program.wait_for("Task New completed")
+    assert set(quick_project.next_runs()) == {"heartbeat", "new"}
+    program.send(signal.SIGTERM)
+    assert program.wait_for_end() == 0, program.text
+    assert "Traceback" not in program.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('id = "heartbeat"', 'id = "heartbeat', "line 4: "),
+        ("every 1 second", "every so often", "line 6: Task heartbeat: schedule 'every so often': "),
+        ("start_at = ", 'result_callback = "no.such"\nstart_at = ', "Task heartbeat: result_callback='no.such'"),
+    ],
+    ids=["no TOML", "a wrong schedule", "a callback that is not there"],
+)
+def test_a_broken_edit_changes_nothing(quick_project, old, new, words):
+    """It is told in one line, the old tasks go on, and the mended file is applied."""
+    program = quick_project.run()
+    program.wait_for(BANNER)
+    quick_project.edit("tasks.toml", old, new)
+    assert words in program.wait_for("tasks.toml not applied, the tasks stay as they were")
+    assert set(quick_project.next_runs()) == {"heartbeat", "daily-summary"}
+    program.wait_for(COMPLETED)
+    quick_project.edit("tasks.toml", new, old)
+    program.wait_for("tasks.toml applied: 0 added, 0 changed, 2 kept, 0 removed")
+    program.send(signal.SIGTERM)
+    assert program.wait_for_end() == 0, program.text
+    assert "Traceback" not in program.text
+
+
+def test_a_broken_file_is_told_in_one_line_at_the_start(project):
+    """The program ends before anything is stored."""
+    project.edit("tasks.toml", "every day at 9am", "tomorrow at 9am")
+    program = project.run()
+    assert program.wait_for_end() == 1
+    assert "Traceback" not in program.text
+    assert program.output[-1].startswith("error: ")
+    assert "line 13: Task daily-summary: schedule='tomorrow at 9am' is relative to now" in program.output[-1]
+    assert project.next_runs() == {}
 
 
 def test_a_real_model_is_not_called_every_ten_seconds(project):

@@ -13,7 +13,7 @@ from cronsim import CronSim
 
 from benchmarks.measure import stopwatch
 from benchmarks.model import Figures, Setting
-from benchmarks.stores import PROMPT, cron, daily, in_another_process, rows
+from benchmarks.stores import PROMPT, check_listed, cron, daily, rows
 from scheduler import TaskScheduler
 
 TASKS = 10_000
@@ -30,7 +30,7 @@ def many(setting: Setting, *, all_different: bool = False) -> Figures:
     scheduler = TaskScheduler(db_path=path)
     with stopwatch() as span:
         scheduler.add_tasks([cron(each, expression(each)) for each in range(number)])
-    in_another_process(_check, path, number)
+    check_listed(path, number)
     return {"us_per_task": span.seconds / number * 1e6, "cpu_us_per_task": span.cpu / number * 1e6}
 
 
@@ -90,7 +90,7 @@ def single(setting: Setting) -> Figures:
     counter = itertools.count()
     scheduler.add_task(cron(next(counter), daily(0)))
     figures = median_of(number, lambda: scheduler.add_task(cron(each := next(counter), daily(each))))
-    in_another_process(_check, path, number + 1)
+    check_listed(path, number + 1)
     return figures
 
 
@@ -120,8 +120,3 @@ def median_of(number: int, call: Callable[[], object]) -> Figures:
         call()
         times.append(time.perf_counter() - began)
     return {"us": statistics.median(times) * 1e6}
-
-
-def _check(path: str, number: int) -> None:
-    """See what the next process finds."""
-    assert len(TaskScheduler(db_path=path).list_tasks()) == number

@@ -26,7 +26,7 @@ def storm(setting: Setting, *, tasks: int, history: int) -> Figures:
     figures = asyncio.run(storm_in(str(path), number, prefix=prefix))
     graphs.check_each_once(number)
     with rows(str(path)) as ask:
-        found = ask(f"SELECT status, count(*) FROM scheduler_runs WHERE task_id LIKE '{prefix}%' GROUP BY 1")  # noqa: S608
+        found = ask(f"SELECT status, count(*) FROM scheduler_runs WHERE task_id LIKE '{prefix}%' GROUP BY 1")
     assert found == [("succeeded", number)], f"the store has {found}"
     return {
         "us_per_run": figures["seconds"] / number * 1e6,
@@ -81,4 +81,4 @@ def _copy(ask, table: str, where: str, changed: dict[str, str], number: int) -> 
     values = ", ".join(changed.get(column, f'"{column}"') for column in columns)
     numbers = f"WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {number:d})"
     if number > 0:
-        ask(f"{numbers} INSERT INTO {table} SELECT {values} FROM numbers, {table} WHERE {where}")  # noqa: S608
+        ask(f"{numbers} INSERT INTO {table} SELECT {values} FROM numbers, {table} WHERE {where}")

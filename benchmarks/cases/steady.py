@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import graphs
 from benchmarks.measure import percentile, stopwatch
 from benchmarks.model import Figures, Setting
-from benchmarks.stores import PROMPT, in_another_process, in_seconds, rows
+from benchmarks.stores import PROMPT, check_listed, in_seconds, rows
 from scheduler import TaskDefinition, TaskScheduler, TaskType
 from scheduler.clock import SECOND, to_datetime, to_micros
 from scheduler.models import RunTrigger
@@ -49,14 +49,9 @@ def ours(setting: Setting) -> Figures:
         [(not_started,)], [(started,)] = ask(NOT_STARTED), ask(STARTED)
         late_ms = [late / 1e3 for (late,) in ask(LATENESS)]
     assert started == graphs.calls.total(), f"the graph ran {graphs.calls.total()} times, the store has {started}"
-    in_another_process(_check, path, number)
+    check_listed(path, number)
     stored = {"stored_p50_ms": percentile(late_ms, 50), "stored_p99_ms": percentile(late_ms, 99)}
     return {"missed": not_started, **figures, **stored}
-
-
-def _check(path: str, number: int) -> None:
-    """See what the next process finds."""
-    assert len(TaskScheduler(db_path=path).list_tasks()) == number
 
 
 async def _ours(path: str, number: int, seconds: int) -> Figures:

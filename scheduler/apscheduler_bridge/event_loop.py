@@ -33,9 +33,9 @@ _FIRST_RETRY, _LONGEST_RETRY = 0.1, 5.0
 """How long the pass waits after the store has failed, in seconds: doubling from the one to the other."""
 _OUTCOME_DELAY: Final = 0.02
 """How long an outcome may wait for others to be written with, in seconds."""
-_AHEAD_SECONDS: Final = 0.05
+_AHEAD_SECONDS: Final = 0.1
 """Runs that will begin within so many seconds, at the rate at which runs end, are claimed ahead."""
-_MOST_AHEAD: Final = 64
+_MOST_AHEAD: Final = 128
 """The most runs that are claimed ahead."""
 _CANCEL_PATIENCE: Final = 5.0
 """How long cancelled runs are waited for, in seconds."""

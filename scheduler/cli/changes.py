@@ -1,15 +1,15 @@
 """pause, resume, remove: changes of one task."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from scheduler import TaskScheduler
+from scheduler.cli.asking import agrees, is_person
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.look import describe_task, exists
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
-from scheduler.cli.output import clean, note, say, show_json
+from scheduler.cli.output import note, say, show_json
 from scheduler.errors import TaskNotFoundError
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -45,9 +45,9 @@ def remove(task_id: TaskId, yes: Yes = False, db: Db = None, db_url: DbUrl = Non
 
 
 def _agreed(task_id: str) -> bool:
-    if not sys.stdin.isatty():
+    if not is_person():
         raise CommandError("nobody can be asked here; give --yes to remove it", ExitCode.USAGE)
-    return typer.confirm(f"Remove task {clean(task_id)!r}?", err=True)
+    return agrees(f"Remove task {task_id!r}?", default=False)
 
 
 def report(scheduler: TaskScheduler, task_id: str, done: str, *, as_json: bool) -> None:

@@ -37,13 +37,16 @@ def check(
     graph: Annotated[
         str | None, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="The scheduler's graph, to be imported.")
     ] = None,
+    input_builder: Annotated[
+        str | None, typer.Option("--input-builder", metavar="PATH", help="What makes the graph's input, if anything.")
+    ] = None,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
     """Look for what would keep tasks from running: store, tasks, their graphs and callbacks, time zones, clock."""
     with redirect_stdout(sys.stderr):  # what imported modules print is no part of the report
-        findings = [*_machine(), *_graph(graph), *_store(db, db_url)]
+        findings = [*_machine(), *_graph(graph, input_builder), *_store(db, db_url)]
     all_fine = all(finding.ok for finding in findings)
     if as_json:
         show_json({"ok": all_fine, "checks": [asdict(finding) for finding in findings]})
@@ -70,24 +73,24 @@ def _machine() -> Iterator[Finding]:
     yield Finding("clock", ok=now >= _RELEASED, detail=f"{now.isoformat(' ', 'seconds')}")
 
 
-def _graph(graph: str | None) -> Iterator[Finding]:
+def _graph(graph: str | None, input_builder: str | None) -> Iterator[Finding]:
     if graph is None:
         yield Finding("graph", ok=True, detail="not looked at; name it with --graph")
         return
-    problem = graph_problem(graph)
+    problem = graph_problem(graph, input_builder)
     yield Finding("graph", ok=problem is None, detail=problem or f"{graph} can be invoked")
 
 
-def graph_problem(graph: str) -> str | None:
+def graph_problem(graph: str, input_builder: str | None = None) -> str | None:
     """Import a graph as a scheduler does at its start; return why it cannot be invoked, or None."""
 
     async def start() -> None:
-        async with TaskScheduler(persistent=False, graph=graph):
+        async with TaskScheduler(persistent=False, graph=graph, input_builder=input_builder):
             pass
 
     try:
         asyncio.run(start())
-    except SchedulerError as error:
+    except (SchedulerError, ValueError) as error:
         return sentence(error)
     return None
 

@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from scheduler import TaskDefinition, TaskType, load_tasks
+from scheduler.cli.asking import agrees, ask
 from scheduler.cli.check import graph_problem
 from scheduler.cli.errors import CommandError, ExitCode, sentence
 from scheduler.cli.options import Json
@@ -77,12 +78,8 @@ def init(
     first = [_given(text) for text in tasks or []]
     if not yes:
         kinds = kinds or _ask_kinds() if not first else kinds
-        persist = (
-            typer.confirm("Keep tasks and history in scheduler.db?", default=True, err=True)
-            if persist is None
-            else persist
-        )
-        timezone = timezone or typer.prompt("Time zone", default="UTC", err=True)
+        persist = agrees("Keep tasks and history in scheduler.db?", default=True) if persist is None else persist
+        timezone = timezone or ask("Time zone", "UTC")
         first = first or [_ask_task(kind, timezone) for kind in kinds or [TaskType.CRON]]
     elif not first:
         first = [NewTask(_EXAMPLES[kind], "Say what this task is for.") for kind in kinds or [TaskType.CRON]]
@@ -98,11 +95,8 @@ def init(
     else:
         _tell(graph, written, lines)
     if problem is not None:
-        fail(f"{problem}{_MEND if 'its input has no' in problem else ''}")
+        fail(problem)
         raise typer.Exit(ExitCode.FAILED)
-
-
-_MEND: Final = "; or name a function that makes its input: input_builder, in tasks.toml"
 
 
 def _given(text: str) -> NewTask:
@@ -113,18 +107,15 @@ def _given(text: str) -> NewTask:
 
 
 def _ask_kinds() -> list[TaskType]:
-    asked = [
-        kind
-        for kind in TaskType
-        if typer.confirm(f"Tasks that run {_ASKED_AS[kind]}?", default=kind is TaskType.CRON, err=True)
-    ]
+    likely = TaskType.CRON
+    asked = [kind for kind in TaskType if agrees(f"Tasks that run {_ASKED_AS[kind]}?", default=kind is likely)]
     return asked or [TaskType.CRON]
 
 
 def _ask_task(kind: TaskType, timezone: str) -> NewTask:
     note(f"A first task that runs {_ASKED_AS[kind]}.")
     while True:
-        task = NewTask(typer.prompt("  When", default=_EXAMPLES[kind], err=True), typer.prompt("  Prompt", err=True))
+        task = NewTask(ask("  When", _EXAMPLES[kind]), ask("  Prompt"))
         try:
             _definition("task", task, timezone)
         except (ValueError, CommandError) as error:

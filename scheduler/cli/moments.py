@@ -6,7 +6,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION: Final = re.compile(r"(?:\d{1,9}[smhdw])+")
+_DURATION: Final = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
 _PART: Final = re.compile(r"(\d+)([smhdw])")
 _MINUTE, _HOUR, _WEEK = timedelta(minutes=1), timedelta(hours=1), 7
 

@@ -1,6 +1,7 @@
 """Options that several commands have: the store, JSON, ids that the shell completes."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from scheduler.cli.output import clean
 
 DEFAULT_STORE: Final = "scheduler.db"
 VARIABLE: Final = "SCHEDULER_DB"
-_SQLITE: Final = "sqlite:///"
+_SQLITE: Final = re.compile(r"sqlite(\+\w+)?:///(?P<path>[^?]+)(\?.*)?")
 _COMPLETED_RUNS: Final = 50
 
 
@@ -51,8 +52,8 @@ def _place(db: Path | None, db_url: str | None) -> tuple[Path, str | None]:
 
 
 def _file_of(url: str) -> Path | None:
-    path = url.removeprefix(_SQLITE).partition("?")[0]
-    return Path(path) if url.startswith(_SQLITE) and path not in {"", ":memory:"} else None
+    found = _SQLITE.fullmatch(url)
+    return Path(found["path"]) if found and found["path"] != ":memory:" else None
 
 
 def _completions(ctx: typer.Context, incomplete: str, *, of_runs: bool) -> list[tuple[str, str]]:

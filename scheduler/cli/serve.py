@@ -14,6 +14,7 @@ import typer
 from scheduler import TaskScheduler
 from scheduler.cli.options import Db, DbUrl, store_arguments
 from scheduler.cli.output import clean, say
+from scheduler.models import Durability
 
 BANNER: Final = "Scheduler running. Press Ctrl+C to stop."
 _STOPPED_AT_ONCE: Final = 130
@@ -45,6 +46,17 @@ def serve(
         float, typer.Option("--lease", metavar="SECONDS", help="How long a run counts as alive without a sign.")
     ] = 30.0,
     history_limit: Annotated[int, typer.Option("--history-limit", min=1, help="How many runs a task keeps.")] = 1000,
+    input_builder: Annotated[
+        str | None,
+        typer.Option("--input-builder", metavar="PATH", help="What makes the input of graphs without messages."),
+    ] = None,
+    durability: Annotated[
+        Durability | None,
+        typer.Option("--durability", metavar="WHEN", help=f"When checkpoints are written: {', '.join(Durability)}."),
+    ] = None,
+    recursion_limit: Annotated[
+        int | None, typer.Option("--recursion-limit", min=1, help="How many steps a graph may take.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log the start of each run, too.")] = False,
     db: Db = None,
     db_url: DbUrl = None,
@@ -60,6 +72,9 @@ def serve(
         "shutdown_grace_seconds": shutdown_grace,
         "lease_seconds": lease,
         "history_limit": history_limit,
+        "input_builder": input_builder,
+        "durability": durability,
+        "recursion_limit": recursion_limit,
     }
     try:
         asyncio.run(_serve(options))

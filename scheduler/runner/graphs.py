@@ -1,11 +1,12 @@
 """`module:attribute` or an object → a graph that the scheduler can invoke, checked as far as it can be."""
 
+import dataclasses
 import importlib
-import sys
 from functools import reduce
 from typing import Any, Protocol
 
 from scheduler.errors import GraphError
+from scheduler.runner.langgraph_seam import is_langgraph
 
 _COMPILED = "give a compiled graph, such as `graph = builder.compile()`"
 
@@ -66,12 +67,16 @@ def _checked(name: str, graph: object, *, needs_messages: bool) -> Graph:
 
 
 def _input_keys(graph: object) -> set[str] | None:
-    """Return the keys of a local LangGraph's input, or None where they cannot be told."""
-    pregel = sys.modules.get("langgraph.pregel")
-    if pregel is None or not isinstance(graph, pregel.Pregel):
+    """Return the keys of a local LangGraph's input, or None where they cannot be told.
+
+    Not from its JSON schema: pydantic cannot express every state (before Python 3.12 no `typing.TypedDict` at all).
+    """
+    schema: Any = getattr(graph, "InputType", None) if is_langgraph(graph) else None
+    if not issubclass(type(schema), type):  # a mock of a class passes for one with isinstance
         return None
-    try:
-        properties = graph.get_input_jsonschema().get("properties")
-    except Exception:  # noqa: BLE001 (a schema that pydantic cannot express is no reason to refuse the graph)
-        return None
-    return set(properties) if isinstance(properties, dict) else None
+    if dataclasses.is_dataclass(schema):
+        return {field.name for field in dataclasses.fields(schema)}
+    if hasattr(schema, "__required_keys__"):
+        return {*schema.__required_keys__, *schema.__optional_keys__}
+    fields = getattr(schema, "model_fields", None)
+    return set(fields) if isinstance(fields, dict) else None

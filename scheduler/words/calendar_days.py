@@ -23,10 +23,10 @@ MONTH_NUMBERS: Final = {name.lower(): number for number, name in enumerate(MONTH
 }
 """The names of the months, long and short."""
 
-_ORDINAL: Final = re.compile(r"(\d{1,2})(st|nd|rd|th)")
-_DAY_NUMBER: Final = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
-_YEAR: Final = re.compile(r"\d{4}")
-_ISO_DATE: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+_ORDINAL: Final = r"(\d{1,2})(st|nd|rd|th)"
+_DAY_NUMBER: Final = r"(\d{1,2})(?:st|nd|rd|th)?"
+_YEAR: Final = r"\d{4}"
+_ISO_DATE: Final = r"(\d{4})-(\d{2})-(\d{2})"
 _LAST_DAY: Final = 31
 _LAST_COMMON_DAY: Final = 28
 _LENGTHS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)

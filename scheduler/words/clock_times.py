@@ -11,18 +11,19 @@ from scheduler.words.refusal import Refusal
 MOST_TIMES: Final = 24
 """How many times of day, or minutes of an hour, a phrase may list."""
 
-_HALF_DAY: Final = re.compile(r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2}))?(?P<half>am|pm)")
-_CLOCK: Final = re.compile(r"(?P<hour>\d{2}):(?P<minute>\d{2})")
-_EXACT: Final = re.compile(
+_HALF_DAY: Final = r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2}))?(?P<half>am|pm)"
+_CLOCK: Final = r"(?P<hour>\d{2}):(?P<minute>\d{2})"
+_EXACT: Final = (
     r"(?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<fraction>\d{1,6}))?)?"
     r"(?P<offset>z|[+-]\d{2}:\d{2})?"
 )
-_MARK: Final = re.compile(r":(\d{2})")
-_BARE_HOUR: Final = re.compile(r"\d{1,2}")
-_SHORT_CLOCK: Final = re.compile(r"(\d):(\d{2})")
-_ODD_CLOCK: Final = re.compile(r"(\d{1,2})[.h](\d{2})(am|pm)?")
-_DIGITS_ONLY: Final = re.compile(r"(\d{2})(\d{2})")
-_NUMBER: Final = re.compile(r"\d{1,12}")
+_MARK: Final = r":(\d{2})"
+_MARK_OR_NUMBER: Final = r":?(\d{1,2})"
+_BARE_HOUR: Final = r"\d{1,2}"
+_SHORT_CLOCK: Final = r"(\d):(\d{2})"
+_ODD_CLOCK: Final = r"(\d{1,2})[.h](\d{2})(am|pm)?"
+_DIGITS_ONLY: Final = r"(\d{2})(\d{2})"
+_NUMBER: Final = r"\d{1,12}"
 _AFTERNOON: Final = 12
 _LAST_HOUR: Final = 23
 _LAST_MINUTE: Final = 59
@@ -127,7 +128,7 @@ def _times_of_hour(hour: int) -> list[str]:
 
 def read_exact_time(reader: Reader) -> ExactTime:
     """Read a time of day on one date: as `read_time`, or with seconds, or with an offset from UTC or `Z`."""
-    if (found := _EXACT.fullmatch(reader.next)) and (found["second"] or found["offset"]):
+    if (found := re.fullmatch(_EXACT, reader.next)) and (found["second"] or found["offset"]):
         reader.position += 1
         return _of_exact(reader, found)
     clock = read_time(reader, midnight=False)
@@ -166,8 +167,8 @@ def read_marks(reader: Reader) -> list[int]:
 
 
 def _read_mark(reader: Reader) -> int | None:
-    if found := reader.match(re.compile(r":?(\d{1,2})")):
-        if not _MARK.fullmatch(found[0]) or int(found[1]) > _LAST_MINUTE:
+    if found := reader.match(_MARK_OR_NUMBER):
+        if not re.fullmatch(_MARK, found[0]) or int(found[1]) > _LAST_MINUTE:
             mend = f":{min(int(found[1]), _LAST_MINUTE):02}"
             raise Refusal(f"{found[0]!r} is no minute of an hour, which is written :00 to :59", reader.with_last(mend))
         return int(found[1])
@@ -187,7 +188,7 @@ def read_length(reader: Reader) -> dict[str, int]:
     Raises `Refusal` if a number is 0, if a unit stands twice or after a smaller one, or beyond a hundred years.
     """
     length: dict[str, int] = {}
-    while not length or reader.match(re.compile("and")) or _NUMBER.fullmatch(reader.next):
+    while not length or reader.accept("and") or re.fullmatch(_NUMBER, reader.next):
         number, unit = _read_amount(reader)
         if number == 0:
             raise Refusal(f"0 {unit}s is no length of time", reader.with_last(f"1 {unit}", count=2))

@@ -320,7 +320,11 @@ def _with_years(day: CalendarDate, clock: time, present: Present) -> list[str]:
 def _next_year(due: datetime, present: Present) -> str:
     text = moment_in_words(due.replace(tzinfo=None))
     this_year = re.sub(r"^\d{4}", str(present.now.year), text)
-    return this_year if this_year > f"{present.now:%Y-%m-%d}" else re.sub(r"^\d{4}", str(present.now.year + 1), text)
+    return (
+        this_year
+        if this_year > f"{present.now.astimezone(present.clock):%Y-%m-%d %H:%M}"
+        else re.sub(r"^\d{4}", str(present.now.year + 1), text)
+    )
 
 
 def _once_later(due: datetime, present: Present, mends: list[str]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ _PARTS: Final = {
 }
 _DAYS: Final = {"month": 30, "year": 365}
 _CLOSE: Final = 0.7
-_DATE_PLACE: Final = re.compile(r"\{(\w+)\}")
+_DATE_PLACE: Final = r"\{(\w+)\}"
 
 
 def explained(phrase: str, unreadable: Unreadable, today: date) -> Refusal:
@@ -75,7 +75,7 @@ def explained(phrase: str, unreadable: Unreadable, today: date) -> Refusal:
 
 def _dated(candidate: str, today: date) -> str:
     """Put the date of the next such weekday in place of `{monday}`, and that of the day after tomorrow."""
-    return _DATE_PLACE.sub(lambda place: (today + timedelta(_days_until(place[1], today))).isoformat(), candidate)
+    return re.sub(_DATE_PLACE, lambda place: (today + timedelta(_days_until(place[1], today))).isoformat(), candidate)
 
 
 def _days_until(name: str, today: date) -> int:
@@ -85,15 +85,16 @@ def _days_until(name: str, today: date) -> int:
 
 def _nearest(phrase: str) -> Iterator[str]:
     words = phrase.split()
-    yield " ".join(_corrected(word) for word in words)
+    yield from (" ".join(_corrected(word, rank) for word in words) for rank in range(2))
     lowered = {example.lower(): example for example in EXAMPLES}
     yield from (lowered[close] for close in get_close_matches(phrase, lowered, n=1))
 
 
-def _corrected(word: str) -> str:
+def _corrected(word: str, rank: int) -> str:
     if word in _VOCABULARY or any(letter.isdigit() for letter in word):
         return word
-    return next(iter(get_close_matches(word, _VOCABULARY, n=1, cutoff=_CLOSE)), word)
+    close = get_close_matches(word, _VOCABULARY, n=rank + 1, cutoff=_CLOSE)
+    return close[min(rank, len(close) - 1)] if close else word
 
 
 def _templates(*templates: str) -> Callable[[re.Match[str]], Iterable[str]]:
@@ -188,7 +189,7 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
     ),
     (r"[.!?;]+$", "it ends with a sign that is no part of a phrase", _replaced(lambda _: "")),
     (
-        r"^(?:run|start|execute|please|do it|once|schedule)\b ?",
+        r"^(?:run|start|execute|please|do it|schedule)\b ?",
         "a phrase says when, and nothing else",
         _replaced(lambda _: ""),
     ),
@@ -207,6 +208,7 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         "it names several schedules: make a task of each",
         _templates(r"\g<head>"),
     ),
+    (r"\b(?:after|later|from now)$", "a length of time follows 'in'", lambda found: [_with_in(found.string)]),
     (
         r" ?\b(?:between|from) (?P<first>\S+) (?:and|to) (?P<last>\S+)(?P<rest>.*)",
         "the hours of a day can bound 'every hour' alone, because whether the last of them is included is not clear",
@@ -259,6 +261,11 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         r"\b(?:\w+ times|twice|thrice) (?:a|per|every) \w+|\btwice \w+ly\b",
         "it does not say at what times",
         _templates("every day at 9am, 1pm and 5pm"),
+    ),
+    (
+        r"\bin (?P<number>\d+|a|an|one) (?P<unit>month|year)s?\b",
+        "months and years have no one length",
+        lambda found: [f"in {_count(found) * _DAYS[found['unit']]} days"],
     ),
     (
         r"\bonce (?:a|per|every) (?P<unit>day|hour|minute)\b",
@@ -389,12 +396,6 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         "it does not say of which month",
         _templates(r"on the \g<day> of every month{at}"),
     ),
-    (
-        r"\bin (?P<number>\d+|a|an|one) (?P<unit>month|year)s?\b",
-        "months and years have no one length",
-        lambda found: [f"in {_count(found) * _DAYS[found['unit']]} days"],
-    ),
-    (r"\b(?:after|later|from now)\b.*", "a length of time follows 'in'", lambda found: [_with_in(found.string)]),
     (
         r" (?P<zone>utc|gmt|[a-z]+/[a-z_/]+)$",
         "a time zone stands in parentheses at the end, or is given as timezone",

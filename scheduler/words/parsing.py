@@ -14,8 +14,7 @@ from scheduler.words.hints import EXAMPLES, explained
 from scheduler.words.reader import normalised
 from scheduler.words.refusal import Refusal, Unreadable
 
-_ZONE: Final = re.compile(r"(?P<phrase>.*?)\s*\(\s*(?P<zone>[^()]*?)\s*\)\s*", re.DOTALL)
-_NAMES: Final = re.compile(rf"\b({'|'.join((*WEEKDAY_NAMES, *MONTH_NAMES))})s?\b", re.IGNORECASE)
+_NAMES: Final = rf"(?i)\b(?:{'|'.join((*WEEKDAY_NAMES, *MONTH_NAMES))})s?\b"
 _SHOWN: Final = 80
 _MOST_PHRASES: Final = 2
 _DEPTH: Final = 3
@@ -97,16 +96,16 @@ def _read_without_zone(text: str, present: Present) -> dict[str, Any]:
 
 
 def _take_zone(text: str, present: Present) -> tuple[str, Present]:
-    found = _ZONE.fullmatch(text)
-    if found is None:
+    phrase, parenthesis, rest = text.rstrip().rpartition("(")
+    if not parenthesis or not rest.endswith(")"):
         return text, present
-    zone = _zone_named(found["zone"]) or _zone_in_any_case(found["zone"])
+    name = rest[:-1].strip()
+    zone = _zone_named(name) or _zone_in_any_case(name)
     if zone is None:
-        raise Refusal(f"no time zone has the name {found['zone'][:40]!r}", [found["phrase"]])
+        raise Refusal(f"no time zone has the name {name[:40]!r}", [phrase])
     if present.zone is not None and present.zone.key != zone.key:
-        reason = f"it names the zone {zone.key}, but timezone={present.zone.key!r} was given"
-        raise Refusal(reason, [found["phrase"]])
-    return found["phrase"], present._replace(zone=zone)
+        raise Refusal(f"it names the zone {zone.key}, but timezone={present.zone.key!r} was given", [phrase])
+    return phrase, present._replace(zone=zone)
 
 
 def _zone_in_any_case(name: str) -> ZoneInfo | None:
@@ -125,7 +124,7 @@ def _worded(text: str, refusal: Refusal, present: Present) -> str:
 def _spelt(phrase: str) -> str:
     """Return a phrase as people spell it."""
     said, parenthesis, zone = " ".join(phrase.replace(" ,", ",").split()).partition(" (")
-    said = _NAMES.sub(lambda name: name[0].capitalize(), said)
+    said = re.sub(_NAMES, lambda name: name[0].capitalize(), said)
     known = _zone_in_any_case(zone.removesuffix(")")) if zone else None
     return said if known is None else f"{said}{parenthesis}{known.key})"
 

@@ -10,9 +10,10 @@ MAX_LENGTH: Final = 1_000
 """The longest phrase that is read, in characters."""
 
 _T = TypeVar("_T")
-_DATE_AND_TIME: Final = re.compile(r"\b(\d{4}-\d{2}-\d{2})t(?=\d)")
-_MERIDIEM: Final = re.compile(r"(?<=[\d\s])([ap])\.m\.(?!\w)")
-_HOUR_AND_MERIDIEM: Final = re.compile(r"\b(\d{1,2}(?::\d{2})?) (am|pm)\b")
+# The patterns of this room are compiled when they are used first, so that an import does not pay for them.
+_DATE_AND_TIME: Final = r"\b(\d{4}-\d{2}-\d{2})t(?=\d)"
+_MERIDIEM: Final = r"(?<=[\d\s])([ap])\.m\.(?!\w)"
+_HOUR_AND_MERIDIEM: Final = r"\b(\d{1,2}(?::\d{2})?) (am|pm)\b"
 
 
 def normalised(text: str) -> str:
@@ -27,8 +28,8 @@ def normalised(text: str) -> str:
     words = " ".join(text.lower().replace(",", " , ").split())
     if not words:
         raise Refusal("it is empty")
-    words = _MERIDIEM.sub(r"\1m", _DATE_AND_TIME.sub(r"\1 ", words))
-    words = _HOUR_AND_MERIDIEM.sub(r"\1\2", words)
+    words = re.sub(_MERIDIEM, r"\1m", re.sub(_DATE_AND_TIME, r"\1 ", words))
+    words = re.sub(_HOUR_AND_MERIDIEM, r"\1\2", words)
     return re.sub(r"\beach\b", "every", words)
 
 
@@ -71,9 +72,9 @@ class Reader:
             self.position += 1
         return meaning
 
-    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+    def match(self, pattern: str) -> re.Match[str] | None:
         """Read a word that fits a pattern as a whole."""
-        found = pattern.fullmatch(self.next)
+        found = re.fullmatch(pattern, self.next)
         if found is not None:
             self.position += 1
         return found

@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from scheduler import TaskScheduler
+from scheduler.cli import app
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -38,6 +40,7 @@ async def notify(task, result):
 PROGRAM = """
 import asyncio, signal
 from scheduler import TaskScheduler
+from scheduler.cli import app
 
 async def main():
     stopping = asyncio.Event()
@@ -48,6 +51,9 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+CLEAN = {"SCHEDULER_DB": None, "NO_COLOR": None, "FORCE_COLOR": None, "COLUMNS": None}
 
 
 def environment(**extra):
@@ -84,6 +90,18 @@ class Place:
         """Run a command with --json; return what it printed."""
         return json.loads(self.run(*arguments, "--json", code=code).stdout)
 
+    def quick(self, *arguments, code=0, given=None, variables=None):
+        """Run a command inside the test: for what one process shows already, and only where no code is imported."""
+        env = {**CLEAN, **(variables or {})}
+        with chdir(self.folder):
+            result = CliRunner().invoke(app, list(arguments), input=given, prog_name="task-scheduler", env=env)
+        assert result.exit_code == code, (result.output, result.exception)
+        return result
+
+    def quick_json(self, *arguments):
+        """Run a command with --json inside the test; return what it printed."""
+        return json.loads(self.quick(*arguments, "--json").stdout)
+
     @contextmanager
     def start(self, *command, **options):
         """Start a program whose output is read line by line; it is killed in the end if it still runs."""
@@ -102,6 +120,12 @@ class Place:
             yield face
         finally:
             face.stop()
+
+
+def end_of(store, run_id, status, field, text):
+    """Write the end of a run into the file itself."""
+    values = (status, text, run_id)
+    store.execute(f"UPDATE scheduler_runs SET status = ?, finished_at = scheduled_at, {field} = ? WHERE id = ?", values)
 
 
 def wait_for(process, text):

@@ -1,12 +1,7 @@
-"""A scheduler that runs in a process of its own, and the command line, run as a process or inside the test."""
-
-import sys
+"""Projects in folders of their own, one of them with a scheduler that runs in another process."""
 
 import pytest
 from cli_kit import PROGRAM, Place, end, wait_for
-from typer.testing import CliRunner
-
-from scheduler.cli import app
 
 
 @pytest.fixture
@@ -25,20 +20,3 @@ def live(tmp_path_factory):
         yield place
         code, rest = end(process)
         assert code == 0, rest
-
-
-@pytest.fixture
-def here(place, monkeypatch):
-    """Return what runs a command inside the test, in a folder of its own: quick, for what one process shows already."""
-    monkeypatch.chdir(place.folder)
-    monkeypatch.syspath_prepend(str(place.folder))
-    for name in ("SCHEDULER_DB", "NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*arguments, code=0, given=None):
-        result = CliRunner().invoke(app, list(arguments), input=given, prog_name="task-scheduler")
-        assert result.exit_code == code, (result.output, result.exception)
-        return result
-
-    yield run
-    sys.modules.pop("graph", None)

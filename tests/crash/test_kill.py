@@ -8,8 +8,8 @@ from arena import each_minute, each_second, eventually, one_time, pause, seconds
 from scheduler import OverlapPolicy, RunStatus
 from scheduler.models import OPEN_STATUSES
 
-ROUNDS = 6
-HORIZON = 4
+ROUNDS = 5
+HORIZON = 3
 """Within so many seconds the one-time tasks of a storm come due."""
 
 _SLOW = "slow 1.3"
@@ -46,7 +46,7 @@ def a_bit_of_everything(chance):
     return [*overlapping, *recurring, *once]
 
 
-@pytest.mark.parametrize(("database", "processes", "seed"), [("sqlite", 1, 1), ("sqlite", 2, 2), ("postgres", 2, 3)])
+@pytest.mark.parametrize(("database", "processes", "seed"), [("sqlite", 1, 1), ("postgres", 2, 2)])
 def test_processes_that_are_killed_at_random(request, database, processes, seed):
     """Promises 1 and 2 through a row of kills: each due time has its row, each attempt at most one start."""
     arena = request.getfixturevalue(f"on_{database}")
@@ -74,7 +74,7 @@ BUSY = {"max_concurrent_runs": 2, "poll_interval": 0.2}
 
 
 @pytest.mark.parametrize("moment", ["kill_before", "kill_after"])
-@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("number", range(1, 7))
 def test_a_kill_around_each_commit(arena, number, moment):
     """Whether a transaction was stored or not, the next process finds a store on which it can go on."""
     added = [one_time(f"added-{number}", at=seconds_from_now(60)) for number in range(2)]
@@ -94,7 +94,7 @@ def test_a_kill_around_each_commit(arena, number, moment):
 
 
 @pytest.mark.parametrize("moment", ["fail_before", "fail_after"])
-@pytest.mark.parametrize("number", range(3, 8))
+@pytest.mark.parametrize("number", range(3, 6))
 def test_a_commit_that_fails(arena, number, moment):
     """A transaction whose commit failed is made again; one that was stored all the same is not done twice."""
     once = [one_time(f"once-{number}", "fail 1", max_attempts=2, retry_delay_seconds=0) for number in range(6)]
@@ -110,8 +110,9 @@ def test_a_commit_that_fails(arena, number, moment):
     assert not arena.runs(status=RunStatus.INTERRUPTED)
 
 
-def test_a_run_that_kills_its_process_each_time_comes_to_an_end(arena):
+def test_a_run_that_kills_its_process_each_time_comes_to_an_end(on_sqlite):
     """A poisonous task with `rerun_after_crash` does not take its process with it for ever."""
+    arena = on_sqlite
     arena.add(one_time("poison", "die", rerun_after_crash=True))
     deaths = 0
     while not arena.runs("poison") or arena.run("poison").status in OPEN_STATUSES:

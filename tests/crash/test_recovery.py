@@ -50,14 +50,13 @@ def test_a_death_is_seen_by_another_process_that_runs(arena):
     arena.account()
 
 
-@pytest.mark.parametrize("langgraph", [False, True], ids=["any graph", "langgraph"])
-def test_a_zombie_is_dead(on_sqlite, langgraph):
+def test_a_zombie_is_dead(on_sqlite):
     """A killed program whose parent does not look after it counts as dead, though its process id is still there."""
     on_sqlite.add(one_time("again", "hold", rerun_after_crash=True))
-    program = on_sqlite.start_program(langgraph=langgraph)
+    program = on_sqlite.start_program(langgraph=True)
     program.wait_for("begin again")
     program.kill()
-    other = on_sqlite.start(langgraph=langgraph)
+    other = on_sqlite.start(langgraph=True)
     other.wait_for("begin again")
     other.command("release")
     assert on_sqlite.eventually_status("again", RunStatus.SUCCEEDED).attempt == 2
@@ -158,7 +157,7 @@ def test_nobody_is_declared_dead_while_all_were_suspended(arena):
     asleep_at = now()
     suspend(first)
     suspend(second)
-    eventually(lambda: now() - asleep_at > timedelta(seconds=2 * LEASE), "the leases have ended")
+    eventually(lambda: now() - asleep_at > timedelta(seconds=1.2 * LEASE), "the leases have ended")
     for child in (second, first):
         resume(child)
         assert child.turns(), "it goes on before the next one does"

@@ -288,24 +288,3 @@ async def test_graph_that_cancels_itself():
     """A CancelledError of the graph's own making passes through as well."""
     with pytest.raises(asyncio.CancelledError):
         await attempt(FailingGraph(asyncio.CancelledError()))
-
-
-async def test_cancelled_in_the_callback(module):
-    """A run that is cancelled while its callback is going ends as cancelled, and not as a callback that failed."""
-    source = """
-        import asyncio
-        async def notify(task, result):
-            await asyncio.Event().wait()
-    """
-    name = module("waiting_callbacks", source)
-    runner = a_runner(EchoGraph())
-    claim = a_claim(a_task(result_callback=f"{name}.notify"))
-    await asyncio.to_thread(runner._load, None, claim.task.result_callback, None)
-    task = asyncio.create_task(runner.run(claim))
-    while "notify" not in str(task.get_coro().cr_await) and not task.done():  # the import goes on in a thread
-        await steps(1)
-        if task.get_coro().cr_await is not None and task.get_coro().cr_await.__qualname__.endswith("_returned"):
-            break
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task

@@ -5,11 +5,13 @@ stand for each of them exactly once and in order, up to the one that the store s
 """
 
 import functools
+import subprocess
+import sys
 
-from hypothesis import HealthCheck, assume, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from store_kit import LEASE, Process, every, once, seconds_of
+from store_kit import LEASE, Process, every, instant, once, seconds_of
 
 from scheduler import OverlapPolicy, RunStatus, TaskNotFoundError
 from scheduler.store import database_at
@@ -78,11 +80,32 @@ class ModelTask:
         self.since = None
 
     def add(self, definition, now, started):
-        before, self.definition = self.definition, before_close(self, definition, now, started)
-        if definition.enabled is False:
+        before = self.definition
+        self._change(definition, now, started)
+        if not definition.enabled:
             self.pause(now)
         elif before is not None and not before.enabled and self.paused:
             self.resume(now, started)
+
+    def _change(self, definition, now, started):
+        before, self.definition = self.definition, definition
+        if before is None:
+            self.base, self.paused = len(started), False
+            self.open(now, anew=True)
+        elif _schedule(before) != _schedule(definition):
+            self._end(before, now)
+            self.base, self.anchor = len(started), now
+            if definition.run_at or not self.paused:
+                self.open(now, anew=True)
+        elif self.is_used_up(started):
+            self.close(now)
+        elif self.since is None and not self.paused and not self.is_one_time:
+            self.open(now, anew=False)
+
+    def _end(self, before, now):
+        after, self.definition = self.definition, before
+        self.close(now)
+        self.definition = after
 
     def pause(self, now):
         if self.paused:
@@ -101,26 +124,6 @@ class ModelTask:
     def is_used_up(self, started):
         most = None if self.definition.run_at else self.definition.max_runs
         return most is not None and len(started) - self.base >= most
-
-
-def before_close(task, definition, now, started):
-    """Change the schedule in force, if another definition changes it."""
-    if task.definition is None:
-        task.definition, task.base, task.paused = definition, len(started), False
-        task.open(now, anew=True)
-    elif _schedule(task.definition) != _schedule(definition):
-        task.close(now)
-        task.definition, task.base = definition, len(started)
-        if definition.run_at or not task.paused:
-            task.open(now, anew=True)
-        task.anchor = now
-    else:
-        task.definition = definition
-        if task.is_used_up(started):
-            task.close(now)
-        elif task.since is None and not task.paused and not task.is_one_time:
-            task.open(now, anew=False)
-    return definition
 
 
 def _schedule(definition):
@@ -144,8 +147,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.processes = [self.new_process()]
         #: Attempts that were handed out: each only once, unless it was given back.
         self.attempts = set()
+        self.gave_back = False
         for task_id in IDS:
-            self.add(every(seconds, task_id, coalesce=coalesce, overlap=self.overlaps[task_id], rerun_after_crash=rerun))
+            self.add(
+                every(seconds, task_id, coalesce=coalesce, overlap=self.overlaps[task_id], rerun_after_crash=rerun)
+            )
 
     def new_process(self):
         return Process(self.database, history_limit=100_000).begin(self.now)
@@ -168,7 +174,7 @@ class StoreMachine(RuleBasedStateMachine):
         delay=st.sampled_from([0, 5]),
         rerun=st.booleans(),
     )
-    def add_interval(self, task_id, seconds, end, max_runs, coalesce, grace, enabled, max_attempts, delay, rerun):
+    def add_interval(self, *, task_id, seconds, end, max_runs, coalesce, grace, enabled, max_attempts, delay, rerun):
         if self.overlaps[task_id] is OverlapPolicy.CANCEL_OTHER:
             max_runs = None
         end_at = None if end is None else once(self.now // 100 * 100 + 100 + end).run_at
@@ -289,6 +295,7 @@ class StoreMachine(RuleBasedStateMachine):
         claim = process.running[run_id]
         if status is RunStatus.PENDING:
             self.attempts.discard((run_id, claim.attempt))
+            self.gave_back = True
         going, process.running = process.running, {run_id: claim}
         process.end(self.now, status)
         process.running = {key: value for key, value in going.items() if key != run_id}
@@ -304,6 +311,20 @@ class StoreMachine(RuleBasedStateMachine):
         for run_id in {*result.cancels, *result.taken_over} & process.running.keys():
             self.end(process, run_id, RunStatus.CANCELLED)
 
+    @precondition(lambda self: len(self.processes) > 1)
+    @rule(which=st.integers(0, 1))
+    def suspend(self, which):
+        """Let a process sleep for longer than its lease, while the other one goes on; then it comes back."""
+        awake, asleep = self.processes[which], self.processes[1 - which]
+        for _ in range(8):
+            self.now += LEASE // 3
+            self.pass_of(awake, 2)
+        for run_id in list(asleep.running)[:1]:
+            self.end(asleep, run_id, RunStatus.SUCCEEDED)
+        going = set(asleep.running)
+        self.pass_of(asleep, 2)
+        assert not going & asleep.running.keys()
+
     @rule(which=st.integers(0, 1))
     def crash(self, which):
         """Kill a process without a word; another one begins."""
@@ -317,7 +338,7 @@ class StoreMachine(RuleBasedStateMachine):
         process = self.processes.pop(0)
         for run_id in list(process.running):
             self.end(process, run_id, RunStatus.INTERRUPTED)
-        process.store.end(process._ended, process_now(self.now))
+        process.store.end(process._ended, instant(self.now))
         self.processes.append(self.new_process())
 
     @precondition(lambda self: len(self.processes) == 1)
@@ -372,10 +393,11 @@ class StoreMachine(RuleBasedStateMachine):
             assert listed is None
         elif task.paused and not task.is_one_time:
             assert listed is None or listed.paused
-        elif due is None and not is_open:
-            assert listed is None
+        elif due is None:
+            # A run by hand of a finished task does not bring it back.
+            assert listed is None or (is_open and listed.next_due is None)
         else:
-            assert listed is not None, due
+            assert listed is not None
             assert seconds_of(listed.next_due) == due
             assert listed.paused == task.paused
 
@@ -386,7 +408,7 @@ class StoreMachine(RuleBasedStateMachine):
             runs = history[task_id]
             if overlap is not OverlapPolicy.ALLOW_ALL:
                 assert sum(run.status is RunStatus.RUNNING for run in runs) <= 1
-            if overlap in {OverlapPolicy.BUFFER_ONE, OverlapPolicy.CANCEL_OTHER}:
+            if overlap in {OverlapPolicy.BUFFER_ONE, OverlapPolicy.CANCEL_OTHER} and not self.gave_back:
                 waiting = [run for run in runs if run.status is RunStatus.PENDING and run.attempt == 0]
                 assert sum(run.trigger == "schedule" for run in waiting) <= 1
 
@@ -394,39 +416,31 @@ class StoreMachine(RuleBasedStateMachine):
         """In the end, when everything is let go on, nothing is left waiting."""
         if not hasattr(self, "attempts"):
             return
-        for _ in range(200):
-            for process in self.processes:
-                for run_id in list(process.running):
-                    self.end(process, run_id, RunStatus.SUCCEEDED)
-                self.pass_of(process, 100)
-            if not any(process.running for process in self.processes) and not self.has_open_runs():
+        self.pass_of(self.face, 1_000)
+        for listed in self.face.store.list_tasks():
+            assert listed.paused or listed.next_due is None or seconds_of(listed.next_due) > self.now
+            self.pause(listed.id)
+        for _ in range(2_000):
+            if not self.has_open_runs():
                 break
-            self.now += 5
+            self.drain()
         assert not self.has_open_runs()
         self.each_due_time_is_accounted_for_once()
-        for listed in self.face.store.list_tasks():
-            assert listed.paused or seconds_of(listed.next_due) > self.now
         self.database.close()
+
+    def drain(self):
+        self.now += 1
+        for process in self.processes:
+            for run_id in list(process.running):
+                self.end(process, run_id, RunStatus.SUCCEEDED)
+            self.pass_of(process, 100)
 
     def has_open_runs(self):
         return any(run.finished_at is None for runs in self.runs().values() for run in runs)
 
 
-def process_now(now):
-    return once(now).run_at and _micros(now)
-
-
-def _micros(now):
-    from store_kit import instant
-
-    return instant(now)
-
-
 @functools.cache
 def _dead_pid():
-    import subprocess
-    import sys
-
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     return child.pid
@@ -439,4 +453,3 @@ TestStoreMachine.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-_ = assume

@@ -1,0 +1,441 @@
+"""What commands print and return, where one process has shown that they work."""
+
+import json
+import re
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import typer.main
+from cli_kit import ROOT, end_of
+from helpers import hourly, rows
+
+from scheduler import RunStatus, TaskDefinition
+from scheduler.cli import app
+from scheduler.cli.add import add
+from scheduler.cli.app import COMMANDS
+from scheduler.cli.following import RunFeed
+from scheduler.cli.moments import in_local_words, parse_duration, parse_instant, parse_since, shown_seconds
+from scheduler.cli.options import complete_run
+from scheduler.cli.output import clean
+from scheduler.cli.project import find_graphs, lines_for_dependencies, lines_for_program, program
+
+NAMES = [each.name for commands in COMMANDS.values() for each in commands]
+DOCS = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
+ROOT_COMMAND = typer.main.get_command(app)
+HOSTILE = "[red]x[/red] [link=https://a.example]y[/link] \x1b[31mz\x1b]0;title\x07 \x9b2J \u202edesrever :smile: end"
+OBEYED = ("\x1b", "\x07", "\x9b", "\u202e")
+SHOWN = "[red]x[/red] [link=https://a.example]y[/link] [31mz]0;title 2J desrever :smile: end"
+
+
+# --- What is stored is no markup and no command to a terminal ---
+
+
+@pytest.fixture
+def hostile(place):
+    """A store whose prompt, name, response and error would be obeyed by a terminal, or taken for markup."""
+    with place.face() as face:
+        face.add_task(hourly("hostile", name=HOSTILE, prompt=HOSTILE, metadata={"k": HOSTILE}))
+        run_ids = [face.trigger_task("hostile"), face.trigger_task("hostile")]
+    with rows(place.folder / "scheduler.db") as store:
+        end_of(store, run_ids[0], "succeeded", "response", HOSTILE)
+        end_of(store, run_ids[1], "failed", "error", HOSTILE)
+    return place, run_ids
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("list",), ("show", "hostile"), ("runs",), ("run", "first"), ("run", "second"), ("watch",), ("export",)],
+    ids=" ".join,
+)
+def test_nothing_stored_is_obeyed(hostile, command):
+    """Markup is shown as it was written, and control characters are left out; an export escapes them."""
+    place, run_ids = hostile
+    arguments = [{"first": run_ids[0], "second": run_ids[1]}.get(word, word) for word in command]
+    output = place.quick(*arguments).stdout
+    assert "[red]x[/red]" in output
+    if command != ("export",):
+        assert not [mark for mark in OBEYED if mark in output]
+        assert SHOWN in output
+        assert OBEYED[0] not in json.dumps(place.quick_json(*arguments), ensure_ascii=False).replace("\\u001b", "")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", output.replace("\t", ""))
+    assert place.quick(*arguments, "--json").stdout.isascii() if command != ("export",) else True
+
+
+def test_json_keeps_what_is_stored(hostile):
+    """Escaped, so that a program has it back letter by letter."""
+    place, run_ids = hostile
+    assert place.quick_json("run", run_ids[0])["response"] == HOSTILE
+    assert place.quick_json("show", "hostile")["definition"]["metadata"] == {"k": HOSTILE}
+
+
+def test_a_terminal_is_told_nothing_by_errors(place):
+    """What was typed comes back in a sentence, without what a terminal would obey."""
+    place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
+    assert "\x1b" not in place.quick("show", "a\x1b[31m", code=3).stderr
+
+
+@pytest.mark.parametrize("text", ["plain", "with\ttab", "two\nlines", "größer", "日本語", "👩‍👩‍👧"])
+def test_what_is_harmless_stays(text):
+    """Letters of all scripts, joined ones too, tabs and line breaks."""
+    assert clean(text) == text
+
+
+# --- The store ---
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("list", "show a", "pause a", "resume a", "remove a --yes", "trigger a", "runs", "runs --follow"),
+        *("run a", "watch", "export", "list --json"),
+    ],
+)
+def test_a_missing_store_is_not_created(place, command):
+    """One line, exit code 3, and no file."""
+    result = place.quick(*command.split(), code=3)
+    assert result.stderr.startswith("error: there is no store at scheduler.db; ")
+    assert result.stdout == ""
+    assert not (place.folder / "scheduler.db").exists()
+
+
+def test_check_tells_of_a_missing_store(place):
+    """As one of its findings; it creates none either."""
+    assert "there is no store at scheduler.db" in place.quick("check", code=1).stdout
+    assert not (place.folder / "scheduler.db").exists()
+
+
+def test_a_dry_run_creates_no_store(place):
+    """It says what would be done to an empty one."""
+    (place.folder / "tasks.toml").write_text('[[task]]\nid="a"\nname="A"\nprompt="Go."\nschedule="every 5 minutes"\n')
+    assert place.quick("apply", "tasks.toml", "--dry-run").stdout == "+ a\n1 would be added\n"
+    assert not (place.folder / "scheduler.db").exists()
+
+
+def test_where_the_store_is(place, monkeypatch):
+    """`--db` or `--db-url` before the variable, which may hold either, before scheduler.db; not both options."""
+    task = ("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
+    place.quick(*task, "--db", "one.db")
+    place.quick(*task, "--db-url", "sqlite:///two.db")
+    assert {file.name for file in place.folder.glob("*.db")} == {"one.db", "two.db"}
+    variable = {"SCHEDULER_DB": "one.db"}
+    assert place.quick("list", variables=variable).stdout.count("\n") == 2
+    variable = {"SCHEDULER_DB": "sqlite:///two.db"}
+    assert place.quick("list", variables=variable).stdout.count("\n") == 2
+    assert "no store at missing.db" in place.quick("list", "--db", "missing.db", code=3, variables=variable).stderr
+    assert "no store at no.db" in place.quick("list", "--db-url", "sqlite:///no.db", code=3).stderr
+    assert "two stores" in place.quick("list", "--db", "one.db", "--db-url", "sqlite:///two.db", code=2).stderr
+    assert "is no SQLAlchemy URL" in place.quick("list", "--db-url", "nonsense", code=2).stderr
+
+
+def test_a_file_that_is_no_store(place):
+    """One line and exit code 1."""
+    (place.folder / "scheduler.db").write_text("This is no database. " * 100)
+    result = place.quick("list", code=1)
+    assert result.stderr.startswith("error: Store ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_task_that_cannot_be_read(place):
+    """It is listed with its problem, checked as not in order, and left out of an export with a warning."""
+    place.quick("add", "--id", "bad", "--prompt", "Go.", "--every", "1h")
+    with sqlite3.connect(place.folder / "scheduler.db") as store:
+        store.execute("UPDATE scheduler_tasks SET definition = '{', problem = 'it is no JSON'")
+    store.close()
+    (task,) = place.quick_json("list")
+    assert (task["state"], task["problem"], task["definition"]) == ("unusable", "it is no JSON", None)
+    assert "error: it is no JSON" in place.quick("list").stdout
+    place.quick("show", "bad")
+    assert "NOT OK  task bad" in place.quick("check", code=1).stdout
+    exported = place.quick("export")
+    assert exported.stderr.startswith("warning: task bad is left out")
+
+
+# --- Adding ---
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [
+        ("--every 90s", {"task_type": "interval", "interval_seconds": 90}),
+        ("--at 2999-03-15T14:00", {"task_type": "one_time", "run_at": "2999-03-15T14:00:00Z"}),
+        ("--at 2999-03-15T14:00 --timezone Asia/Tokyo", {"run_at": "2999-03-15T14:00:00+09:00"}),
+        ("--cron @daily --paused", {"cron_expression": "@daily", "enabled": False}),
+        ("--every 1h --start-at 2999-01-01 --end-at 2999-02-01", {"start_at": "2999-01-01T00:00:00Z"}),
+        ("--every 1h --overlap buffer_one --no-coalesce", {"overlap": "buffer_one", "coalesce": False}),
+        ("--every 1h --timeout 1.5 --retry-delay 2m", {"timeout_seconds": 1.5, "retry_delay_seconds": 120}),
+        ("--every 1h --jitter 30s --max-runs 3", {"jitter_seconds": 30, "max_runs": 3}),
+        ("--every 1h --session-mode per_run --session-retention 1d", {"session_retention": 86400}),
+        ("--every 1h --rerun-after-crash --retry-from-start", {"rerun_after_crash": True, "retry_from_start": True}),
+        ('--every 1h --context {"a":1}', {"context": {"a": 1}}),
+    ],
+)
+def test_fields_from_options(place, options, fields):
+    """As `add` stores them."""
+    added = place.quick_json("add", "--id", "a", "--prompt", "Go.", *options.split())["definition"]
+    assert {name: added[name] for name in fields} == fields
+
+
+def test_add_has_an_option_for_each_field():
+    """A field that is new needs one."""
+    given = {"task_id", "cron", "every", "at", "schedule", "paused", "no_coalesce"}
+    stand_for = {"id", "task_type", "cron_expression", "interval_seconds", "run_at", "enabled", "coalesce"}
+    fields = set(TaskDefinition.model_fields) - stand_for
+    other = {"replace", "db", "db_url", "as_json"}
+    assert set(add.__annotations__) - {"return"} == fields | given | other
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("", "give one of --cron, --every, --at and --schedule"),
+        ("--every 5m --cron @daily", "give one of --cron, --every, --at and --schedule"),
+        ("--every soon", "'soon' is no duration; give one such as 90s, 5m, 1h30m or 2d"),
+        ("--every 0", "Task a: interval_seconds=0"),
+        ("--at soon", "'soon' is no instant"),
+        ("--at 2020-01-01", "a"),
+        ("--at 2027-03-28T02:30 --timezone Europe/Berlin", "does not exist in Europe/Berlin"),
+        ("--at 2999-01-01 --timezone Mars/One", "no time zone has this name"),
+        ("--cron 99", "Task a: cron_expression"),
+        ("--schedule whenever", "whenever"),
+        ("--every 1h --metadata x", "--metadata 'x': give KEY=VALUE or a JSON object"),
+        ("--every 1h --metadata {", "--metadata: this is no JSON"),
+        ("--every 1h --context 1", "--context: give a JSON object"),
+        ("--every 1h --result-callback nowhere.f", "Task a: result_callback='nowhere.f' cannot be imported"),
+    ],
+)
+def test_add_refuses(place, options, told):
+    """In one line, with exit code 2; nothing is stored."""
+    result = place.quick("add", "--id", "a", "--prompt", "Go.", *options.split(), code=2)
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert told in result.stderr
+    if (place.folder / "scheduler.db").exists():
+        assert place.quick_json("list") == []
+
+
+# --- Other commands ---
+
+
+def test_preview_without_a_store(place):
+    """Cron or words, in a zone; the shape of `next --json`."""
+    found = place.quick_json("next", "0 9 * * 1", "--timezone", "Europe/Berlin", "--count", "2")
+    assert len(found.pop("due_times")) == 2
+    assert found == {
+        "schedule": "Every Monday at 09:00 (Europe/Berlin)",
+        "timezone": "Europe/Berlin",
+        "fields": {"task_type": "cron", "cron_expression": "0 9 * * 1", "timezone": "Europe/Berlin"},
+    }
+    assert place.quick("next", "every 90 minutes", "--count", "1").stdout.count("\n") == 2
+    assert place.quick("next", "0 9 30 2 *").stdout.endswith("never due\n")
+    place.quick("next", "every Moonday", code=2)
+    assert not (place.folder / "scheduler.db").exists()
+
+
+def test_removing_asks(place, monkeypatch):
+    """On a terminal; no is no."""
+    place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
+    monkeypatch.setattr("scheduler.cli.changes.is_person", lambda: True)
+    result = place.quick("remove", "a", given="maybe\nn\n", code=1)
+    assert result.stderr == "Remove task 'a'? [y/N]: Answer y or n.\nRemove task 'a'? [y/N]: Nothing was removed.\n"
+    assert place.quick("remove", "a", given="y\n").stdout == "Removed a.\n"
+    assert place.quick_json("list") == []
+
+
+def test_a_finished_task_is_shown(place):
+    """`list` has it no more; `show` and `export` by its id have."""
+    place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
+    with sqlite3.connect(place.folder / "scheduler.db") as store:
+        store.execute("UPDATE scheduler_tasks SET next_due = NULL, finished_at = 1")
+    store.close()
+    assert place.quick_json("list") == []
+    shown = place.quick_json("show", "a")
+    assert (shown["state"], shown["due_times"]) == ("finished", [])
+    assert place.quick_json("export", "a")[0]["id"] == "a"
+
+
+def test_an_export_overwrites_nothing(place):
+    """A file that exists is refused."""
+    place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
+    place.quick("export", "--output", "tasks.toml")
+    assert "tasks.toml exists" in place.quick("export", "--output", "tasks.toml", code=1).stderr
+    assert place.quick("apply", "tasks.toml").stdout == "1 kept\n"
+
+
+def test_an_empty_store(place):
+    """It says so."""
+    place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
+    assert place.quick("runs", "a").stdout == "No runs.\n"
+    assert place.quick("remove", "a", "--yes").stdout == "Removed a.\n"
+    assert place.quick("list").stdout == "No tasks.\n"
+    assert place.quick_json("runs") == []
+
+
+@pytest.mark.parametrize("given", [("runs", "--status", "odd"), ("runs", "--since", "odd"), ("nothing",), ("show",)])
+def test_usage(place, given):
+    """An argument that is wrong ends with exit code 2."""
+    with place.face():
+        pass
+    place.quick(*given, code=2)
+
+
+def test_completion_of_runs(place, monkeypatch):
+    """With the task and the status beside each."""
+    with place.face() as face:
+        face.add_task(hourly("a"))
+        run_id = face.trigger_task("a")
+
+    class Context:
+        params = {"db": place.folder / "scheduler.db"}  # noqa: RUF012 (a stand-in)
+
+    assert complete_run(Context, run_id[:8]) == [(run_id, "a, pending")]
+    assert complete_run(Context, "zz") == []
+
+
+def test_a_feed_misses_nothing(place):
+    """More runs than one look holds, and an old one that changes."""
+    with place.face() as face:
+        face.add_task(hourly("a"))
+        oldest = face.trigger_task("a")
+        feed = RunFeed(face, None)
+        assert [run.id for run in feed.changes()] == [oldest]
+        made = [face.trigger_task("a") for _ in range(150)]
+        with rows(place.folder / "scheduler.db") as store:
+            end_of(store, oldest, "succeeded", "response", "late")
+        changes = feed.changes()
+        assert [run.id for run in changes] == [oldest, *made]
+        assert changes[0].status is RunStatus.SUCCEEDED
+        assert feed.changes() == []
+
+
+# --- Help and documentation ---
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_gives_an_example(place, name):
+    """Each command has one that names it."""
+    output = " ".join(place.quick(name, "--help").stdout.split())
+    assert f"Example: task-scheduler {name}" in output
+
+
+def options_of(name):
+    parameters = ROOT_COMMAND.commands[name].params
+    return [option for each in parameters for option in each.opts if option.startswith("--")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_knows(name):
+    """Each command has its section on the page, and each of its options stands there."""
+    assert f"\n### {name}\n" in DOCS
+    section = DOCS.split(f"\n### {name}\n")[1].split("\n### ")[0].split("\n## ")[0]
+    common = {"--db", "--db-url", "--json", "--help"}
+    assert [option for option in options_of(name) if option not in common and f"`{option}" not in section] == []
+
+
+# --- Words and numbers ---
+
+NOW = datetime(2027, 3, 15, 14, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("2D", 172_800), (" 1w ", 604_800)]
+)
+def test_durations(text, seconds):
+    """Numbers with units, together or alone; a bare number is seconds."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-5m", "five", "1.5h", "5 m", "m", "5mm", "\u0665m"])
+def test_no_durations(text):
+    """What is none is refused."""
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)
+
+
+def test_instants():
+    """Without an offset in the zone that is given; since is local, or so long ago."""
+    assert parse_instant("2027-03-15T14:00", None) == NOW
+    assert parse_instant("2027-03-15T15:00", "Europe/Berlin") == NOW
+    assert parse_instant("2027-03-15T15:00+01:00", "Asia/Tokyo") == NOW
+    assert parse_since("2h", NOW) == NOW - timedelta(hours=2)
+    assert parse_since("2027-03-15T14:00+00:00", NOW) == NOW
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [
+        (timedelta(0), "now"),
+        (timedelta(seconds=-5), "now"),
+        (timedelta(milliseconds=100), "in 1 s"),
+        (timedelta(seconds=12), "in 12 s"),
+        (timedelta(minutes=25), "in 25 min"),
+        (timedelta(days=30), r"2027-04-14 \d\d:\d\d"),
+    ],
+)
+def test_local_words(ahead, words):
+    """Near instants as a distance, far ones as a date."""
+    assert re.fullmatch(words, in_local_words(NOW + ahead, NOW))
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(None, "-"), (0.26, "0.3 s"), (125, "2 min 5 s"), (7260, "2 h 1 min")])
+def test_lengths(seconds, shown):
+    """As a person reads them."""
+    assert shown_seconds(seconds) == shown
+
+
+# --- Projects ---
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("graph = builder.compile()", ["graph"]),
+        ("agent: object = create_agent(model, tools)", ["agent"]),
+        ("other = b.compile()\napp = b.compile().with_config(x=1)", ["app", "other"]),
+        ("import re\npattern = 3\n\ndef f():\n    graph = b.compile()", []),
+        ("this is not python", []),
+    ],
+)
+def test_graphs_are_found(tmp_path, source, names):
+    """What a module compiles at its top, without running it."""
+    (tmp_path / "graph.py").write_text(source)
+    assert find_graphs(tmp_path / "graph.py") == names
+
+
+EXISTING = '''\
+"""A program."""
+
+import asyncio
+
+
+async def work():
+    """Do it."""
+    print("working")
+
+
+asyncio.run(work())
+'''
+
+
+def test_lines_for_an_existing_program():
+    """Each goes in its place; put there, they make a program."""
+    lines = lines_for_program(EXISTING, "graph:graph", persistent=True)
+    assert [line.after for line in lines] == [3, 7, 8]
+    source = EXISTING.splitlines(keepends=True)
+    for line in reversed(lines):
+        source.insert(line.after, line.text)
+    compile("".join(source), "main.py", "exec")
+    assert lines_for_program(program("graph:graph", persistent=True), "graph:graph", persistent=True) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "after"),
+    [
+        ('[project]\nname = "x"\ndependencies = [\n    "y",\n]\n', [3]),
+        ('[project]\nname = "x"\n', [1]),
+        ('[project]\ndependencies = ["langgraph-task-scheduler>=1"]\n', []),
+    ],
+)
+def test_lines_for_dependencies(source, after):
+    """Where the project has none of it."""
+    assert [line.after for line in lines_for_dependencies(source)] == after

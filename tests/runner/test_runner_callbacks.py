@@ -1,0 +1,317 @@
+"""A dotted path becomes the function that is awaited with the result, or is refused when the task is added."""
+
+import asyncio
+import importlib
+import logging
+
+import pytest
+from helpers import PATIENCE, EchoGraph, FailingGraph
+from runner_kit import a_claim, a_runner, a_task, attempt
+
+from scheduler import RunStatus, TaskScheduler
+from scheduler.errors import InvalidTaskError
+from scheduler.runner import check_task
+from scheduler.runner.callbacks import load_builder, load_callback
+
+GOOD = """
+    import asyncio, functools
+    from collections.abc import Awaitable, Coroutine
+    from typing import Any
+    from unittest.mock import AsyncMock
+
+    calls = []
+
+    async def notify(task, result):
+        calls.append((task, result))
+
+    async def with_channel(channel, task, result):
+        calls.append((task, result))
+
+    partial = functools.partial(with_channel, "mail")
+    nested = functools.partial(functools.partial(with_channel), "mail")
+
+    class Notifier:
+        async def __call__(self, task, result):
+            calls.append((task, result))
+
+        async def method(self, task, result):
+            calls.append((task, result))
+
+        @staticmethod
+        async def static(task, result):
+            calls.append((task, result))
+
+        @classmethod
+        async def of_class(cls, task, result):
+            calls.append((task, result))
+
+    notifier = Notifier()
+    method = notifier.method
+
+    def logged(function):
+        @functools.wraps(function)
+        def wrapper(*args):
+            return function(*args)
+        return wrapper
+
+    wrapped = logged(notify)
+
+    def awaitable(task, result) -> Awaitable[None]:
+        return notify(task, result)
+
+    def coroutine(task, result) -> "Coroutine[Any, Any, None]":
+        return notify(task, result)
+
+    def future(task, result) -> asyncio.Future:
+        return asyncio.ensure_future(notify(task, result))
+
+    annotated_partial = functools.partial(awaitable)
+
+    class Sync:
+        def __call__(self, task, result):
+            return notify(task, result)
+
+    sync_call = Sync()
+    mock = AsyncMock(side_effect=notify)
+"""
+GOOD_NAMES = [
+    "notify",
+    "partial",
+    "nested",
+    "notifier",
+    "method",
+    "Notifier.static",
+    "Notifier.of_class",
+    "notifier.method",
+    "wrapped",
+    "awaitable",
+    "coroutine",
+    "future",
+    "annotated_partial",
+    "sync_call",
+    "mock",
+]
+
+
+@pytest.mark.parametrize("name", GOOD_NAMES)
+async def test_called_with_task_and_result(name, module):
+    """Whatever returns an awaitable is awaited, once, with the task and with what the graph returned."""
+    loaded = importlib.import_module(module("good_callbacks", GOOD))
+    load_callback.cache_clear()
+    outcome = await attempt(EchoGraph(), result_callback=f"good_callbacks.{name}")
+    assert (outcome.status, outcome.error) == (RunStatus.SUCCEEDED, None)
+    ((task, result),) = loaded.calls
+    assert task == a_task(result_callback=f"good_callbacks.{name}")
+    assert result == {"messages": [{"role": "assistant", "content": "Echo: Write the report."}]}
+
+
+@pytest.mark.parametrize("path", ["pkg.deep.callbacks.notify", "pkg.deep.callbacks:notify"])
+def test_in_a_package(path, module):
+    """A function in a package is found by dots alone, and with a colon before it."""
+    module("pkg.deep.callbacks", "async def notify(task, result): ...")
+    check_task(a_task(result_callback=path))
+
+
+BAD = """
+    import functools
+    from unittest.mock import MagicMock
+
+    def sync(task, result): ...
+    def annotated(task, result) -> None: ...
+    def unknown(task, result) -> "Nowhere": ...
+    async def generator(task, result):
+        yield
+    class Notifier:
+        async def __call__(self, task, result): ...
+    class Plain: ...
+    partial = functools.partial(sync)
+    lambda_ = lambda task, result: None
+    number, nothing, text = 5, None, "notify"
+    wrapped = functools.wraps(sync)(lambda task, result: None)
+    instance = Plain()
+    length = len
+"""
+NOT_ASYNC = [
+    "sync",
+    "annotated",
+    "unknown",
+    "generator",
+    "Notifier",
+    "Plain",
+    "partial",
+    "lambda_",
+    "wrapped",
+    "length",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        *((name, "is not async") for name in NOT_ASYNC),
+        ("number", "is a int, not a function"),
+        ("nothing", "is a NoneType, not a function"),
+        ("text", "is a str, not a function"),
+        ("instance", "is a Plain, not a function"),
+        ("missing", "cannot be imported (AttributeError: module 'bad_callbacks' has no attribute 'missing')"),
+        ("Plain.missing", "cannot be imported (AttributeError: type object 'Plain' has no attribute 'missing')"),
+    ],
+)
+def test_refused(name, problem, module):
+    """What is there and is no async function is refused with the task, the field, the value and the mend."""
+    module("bad_callbacks", BAD)
+    with pytest.raises(InvalidTaskError) as caught:
+        check_task(a_task(result_callback=f"bad_callbacks.{name}"))
+    said = str(caught.value)
+    assert said.startswith(f"Task t: result_callback='bad_callbacks.{name}' {problem}; give ")
+    assert isinstance(caught.value, ValueError)
+
+
+IMPORTS = [
+    ("nowhere_at_all.notify", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+    ("holder.nowhere.notify", "AttributeError: module 'holder' has no attribute 'nowhere'"),
+    ("holder.needs.notify", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+    ("holder.needs:notify", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+    ("holder.needs_name.notify", "ImportError: cannot import name 'nothing' from 'json'"),
+    ("holder.broken.notify", "SyntaxError: "),
+    ("holder.raising.notify", "RuntimeError: no configuration"),
+    ("holder.raising.Class.method", "RuntimeError: no configuration"),
+    ("holder.leaving.notify", "SystemExit: 2"),
+]
+
+
+@pytest.fixture
+def holder(module):
+    module("holder.__init__")
+    module("holder.needs", "import nowhere_at_all")
+    module("holder.needs_name", "from json import nothing")
+    module("holder.broken", "def notify(:")
+    module("holder.raising", "raise RuntimeError('no configuration')")
+    module("holder.leaving", "import sys; sys.exit(2)")
+
+
+@pytest.mark.parametrize(("path", "reason"), IMPORTS)
+def test_module_that_cannot_be_imported(path, reason, holder):
+    """The refusal tells why the module cannot be imported, also where it is a module that this one needs."""
+    with pytest.raises(InvalidTaskError) as caught:
+        check_task(a_task(result_callback=path))
+    assert f"Task t: result_callback={path!r} cannot be imported ({reason}" in str(caught.value)
+    assert "in a module that can be imported here" in str(caught.value)
+
+
+@pytest.mark.parametrize(("path", "reason"), IMPORTS)
+def test_input_builder_that_cannot_be_imported(path, reason, holder):
+    """The same holds for the function that builds the input."""
+    with pytest.raises(ValueError, match="input_builder=") as caught:
+        load_builder(path)
+    assert f"cannot be imported ({reason}" in str(caught.value)
+
+
+def test_refused_by_add_task(module):
+    """A callback that cannot be called is told when the task is added, and nothing of the call is stored."""
+    module("bad_callbacks", BAD)
+    scheduler = TaskScheduler(persistent=False, graph=EchoGraph())
+    with pytest.raises(ValueError, match=r"Task second: result_callback='bad_callbacks\.sync' is not async"):
+        scheduler.add_tasks([a_task(), a_task(id="second", result_callback="bad_callbacks.sync")])
+    assert scheduler.list_tasks() == []
+    scheduler.stop()
+
+
+# --- When it is called ---
+
+FAILING = """
+    import asyncio
+
+    began = asyncio.Event()
+
+    async def raising(task, result):
+        raise ValueError("no such channel")
+
+    async def timing_out(task, result):
+        raise TimeoutError
+
+    class Sync:
+        def __call__(self, task, result):
+            return 5
+
+    no_awaitable = Sync()
+
+    async def too_few(task): ...
+
+    async def cancelling(task, result):
+        raise asyncio.CancelledError
+
+    async def waiting(task, result):
+        began.set()
+        await asyncio.Event().wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("raising", "ValueError: no such channel"),
+        ("timing_out", "TimeoutError: "),
+        ("no_awaitable", "TypeError: result_callback='failing_callbacks.no_awaitable' returned int, no awaitable"),
+        ("too_few", "TypeError: too_few() takes 1 positional argument but 2 were given"),
+    ],
+)
+async def test_callback_that_fails(name, error, module, caplog):
+    """The run has succeeded all the same, with its response; what the callback raised is recorded and logged."""
+    module("failing_callbacks", FAILING)
+    load_callback.cache_clear()
+    outcome = await attempt(EchoGraph(), result_callback=f"failing_callbacks.{name}", timeout_seconds=60)
+    assert outcome.status is RunStatus.SUCCEEDED
+    assert outcome.response == "Echo: Write the report."
+    assert outcome.error == f"result_callback: {error}"
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.getMessage() == "Task Report (t): result_callback failed"
+
+
+@pytest.mark.parametrize("graph", [FailingGraph()])
+async def test_no_callback_after_a_failure(graph, module):
+    """The callback is for results: a graph that failed has none."""
+    loaded = importlib.import_module(module("good_callbacks", GOOD))
+    load_callback.cache_clear()
+    outcome = await attempt(graph, result_callback="good_callbacks.notify")
+    assert outcome.status is RunStatus.FAILED
+    assert loaded.calls == []
+
+
+async def test_callback_that_cancels_itself(module):
+    """A CancelledError passes through a callback as through a graph."""
+    module("failing_callbacks", FAILING)
+    load_callback.cache_clear()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt(EchoGraph(), result_callback="failing_callbacks.cancelling")
+
+
+async def test_cancelled_while_the_callback_is_going(module):
+    """A run that is cancelled in its callback ends as cancelled, not as a callback that failed."""
+    loaded = importlib.import_module(module("failing_callbacks", FAILING))
+    load_callback.cache_clear()
+    task = asyncio.create_task(attempt(EchoGraph(), result_callback="failing_callbacks.waiting"))
+    async with asyncio.timeout(PATIENCE):
+        await loaded.began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_callback_that_is_gone(echo):
+    """A stored task whose callback is gone does not reach the graph: its run fails, and the task is left alone."""
+    outcome = await attempt(echo, result_callback="nowhere_at_all.notify")
+    assert outcome.status is RunStatus.FAILED
+    assert "result_callback='nowhere_at_all.notify' cannot be imported" in outcome.quarantine
+    assert "nowhere_at_all" in outcome.error
+    assert echo.calls == []
+
+
+async def test_callback_is_imported_once(module):
+    """Runs of a task do not import its callback again."""
+    loaded = importlib.import_module(module("good_callbacks", GOOD))
+    load_callback.cache_clear()
+    runner = a_runner(EchoGraph())
+    for _ in range(3):
+        await runner.run(a_claim(a_task(result_callback="good_callbacks.notify")))
+    assert len(loaded.calls) == 3

@@ -1,0 +1,383 @@
+"""Tasks as a file: what is read, what is refused and where, the way back, and noticing an edit."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from helpers import PATIENCE
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler import OverlapPolicy, SchedulerError, TaskDefinition, TaskType, load_tasks
+from scheduler.errors import TasksFileError
+from scheduler.tasks_file import dump_tasks, watch_tasks
+
+ROOT = Path(__file__).parent.parent
+HEAD = '[[task]]\nid = "t"\nname = "T"\nprompt = "Go."\n'
+"""Four lines: what follows begins in line 5."""
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return what reads a text as a file of tasks."""
+
+    def read(text):
+        file = tmp_path / "tasks.toml"
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_tasks(file)
+
+    return read
+
+
+# --- Reading ---
+
+
+def test_the_shipped_file():
+    """The examples of main.py: every ten seconds from a fixed anchor, and every morning."""
+    heartbeat, summary = load_tasks(ROOT / "tasks.toml")
+    assert (heartbeat.id, heartbeat.interval_seconds) == ("heartbeat", 10)
+    assert heartbeat.start_at == datetime(2025, 1, 1, tzinfo=UTC)
+    assert (summary.id, summary.cron_expression, summary.timezone) == ("daily-summary", "0 9 * * *", "UTC")
+
+
+def test_the_fields_of_a_definition(load):
+    """Each by its own name."""
+    (task,) = load(
+        HEAD
+        + """
+task_type = "cron"
+cron_expression = "0 9 * * 1"
+timezone = "Europe/Berlin"
+overlap = "buffer_one"
+timeout_seconds = 30
+end_at = 2099-01-01T00:00:00+01:00
+metadata = { city = "Paris", tags = ["a", 1] }
+"""
+    )
+    assert task == TaskDefinition(
+        id="t",
+        name="T",
+        prompt="Go.",
+        task_type=TaskType.CRON,
+        cron_expression="0 9 * * 1",
+        timezone="Europe/Berlin",
+        overlap=OverlapPolicy.BUFFER_ONE,
+        timeout_seconds=30,
+        end_at=datetime(2099, 1, 1, tzinfo=timezone(timedelta(hours=1))),
+        metadata={"city": "Paris", "tags": ["a", 1]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "fields"),
+    [
+        ('schedule = "every day at 9am"', {"cron_expression": "0 9 * * *", "timezone": None}),
+        (
+            'schedule = "every day at 9am"\ntimezone = "Europe/Berlin"',
+            {"cron_expression": "0 9 * * *", "timezone": "Europe/Berlin"},
+        ),
+        ('schedule = "every 90 minutes"', {"task_type": TaskType.INTERVAL, "interval_seconds": 5400}),
+        (
+            'schedule = "at 2099-03-15 14:00"\ntimezone = "Europe/Berlin"',
+            {"task_type": TaskType.ONE_TIME, "run_at": datetime(2099, 3, 15, 13, tzinfo=UTC)},
+        ),
+    ],
+)
+def test_a_schedule_in_words(load, lines, fields):
+    """It stands for the schedule fields; the zone is the table's."""
+    (task,) = load(HEAD + lines)
+    assert {name: getattr(task, name) for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2027-03-15T14:00:00Z", datetime(2027, 3, 15, 14, tzinfo=UTC)),
+        ("2027-03-15 14:00:00.5+02:00", datetime(2027, 3, 15, 12, 0, 0, 500_000, tzinfo=UTC)),
+        ("2027-03-15T14:00:00", datetime(2027, 3, 15, 14, tzinfo=UTC)),
+        ('"2027-03-15T14:00"', datetime(2027, 3, 15, 14, tzinfo=UTC)),
+    ],
+)
+def test_instants(load, written, meant):
+    """TOML's own datetimes, and text; without an offset they are in UTC, as everywhere."""
+    (task,) = load(f'{HEAD}task_type = "one_time"\nrun_at = {written}')
+    assert task.run_at == meant
+
+
+@pytest.mark.parametrize("lines", ['schedule = "at 2020-03-15 14:00"', 'task_type = "one_time"\nrun_at = 2020-03-15'])
+def test_an_instant_that_has_passed_is_read(load, lines):
+    """The file is read again after the task has run; applying it leaves the task out."""
+    (task,) = load(HEAD + lines)
+    assert task.run_at.year == 2020
+
+
+@pytest.mark.parametrize("text", ["task = []", "# Nothing yet.\n", "\n# Nothing\n\n"])
+def test_no_tasks(load, text):
+    """Said in so many words, or in a comment."""
+    assert load(text) == []
+
+
+def test_a_file_from_windows(load):
+    """A byte order mark and its line ends are no part of the text."""
+    (task,) = load(
+        b"\xef\xbb\xbf"
+        + (HEAD.replace('"Go."', '"""\nGo\non."""') + 'schedule = "every hour"').replace("\n", "\r\n").encode()
+    )
+    assert task.prompt == "Go\non."
+
+
+# --- What is refused ---
+
+HOURLY = 'schedule = "every hour"\n'
+WRONG = {
+    "an empty file": ("", None, "it is empty; write task = []"),
+    "blank lines": (" \n\n", None, "it is empty"),
+    "broken TOML": (HEAD + "prompt", 5, "Expected '=' after a key"),
+    "TOML that ends too early": (HEAD + 'metadata = { a = "', 5, "mend the TOML"),
+    "a field twice": (HEAD + 'id = "u"', 5, "Cannot overwrite a value; mend the TOML"),
+    "another top-level table": (
+        HEAD + HOURLY + "[tasks]\nx = 1",
+        6,
+        "tasks is unknown here; each task is a table [[task]]",
+    ),
+    "a top-level key": ("\ntimezone = 'UTC'\n" + HEAD + HOURLY, 2, "timezone is unknown here"),
+    "one table alone": (HEAD.replace("[[task]]", "[task]") + HOURLY, 1, "begin each task with [[task]]"),
+    "no table": ("task = 3", 1, "begin each task with [[task]]"),
+    "an unknown field": (HEAD + HOURLY + "promt = 3", 6, "Task t: promt is no field of a task"),
+    "a wrong value": (HEAD + HOURLY + "\nmax_runs = 0", 7, "Task t: max_runs=0"),
+    "a wrong kind of value": (HEAD + HOURLY + "enabled = 'yes'", 6, "Task t: enabled='yes'"),
+    "a missing field": ('# One.\n[[task]]\nid = "t"\nprompt = "Go."\n' + HOURLY, 2, "Task t: name is required"),
+    "no id": ("\n[[task]]\n" + HOURLY, 2, "Task None: id is required"),
+    "no schedule": (HEAD + 'task_type = "cron"', 1, "Task t: cron_expression required for cron tasks"),
+    "a wrong cron expression": (
+        HEAD + 'task_type = "cron"\n"cron_expression" = "0 25 * * 1"',
+        6,
+        "Task t: cron_expression '0 25 * * 1'",
+    ),
+    "words that are not understood": (HEAD + 'schedule = "every so often"', 5, "Task t: schedule 'every so often'"),
+    "words that are no text": (HEAD + "schedule = 5", 5, "Task t: schedule 5 is no text"),
+    "words relative to now": (
+        HEAD + 'schedule = "in 30 minutes"',
+        5,
+        "Task t: schedule='in 30 minutes' is relative to now",
+    ),
+    "tomorrow": (HEAD + 'schedule = "Tomorrow at 9am"', 5, "relative to now"),
+    "words and fields": (
+        HEAD + HOURLY + 'cron_expression = "0 9 * * *"',
+        6,
+        "cron_expression and schedule both say when",
+    ),
+    "words and their kind": (HEAD + 'task_type = "cron"\n' + HOURLY, 5, "task_type and schedule both say when"),
+    "an unknown zone": (HEAD + 'schedule = "every day at 9am"\ntimezone = "Berlin"', 6, "timezone='Berlin'"),
+    "a local time": (HEAD + 'task_type = "one_time"\nrun_at = 14:00:00', 6, "Task t: run_at=datetime.time(14, 0)"),
+    "a moment in metadata": (HEAD + HOURLY + "[task.metadata]\na = 2020-01-01", 6, "which JSON"),
+    "metadata that is no JSON": (HEAD + HOURLY + "metadata = '{'", 6, "Task t: metadata is text that is no JSON"),
+    "an id twice": (HEAD + HOURLY + "\n" + HEAD + HOURLY, 8, "Task t: id='t' stands in line 2 already"),
+    "a line behind a long prompt": (
+        '[[task]]\nid = "a"\nname = "A"\nprompt = """\n[[task]]\nmax_runs = 3\n\\"""\n"""\n'
+        + HOURLY
+        + "[[task]] # another\nid = 'b' # [[task]]\nname = '''\n\n[[task]]'''\nprompt = '#'\nmax_runs = -1\n"
+        + HOURLY,
+        16,
+        "Task b: max_runs=-1",
+    ),
+    "the first of several": (HEAD + HOURLY + "max_runs = 0\nenabled = 3", 6, r"(and 1 more)"),
+    "an inline table": ('task = [{id = "t", name = "T"}]', 1, "Task t: "),
+    "no UTF-8": (b'a = "\xff"', None, "byte 5 is not UTF-8"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "words"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong(load, tmp_path, text, line, words):
+    """The error is a ValueError that names the file, the line and the task."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (its text is looked at below)
+        load(text)
+    place = f"{tmp_path / 'tasks.toml'}" if line is None else f"{tmp_path / 'tasks.toml'}, line {line}"
+    assert str(caught.value).startswith(f"{place}: ")
+    assert words in str(caught.value)
+    assert isinstance(caught.value, SchedulerError)
+    assert (caught.value.file, caught.value.line) == (str(tmp_path / "tasks.toml"), line)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    """The same error: what reads files of tasks has one thing to catch."""
+    with pytest.raises(TasksFileError, match=r"none\.toml: it cannot be read \(No such file or directory\)"):
+        load_tasks(tmp_path / "none.toml")
+
+
+# --- The way back ---
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\"\\'\n\r\t #="), min_size=1).filter(
+    lambda text: text.strip()
+)
+IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(lambda text: text.strip())
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS | st.just(""), inner, max_size=3),
+    max_leaves=8,
+)
+OFFSETS = st.integers(-1439 * 60, 1439 * 60).map(lambda seconds: timezone(timedelta(seconds=seconds)))
+MOMENTS = st.datetimes(datetime(2, 1, 1), datetime(8999, 1, 1), timezones=OFFSETS)  # noqa: DTZ001
+SCHEDULES = st.one_of(
+    st.builds(lambda run_at: {"task_type": "one_time", "run_at": run_at}, MOMENTS),
+    st.builds(
+        lambda seconds, start_at: {"task_type": "interval", "interval_seconds": seconds, "start_at": start_at},
+        st.integers(1, 10**6),
+        st.none() | MOMENTS,
+    ),
+    st.builds(
+        lambda zone: {"task_type": "cron", "cron_expression": "0 9 * * 1", "timezone": zone},
+        st.sampled_from([None, "Europe/Berlin"]),
+    ),
+)
+OTHERS = st.fixed_dictionaries(
+    {"name": TEXTS, "prompt": TEXTS},
+    optional={
+        "enabled": st.booleans(),
+        "metadata": st.dictionaries(TEXTS, JSON, max_size=3),
+        "context": st.dictionaries(TEXTS, JSON, max_size=2),
+        "timeout_seconds": st.floats(0.001, 10**6),
+        "retry_delay_seconds": st.floats(0, 10**6) | st.integers(0, 100),
+        "max_runs": st.integers(1, 100),
+        "overlap": st.sampled_from(OverlapPolicy),
+    },
+)
+TASKS = st.builds(
+    lambda task_id, schedule, others: TaskDefinition(id=task_id, **schedule, **others), IDS, SCHEDULES, OTHERS
+)
+
+
+@given(st.lists(TASKS, max_size=3, unique_by=lambda task: task.id))
+def test_what_is_written_is_read_back(tmp_path_factory, tasks):
+    """Equal, whatever stands in it."""
+    file = tmp_path_factory.getbasetemp() / "round-trip.toml"
+    file.write_bytes(dump_tasks(tasks).encode())
+    assert load_tasks(file) == tasks
+
+
+def test_what_is_written_reads_well():
+    """Defaults are left out, a prompt of several lines stands on several lines, at the end."""
+    task = TaskDefinition(
+        id="review",
+        name="Review",
+        prompt='Look at "all" of it:\n\n- what is \\ open\n- what is """done"""\n',
+        task_type=TaskType.CRON,
+        cron_expression="0 9 * * 1",
+        timeout_seconds=30,
+        end_at=datetime(2099, 1, 1, tzinfo=UTC),
+        metadata={"city": "Paris", "two words": {"a": [1, 2.5, True]}},
+    )
+    text = dump_tasks([task])
+    assert text == (
+        "[[task]]\n"
+        'id = "review"\n'
+        'name = "Review"\n'
+        'task_type = "cron"\n'
+        'cron_expression = "0 9 * * 1"\n'
+        "end_at = 2099-01-01T00:00:00Z\n"
+        "timeout_seconds = 30\n"
+        'prompt = """\n'
+        'Look at "all" of it:\n'
+        "\n"
+        "- what is \\\\ open\n"
+        '- what is ""\\"done""\\"\n'
+        '"""\n'
+        "\n"
+        "[task.metadata]\n"
+        'city = "Paris"\n'
+        '"two words" = { a = [1, 2.5, true] }\n'
+    )
+    assert tomllib.loads(text)["task"][0]["prompt"] == task.prompt
+
+
+def test_metadata_with_a_null_is_written_as_json():
+    """TOML has none; text in its place is read as JSON."""
+    (line,) = [
+        line
+        for line in dump_tasks(
+            [
+                TaskDefinition(
+                    id="t", name="T", prompt="Go.", task_type="interval", interval_seconds=1, metadata={"a": None}
+                )
+            ]
+        ).splitlines()
+        if line.startswith("metadata")
+    ]
+    assert line == r'metadata = "{\"a\": null}"'
+
+
+# --- Watching ---
+
+
+@pytest.fixture
+async def edits(tmp_path):
+    """Watch a file; give what waits for the next time that it is told."""
+    file = tmp_path / "tasks.toml"
+    file.write_text("task = []")
+    watch = await asyncio.to_thread(watch_tasks, file)  # it looks at the file
+
+    async def told():
+        async with asyncio.timeout(PATIENCE):
+            await anext(watch)
+
+    yield told
+    await watch.aclose()
+
+
+async def test_edits_are_told(edits, tmp_path):
+    """Also one made before anybody waits; written in place, replaced, deleted, and there again."""
+    file = tmp_path / "tasks.toml"
+    file.write_text("task = [ ]")
+    await edits()
+    file.write_text("task = [  ]")
+    await edits()
+    (tmp_path / "other").write_text("task = []")
+    (tmp_path / "other").replace(file)
+    await edits()
+    file.unlink()
+    await edits()
+    file.write_text("task = []")
+    await edits()
+
+
+async def test_other_files_are_not_told(edits, tmp_path):
+    """What lies beside it may change as it likes: the next thing told is the file."""
+    told = asyncio.ensure_future(edits())
+    for number in range(20):
+        (tmp_path / "scheduler.db-wal").write_text(str(number))
+        await asyncio.to_thread(os.sync)
+    assert not told.done()
+    (tmp_path / "tasks.toml").write_text("task = [ ]")
+    await told
+
+
+async def test_without_the_help_of_the_system_the_folder_is_polled(edits, tmp_path, monkeypatch):
+    """Where no more files can be watched, which is an OSError."""
+    import watchfiles
+
+    asked = []
+
+    async def awatch(*paths, force_polling, **options):
+        asked.append(force_polling)
+        if not force_polling:
+            raise OSError("OS file watch limit reached")
+        async for changes in real(*paths, force_polling=True, **options):
+            yield changes
+
+    real = watchfiles.awatch
+    monkeypatch.setattr(watchfiles, "awatch", awatch)
+    (tmp_path / "tasks.toml").write_text("task = [ ]")
+    await edits()
+    assert asked == [None, True]
+
+
+def test_watchfiles_is_imported_by_who_watches_alone():
+    """Reading a file of tasks costs no more than reading it."""
+    code = "import scheduler.tasks_file, sys; print('watchfiles' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
