@@ -24,11 +24,11 @@ class Setting:
         """Return a number of tasks, rows or calls at this scale."""
         return max(min(full, least), round(full * self.scale))
 
-    def fresh_store(self) -> str:
+    def fresh_store(self, name: str = "store.db") -> str:
         """Return the path of a store that does not exist yet."""
-        for left in self.folder.glob("store.db*"):
+        for left in self.folder.glob(f"{name}*"):
             left.unlink()
-        return str(self.folder / "store.db")
+        return str(self.folder / name)
 
 
 CaseFunction = Callable[..., Figures]

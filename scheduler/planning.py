@@ -19,6 +19,7 @@ BUFFER_LIMIT: Final = 1_000
 SKIPPED_OVERLAP: Final = "the previous run was still going (overlap=skip)"
 SKIPPED_BUFFER_ONE: Final = "one due time was waiting already (overlap=buffer_one)"
 SKIPPED_BUFFER_FULL: Final = f"{BUFFER_LIMIT} due times were waiting already (overlap=buffer_all)"
+SKIPPED_THREAD_FULL: Final = f"{BUFFER_LIMIT} due times were waiting already (overlap=allow_all)"
 SKIPPED_SUPERSEDED: Final = "a later due time took its place (overlap=cancel_other)"
 _JITTER: Final = 0.25
 
@@ -130,6 +131,9 @@ def _decide(task: TaskDefinition, situation: Situation, due: int, others: int) -
     waiting = situation.busy or situation.buffered > 0
     if waiting and task.overlap is not OverlapPolicy.ALLOW_ALL:
         return _overlapping(task.overlap, situation, due, others)
+    if situation.buffered >= BUFFER_LIMIT:
+        # They wait for the thread that they share.
+        return Firing(Decision.SKIP, due, others, SKIPPED_THREAD_FULL)
     return Firing(Decision.START, due, others) if situation.slots > 0 else None
 
 

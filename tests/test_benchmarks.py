@@ -16,7 +16,7 @@ TINY = {
     "add": ("add:many", {}),
     "restart": ("restart:ours", {}),
     "idle": ("idle:ours", {}),
-    "change": ("change:ours", {}),
+    "change": ("change:in_turn", {}),
     "import": ("importing:ours", {}),
     "recovery": ("recovery:backlog", {}),
     "growth": ("growth:storm", {"tasks": 1_000, "history": 1_000}),

@@ -45,6 +45,7 @@ def test_the_wheel_brings_no_test_tools(wheel):
         "sqlalchemy",
         "typer",
         "tzdata",
+        "watchfiles",
     }
 
 

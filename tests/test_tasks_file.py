@@ -319,7 +319,7 @@ async def edits(tmp_path):
     """Watch a file; give what waits for the next time that it is told."""
     file = tmp_path / "tasks.toml"
     file.write_text("task = []")
-    watch = await asyncio.to_thread(watch_tasks, file)  # it looks at the file
+    watch = watch_tasks(file)
 
     async def told():
         async with asyncio.timeout(PATIENCE):

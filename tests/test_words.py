@@ -4,6 +4,7 @@ All are read on Monday, 1 June 2026, at 10:00 UTC (12:00 in Berlin), unless a ca
 """
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -108,6 +109,7 @@ CRON = [
     ("every hour at :15", "15 * * * *"),
     ("every hour at :15 and :45", "15,45 * * * *"),
     ("every hour at :45, :00 and :15", "0,15,45 * * * *"),
+    ("every hour at :00 and :30", "*/30 * * * *"),
     ("hourly at :05", "5 * * * *"),
     ("every 2 hours", "0 */2 * * *"),
     ("every 2 hrs", "0 */2 * * *"),
@@ -358,7 +360,7 @@ REFUSED = [
     ("every -5 minutes", "'-5' is not understood", "every 5 minutes"),
     ("jeden Tag um 9 Uhr", "'jeden' is not understood", "every day at 9am"),
     ("täglich um 9", "no plain English letter", "every day at 9am"),
-    ("every day at ９am", "no plain English letter", "every day at 9am"),
+    ("every day at \uff19am", "no plain English letter", "every day at 9am"),
     ("every day at 9am please", "'please' is not understood", "every day at 9am"),
     ("x" * 1_001, "at most 1,000", "every day at 9am"),
     (
@@ -451,6 +453,17 @@ def test_what_a_refusal_offers_works(case, zone):
             read(phrase, timezone=zone)
 
 
+@pytest.mark.parametrize(
+    "word", ["at", "in", "every", "x", "and every", "(", "9", "every day at 9 and", "0-9", "on the 1st,"]
+)
+def test_a_long_text_is_refused_at_once(word):
+    """However often a word is repeated, it takes no more than some milliseconds."""
+    text = f"{word} " * (1_000 // (len(word) + 1))
+    started = time.process_time()
+    refusal(text)
+    assert time.process_time() - started < 1
+
+
 def test_the_tables_are_long_enough():
     """A hundred and twenty of each, none twice."""
     accepted = [case[0] for case in CRON + INTERVALS] + [f"{zone} {phrase}" for zone, phrase, _ in INSTANTS]
@@ -507,7 +520,7 @@ def test_an_unknown_zone_is_refused(zone):
 def test_a_naive_present_is_refused():
     """It would be taken for the wrong instant somewhere."""
     with pytest.raises(ValueError, match=r"now=2026-06-01T10:00:00 has no time zone"):
-        read("in 30 minutes", now=datetime(2026, 6, 1, 10))
+        read("in 30 minutes", now=NOW.replace(tzinfo=None))
 
 
 @pytest.mark.parametrize("text", [None, 5, b"every day at 9am"])
@@ -528,6 +541,14 @@ def test_a_length_of_time_ends_on_a_whole_second():
     """Rounded up: never before its time."""
     now = NOW.replace(second=7, microsecond=1)
     assert read("in 1 second", now=now)["run_at"] == NOW.replace(second=9)
+
+
+@pytest.mark.parametrize(
+    "phrase", ["in 2 days", "tomorrow at 9am", "the day after tomorrow at 9am", "at 9999-12-31 23:59-05:00"]
+)
+def test_the_calendar_ends(phrase):
+    """After the year 9999 nothing is due."""
+    refusal(phrase, now=datetime.max.replace(tzinfo=UTC))
 
 
 def test_the_present_may_be_in_any_zone():

@@ -1,7 +1,6 @@
 """Adding tasks: ten thousand in one call, and one by one, each of them durable when the call returns."""
 
 import heapq
-import itertools
 import json
 import sqlite3
 import statistics
@@ -84,39 +83,32 @@ def bare(path: str) -> sqlite3.Connection:
 
 
 def single(setting: Setting) -> Figures:
-    """Add tasks one by one."""
+    """Add tasks one by one, in turn with a bare insert into another file: the disk changes its pace too often."""
     number, path = setting.sized(SINGLE), setting.fresh_store()
-    scheduler = TaskScheduler(db_path=path)
-    counter = itertools.count()
-    scheduler.add_task(cron(next(counter), daily(0)))
-    figures = median_of(number, lambda: scheduler.add_task(cron(each := next(counter), daily(each))))
-    check_listed(path, number + 1)
-    return figures
+    scheduler, connection = TaskScheduler(db_path=path), bare(setting.fresh_store("bare.db"))
+    scheduler.add_task(cron(number, daily(0)))
 
+    def add(each: int) -> None:
+        scheduler.add_task(cron(each, daily(each)))
 
-def single_bare(setting: Setting) -> Figures:
-    """Insert as many rows, each by a transaction of its own."""
-    number, path = setting.sized(SINGLE), setting.fresh_store()
-    connection = bare(path)
-    counter = itertools.count()
-
-    def insert() -> None:
-        task = definition(each := next(counter), daily(each))
+    def insert(each: int) -> None:
+        task = definition(each, daily(each))
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(INSERT, (task["id"], json.dumps(task), each))
         connection.execute("COMMIT")
 
-    figures = median_of(number, insert)
-    with rows(path) as ask:
-        assert ask("SELECT count(*) FROM tasks") == [(number,)]
+    figures = medians_in_turn(number, us=add, bare_us=insert)
+    check_listed(path, number + 1)
+    assert connection.execute("SELECT count(*) FROM tasks").fetchall() == [(number,)]
     return figures
 
 
-def median_of(number: int, call: Callable[[], object]) -> Figures:
-    """Return the median of so many calls in µs."""
-    times = []
-    for _ in range(number):
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return {"us": statistics.median(times) * 1e6}
+def medians_in_turn(number: int, **calls: Callable[[int], None]) -> Figures:
+    """Make each call with 0, 1, … in turn; return the median of each in µs."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for each in range(number):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call(each)
+            times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(found) * 1e6 for name, found in times.items()}

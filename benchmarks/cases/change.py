@@ -1,10 +1,11 @@
 """Pause, resume and remove among many tasks, beside the bare transaction of sqlite3 on the same tables."""
 
+import shutil
 import sqlite3
 
-from benchmarks.cases.add import median_of
+from benchmarks.cases.add import medians_in_turn
 from benchmarks.model import Figures, Setting
-from benchmarks.stores import fill, in_another_process, rows
+from benchmarks.stores import check_listed, fill, in_another_process, rows
 from scheduler import TaskScheduler
 
 TASKS = 10_000
@@ -16,47 +17,34 @@ REMOVE = "UPDATE scheduler_tasks SET removed = 1, next_due = NULL, finished_at =
 COUNT = "SELECT count(*) FROM scheduler_tasks WHERE removed = 1"
 
 
-def ours(setting: Setting) -> Figures:
-    """Call the face's methods."""
-    path, ids = _store(setting)
-    scheduler = TaskScheduler(db_path=path)
-    scheduler.get_task(ids[0])
-    calls = {"pause": scheduler.pause_task, "resume": scheduler.resume_task, "remove": scheduler.remove_task}
-    figures = {}
-    for name, call in calls.items():
-        left = iter(ids)
-        figures[f"{name}_us"] = median_of(len(ids), lambda call=call, left=left: call(next(left)))["us"]
-    _check(path, len(ids))
-    return figures
-
-
-def bare(setting: Setting) -> Figures:
-    """Send one UPDATE in a transaction for each."""
-    path, ids = _store(setting)
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA synchronous = FULL")
-    figures = {}
-    for name, statement in {"pause": PAUSE, "resume": RESUME, "remove": REMOVE}.items():
-        left = iter(ids)
-
-        def change(statement: str = statement, left: "iter[str]" = left) -> None:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(statement, (next(left),))
-            connection.execute("COMMIT")
-
-        figures[f"{name}_us"] = median_of(len(ids), change)["us"]
-    _check(path, len(ids))
-    return figures
-
-
-def _store(setting: Setting) -> tuple[str, list[str]]:
-    number, path = setting.sized(TASKS), setting.fresh_store()
+def in_turn(setting: Setting) -> Figures:
+    """Call each method in turn with a bare UPDATE of the same row in another file: the disk changes its pace."""
+    number = setting.sized(TASKS)
+    path, bare_path = setting.fresh_store(), setting.fresh_store("bare.db")
     in_another_process(fill, path, number)
+    shutil.copy(path, bare_path)
+    scheduler, connection = TaskScheduler(db_path=path), sqlite3.connect(bare_path, isolation_level=None)
+    connection.execute("PRAGMA synchronous = FULL")
+    scheduler.get_task("cron-0")
     calls = min(number, setting.sized(CALLS))
     # Spread over the whole table.
-    return path, [f"cron-{each}" for each in range(0, number, number // calls)][:calls]
+    ids = [f"cron-{each}" for each in range(0, number, number // calls)][:calls]
 
+    def change(statement: str, task_id: str) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(statement, (task_id,))
+        connection.execute("COMMIT")
 
-def _check(path: str, number: int) -> None:
-    with rows(path) as ask:
-        assert ask(COUNT) == [(number,)]
+    figures: dict[str, float] = {}
+    ours = {PAUSE: scheduler.pause_task, RESUME: scheduler.resume_task, REMOVE: scheduler.remove_task}
+    for name, statement in {"pause": PAUSE, "resume": RESUME, "remove": REMOVE}.items():
+        pair = {
+            f"{name}_us": lambda each, call=ours[statement]: call(ids[each]),
+            f"{name}_bare_us": lambda each, statement=statement: change(statement, ids[each]),
+        }
+        figures.update(medians_in_turn(calls, **pair))
+    for each in (path, bare_path):
+        with rows(each) as ask:
+            assert ask(COUNT) == [(calls,)]
+    check_listed(path, number - calls)
+    return figures

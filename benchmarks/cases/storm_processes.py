@@ -47,6 +47,7 @@ def _storm(store: str, number: int, processes: int) -> Figures:
     shares: list[Counter[str]] = [calls.get() for _ in members]
     for member in members:
         member.join()
+    graphs.calls.clear()
     graphs.calls.update(sum(shares, Counter()))
     graphs.check_each_once(number)
     check_history(store, succeeded=number)

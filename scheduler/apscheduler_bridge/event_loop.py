@@ -68,8 +68,8 @@ class Runner(Protocol):
         """Ask runs that can continue later to stop soon."""
         ...
 
-    async def delete_thread(self, thread_id: str) -> None:
-        """Delete what the graph keeps of a thread."""
+    async def delete_thread(self, thread_id: str, path: str | None) -> None:
+        """Delete what a graph keeps of a thread; `path` names the graph, None the scheduler's."""
         ...
 
 

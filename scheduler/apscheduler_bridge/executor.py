@@ -14,9 +14,8 @@ from scheduler import logbook
 from scheduler.clock import Clock
 from scheduler.errors import ReachThroughError
 from scheduler.models import RunStatus
-from scheduler.store import Claim, Outcome
+from scheduler.store import STOPPED, Claim, Outcome
 
-INTERRUPTED_BY_STOP: Final = "the scheduler was stopped"
 _ITSELF: Final = "the graph cancelled itself"
 
 
@@ -154,7 +153,7 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
 
     def _interrupted(self, claim: Claim) -> Outcome:
         logbook.run_interrupted(claim.task.id, claim.run_id)
-        return Outcome(claim, RunStatus.INTERRUPTED, self._clock.now(), error=INTERRUPTED_BY_STOP)
+        return Outcome(claim, RunStatus.INTERRUPTED, self._clock.now(), error=STOPPED)
 
 
 def _event(outcome: Outcome, job: Job, run_time: datetime) -> JobExecutionEvent:

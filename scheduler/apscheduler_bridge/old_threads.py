@@ -2,21 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from scheduler import logbook
-from scheduler.clock import Clock
-from scheduler.store import Store
+from scheduler.clock import SECOND, Clock
+from scheduler.errors import StoreError
+from scheduler.store import OldThread, Store
 
 _PATIENCE: Final = 5.0
 """How long a saver may take to leave off, in seconds."""
+_TRY_AGAIN: Final = 300 * SECOND
+"""After so long a thread that could not be deleted is tried again."""
 
 
 class OldThreads:
-    """At most one round of deletions at a time; what fails is tried again with a later pass."""
+    """At most one round of deletions at a time; what fails is tried again some minutes later."""
 
-    def __init__(self, store: Store, delete: Callable[[str], Awaitable[None]], clock: Clock) -> None:
-        """Take the store, what deletes a thread, and the clock."""
+    def __init__(self, store: Store, delete: Callable[[str, str | None], Awaitable[None]], clock: Clock) -> None:
+        """Take the store, what deletes a thread (given its id and its graph), and the clock."""
         self._store = store
         self._delete = delete
         self._clock = clock
@@ -35,11 +39,16 @@ class OldThreads:
 
     async def _delete_some(self) -> None:
         loop, executor = asyncio.get_running_loop(), self._store.thread.executor
-        thread_id = "?"
+        with suppress(StoreError):  # the passes tell of it
+            for old in await loop.run_in_executor(executor, self._store.threads_to_delete, self._clock.now()):
+                try_again_at = await self._delete_one(old)
+                await loop.run_in_executor(executor, self._store.keep_thread, old.run_id, try_again_at)
+
+    async def _delete_one(self, old: OldThread) -> int | None:
+        """Delete a thread; return when to try again if it fails."""
         try:
-            due = await loop.run_in_executor(executor, self._store.threads_to_delete, self._clock.now())
-            for run_id, thread_id in due:
-                await self._delete(thread_id)
-                await loop.run_in_executor(executor, self._store.thread_is_deleted, run_id)
-        except Exception as error:  # noqa: BLE001 (whatever the saver or the store raises)
-            logbook.thread_not_deleted(thread_id, error)
+            await self._delete(old.thread_id, old.graph)
+        except Exception as error:  # noqa: BLE001 (whatever the saver raises)
+            logbook.thread_not_deleted(old.thread_id, error)
+            return self._clock.now() + _TRY_AGAIN
+        return None

@@ -144,5 +144,3 @@ def next_(
     now = datetime.now(UTC)
     for moment in times:
         say(f"{on_the_clock(moment)} {zone}  {in_local_words(moment, now)}")
-    if not times:
-        say("never due")

@@ -12,7 +12,7 @@ from scheduler.clock import Clock, to_datetime
 from scheduler.errors import GraphError, InvalidTaskError
 from scheduler.models import Durability, RunStatus, TaskDefinition
 from scheduler.runner.beginning import Begin, Beginning, beginning
-from scheduler.runner.callbacks import Callback, load_builder, load_callback
+from scheduler.runner.callbacks import Callback, check_builder, load_builder, load_callback
 from scheduler.runner.graphs import Graph, load_graph
 from scheduler.runner.langgraph_seam import (
     has_checkpointer,
@@ -23,12 +23,14 @@ from scheduler.runner.langgraph_seam import (
     with_checkpointer,
 )
 from scheduler.runner.messages import response_text
-from scheduler.store import Claim, Outcome
+from scheduler.store import STOPPED, Claim, Outcome
 
 __all__ = ["GraphRunner", "RunnerSettings", "check_task"]
 
 _ERROR_LIMIT: Final = 2_000
 """So many characters of an error are kept."""
+_NOTHING_SAVED: Final = "its process died or was stopped, and there is no checkpoint of the run to continue from"
+_NOT_KEPT: Final = "the graph asks a question and has no checkpointer to wait with; give it one, or checkpointer="
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,17 @@ class GraphRunner:
         self._clock = clock
         self._graphs: dict[str | None, Graph] = {}
         self._prepared: dict[tuple[str | None, str | None, str | None], _Prepared] = {}
-        self._controls: dict[str, Any] = {}
+        self._controls: set[Any] = set()
+        self._is_draining = False
 
     def load(self) -> None:
         """Import and check the scheduler's graph. Raises `GraphError`, and `ValueError` for a bad `input_builder`."""
-        if isinstance(self._settings.input_builder, str):
-            load_builder(self._settings.input_builder)
+        builder = self._settings.input_builder
+        if isinstance(builder, str):
+            load_builder(builder)
+        elif builder is not None:
+            check_builder(builder)
+        self._is_draining = False
         self._prepared = {}
         self._graphs = {None: self._load_graph(None, needs_messages=self._settings.input_builder is None)}
 
@@ -77,14 +84,20 @@ class GraphRunner:
 
     def drain(self) -> None:
         """Ask the graphs that can continue later to stop at the end of their step."""
-        for control in self._controls.values():
-            control.request_drain("the scheduler is stopping")
+        self._is_draining = True
+        for control in self._controls:
+            control.request_drain(STOPPED)
 
-    async def delete_thread(self, thread_id: str) -> None:
-        """Delete what the scheduler's graph keeps of a thread. Raises what the saver raises."""
-        saver = getattr(self._graphs[None], "checkpointer", None)
-        if saver is not None:
-            await saver.adelete_thread(thread_id)
+    async def delete_thread(self, thread_id: str, path: str | None) -> None:
+        """Delete what a graph keeps of a thread; `path` names the graph, None the scheduler's.
+
+        Raises `GraphError`, and what the saver raises.
+        """
+        graph = self._graphs.get(path)
+        if graph is None:
+            graph = await asyncio.to_thread(self._load_graph, path, needs_messages=False)
+        if has_checkpointer(graph):
+            await graph.checkpointer.adelete_thread(thread_id)  # type: ignore[attr-defined]
 
     async def run(self, claim: Claim) -> Outcome:
         """Make one attempt and return how it ended; what the graph or the callback raises becomes an outcome.
@@ -97,48 +110,53 @@ class GraphRunner:
             prepared = await self._prepare(task)
         except (GraphError, ValueError) as error:
             return self._ended(claim, RunStatus.FAILED, error=error, quarantine=str(error))
+        config = graph_config(claim, task.recursion_limit or self._settings.recursion_limit)
         limit = asyncio.timeout(task.timeout_seconds)
+        resumed = False
         try:
             async with limit:
-                begun, result = await self._invoke(prepared, claim)
+                begun = await beginning(prepared.graph, claim, config, lambda: prepared.build(task))
+                resumed = begun.how is Begin.CONTINUE
+                result = await self._invoke(prepared.graph, claim, begun, config)
         except Exception as error:  # noqa: BLE001 (whatever a graph raises is the run's outcome, not ours)
-            if is_drained(error):
-                return self._ended(claim, RunStatus.INTERRUPTED, error=error)
-            return self._timed_out(claim) if limit.expired() else self._failed(claim, error)
+            outcome = self._raised(claim, error, has_expired=limit.expired())
+            return replace(outcome, resumed=resumed)
         if limit.expired():
-            return self._timed_out(claim)
-        return await self._returned(claim, begun, result, prepared.callback)
+            return replace(self._timed_out(claim), resumed=resumed)
+        return replace(await self._returned(prepared, claim, begun, result), resumed=resumed)
 
-    async def _invoke(self, prepared: _Prepared, claim: Claim) -> tuple[Beginning, object]:
-        """Find out how the attempt begins, and call the graph if it does."""
-        task, graph = claim.task, prepared.graph
-        limit = task.recursion_limit or self._settings.recursion_limit
-        config = graph_config(claim, limit)
-        begun = await beginning(graph, claim, config, lambda: prepared.build(task))
+    async def _invoke(self, graph: Graph, claim: Claim, begun: Beginning, config: dict[str, Any]) -> object:
+        """Call the graph, if the attempt begins at all, so that a stop can ask it to end at its next step."""
         if begun.how not in {Begin.ANEW, Begin.CONTINUE}:
-            return begun, begun.result
+            return begun.result
         if begun.how is Begin.CONTINUE:
-            logbook.run_resumed(task.name, task.id, claim.run_id)
-        options = self._options(claim)
-        control = new_control(graph) if claim.checkpointed else None
+            logbook.run_resumed(claim.task.name, claim.task.id, claim.run_id)
+        options = self._options(graph, claim.task)
+        control = new_control(graph)
         if control is None:
-            return begun, await graph.ainvoke(begun.input, config, **options)
-        self._controls[claim.run_id] = control
+            return await graph.ainvoke(begun.input, config, **options)
+        if self._is_draining:
+            control.request_drain(STOPPED)
+        self._controls.add(control)
         try:
-            return begun, await graph.ainvoke(begun.input, config, control=control, **options)
+            return await graph.ainvoke(begun.input, config, control=control, **options)
         finally:
-            del self._controls[claim.run_id]
+            self._controls.discard(control)
 
-    def _options(self, claim: Claim) -> dict[str, Any]:
+    def _raised(self, claim: Claim, error: Exception, *, has_expired: bool) -> Outcome:
+        if is_drained(error):
+            return replace(self._ended(claim, RunStatus.INTERRUPTED), error=STOPPED)
+        return self._timed_out(claim) if has_expired else self._failed(claim, error)
+
+    def _options(self, graph: Graph, task: TaskDefinition) -> dict[str, Any]:
         """Return what is passed to the graph beside input and config, where it is given.
 
         Where there is a checkpointer, a step is on disk before the next one begins, unless said otherwise: with
         LangGraph's own default, a process that is killed in one step may lose the step before.
         """
-        task = claim.task
         context = self._settings.context if task.context is None else task.context
         durability = task.durability or self._settings.durability
-        if durability is None and claim.checkpointed:
+        if durability is None and has_checkpointer(graph):
             durability = Durability.SYNC
         options = {"context": context, "durability": None if durability is None else str(durability)}
         return {name: value for name, value in options.items() if value is not None}
@@ -173,18 +191,17 @@ class GraphRunner:
         attached: Graph = with_checkpointer(graph, saver)
         return attached
 
-    async def _returned(self, claim: Claim, begun: Beginning, result: object, callback: Callback | None) -> Outcome:
-        resumed = begun.how is Begin.CONTINUE
+    async def _returned(self, prepared: _Prepared, claim: Claim, begun: Beginning, result: object) -> Outcome:
         if begun.how is Begin.GIVEN_UP:
-            return self._ended(claim, RunStatus.INTERRUPTED, is_last=True)
+            return replace(self._ended(claim, RunStatus.INTERRUPTED, is_last=True), error=_NOTHING_SAVED)
         asked = questions_of(result.get("__interrupt__")) if isinstance(result, Mapping) else ()
         questions = asked or begun.questions
+        if questions and is_langgraph(prepared.graph) and not has_checkpointer(prepared.graph):
+            return self._failed(claim, ValueError(_NOT_KEPT))
         if questions:
             logbook.run_waiting(claim.task.name, claim.task.id, claim.run_id, len(questions))
-            return self._ended(
-                claim, RunStatus.WAITING, response=response_text(result), questions=questions, resumed=resumed
-            )
-        return replace(await self._succeeded(claim, result, callback), resumed=resumed)
+            return self._ended(claim, RunStatus.WAITING, response=response_text(result), questions=questions)
+        return await self._succeeded(claim, result, prepared.callback)
 
     async def _succeeded(self, claim: Claim, result: object, callback: Callback | None) -> Outcome:
         response = response_text(result)

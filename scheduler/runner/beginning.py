@@ -6,9 +6,10 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from scheduler.models import Question, RunStatus
-from scheduler.runner.langgraph_seam import has_checkpointer, questions_of, resume_command
+from scheduler.runner.langgraph_seam import has_checkpointer, heard_answers, questions_of, resume_command
 from scheduler.store import Claim
 
+_FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _MOVED_ON: Final = "the thread has moved on since the question was asked, so that nobody is left to hear the answer"
 
 
@@ -53,25 +54,47 @@ async def beginning(
         return Beginning(Begin.ANEW, new_input())
     state = await graph.aget_state(config) if has_checkpointer(graph) else None
     if state is not None and (state.metadata or {}).get("scheduler_run_id") == claim.run_id:
-        return _of_own_state(claim, state, new_input)
+        return await _of_own_state(graph, claim, state, new_input)
     if claim.answers is not None:
         raise ValueError(_MOVED_ON)
     return _without_state(claim, new_input)
 
 
-def _of_own_state(claim: Claim, state: Any, new_input: Callable[[], object]) -> Beginning:  # noqa: ANN401
+async def _of_own_state(
+    graph: Any,  # noqa: ANN401
+    claim: Claim,
+    state: Any,  # noqa: ANN401
+    new_input: Callable[[], object],
+) -> Beginning:
     asked = questions_of(state.interrupts)
-    if asked:
-        ids = {question.id for question in asked}
-        answers = {key: value for key, value in (claim.answers or {}).items() if key in ids}
-        if answers:
-            return Beginning(Begin.CONTINUE, resume_command(answers))
-        return Beginning(Begin.ASKED, questions=asked)
-    if not state.next:
+    if not asked and not state.next:
         return Beginning(Begin.DONE, result=state.values)
-    if claim.task.retry_from_start and claim.last_status is not RunStatus.INTERRUPTED:
+    if claim.task.retry_from_start and claim.last_status in _FAILURES:
         return Beginning(Begin.ANEW, new_input())
+    if asked:
+        return await _of_questions(graph, claim, state, asked)
     return Beginning(Begin.CONTINUE)
+
+
+async def _of_questions(
+    graph: Any,  # noqa: ANN401
+    claim: Claim,
+    state: Any,  # noqa: ANN401
+    asked: tuple[Question, ...],
+) -> Beginning:
+    """Answer what the graph asks, as far as there are answers; none is given twice.
+
+    An attempt that failed, or whose process died, may have heard an answer; the question then stands there still, and
+    LangGraph would take the answer, given again, for that to the node's next question.
+    """
+    ids = {question.id for question in asked}
+    answers = {key: value for key, value in (claim.answers or {}).items() if key in ids}
+    if not answers:
+        return Beginning(Begin.ASKED, questions=asked)
+    if claim.last_status is not RunStatus.WAITING:
+        heard = await heard_answers(graph, state, answers)
+        answers = {key: value for key, value in answers.items() if key not in heard}
+    return Beginning(Begin.CONTINUE, resume_command(answers) if answers else None)
 
 
 def _without_state(claim: Claim, new_input: Callable[[], object]) -> Beginning:

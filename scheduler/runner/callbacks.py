@@ -40,10 +40,16 @@ def load_builder(path: str) -> Callable[[TaskDefinition], object]:
     except (Exception, SystemExit) as error:
         message = f"input_builder={path!r} cannot be imported ({type(error).__name__}: {error}); give the dotted path"
         raise ValueError(f"{message} of a function in a module that can be imported here") from error
-    if not callable(found) or inspect.iscoroutinefunction(found):
-        message = f"input_builder={path!r} is not a plain function"
-        raise ValueError(f"{message}; give a function that takes the task and returns the graph's input")
+    check_builder(found, path)
     return typing.cast("Callable[[TaskDefinition], object]", found)
+
+
+def check_builder(found: object, path: str | None = None) -> None:
+    """Raise `ValueError` if something cannot be an `input_builder`."""
+    call = getattr(type(found), "__call__", None)  # noqa: B004 (its function is wanted, not whether there is one)
+    if not callable(found) or inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(call):
+        message = f"input_builder={found if path is None else path!r} is not a plain function"
+        raise ValueError(f"{message}; give a function that takes the task and returns the graph's input")
 
 
 def _resolved(path: str) -> object:

@@ -7,10 +7,13 @@ import importlib
 import inspect
 import math
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
 
 from scheduler.models import Question
+
+_DEPTH: Final = 50
+"""Questions that are nested more deeply are shown by their repr."""
 
 
 def is_langgraph(graph: object) -> bool:
@@ -39,6 +42,33 @@ def resume_command(answers: Mapping[str, Any]) -> Any:  # noqa: ANN401 (LangGrap
     return importlib.import_module("langgraph.types").Command(resume=dict(answers))
 
 
+async def heard_answers(graph: Any, state: Any, answers: Mapping[str, Any]) -> set[str]:  # noqa: ANN401
+    """Return the interrupts, of those that are still pending, whose nodes have been given the answer already.
+
+    `state` is the graph's present one. An earlier answer that was the same counts as well: then the graph asks again,
+    where it might otherwise take one answer for two.
+    """
+    types = importlib.import_module("langgraph.checkpoint.serde.types")
+    found: set[str] = set()
+    async for saved in _checkpoints(graph, await graph.aget_state(state.config, subgraphs=True)):
+        resumed = {task: value for task, channel, value in saved.pending_writes or () if channel == types.RESUME}
+        for task, channel, interrupts in saved.pending_writes or ():
+            if channel == types.INTERRUPT and (values := resumed.get(task)):
+                found |= {each.id for each in interrupts if each.id in answers and values[-1] == answers[each.id]}
+    return found
+
+
+async def _checkpoints(graph: Any, state: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+    """Yield what is saved of a graph, and of the graphs in its nodes that are under way."""
+    saved = await graph.checkpointer.aget_tuple(state.config)
+    if saved is not None:
+        yield saved
+    for task in state.tasks:
+        if hasattr(task.state, "tasks"):
+            async for inner in _checkpoints(graph, task.state):
+                yield inner
+
+
 def questions_of(interrupts: object) -> tuple[Question, ...]:
     """Return interrupts as questions."""
     if not isinstance(interrupts, list | tuple):
@@ -46,15 +76,29 @@ def questions_of(interrupts: object) -> tuple[Question, ...]:
     return tuple(Question(id=str(each.id), value=_as_json(each.value)) for each in interrupts)
 
 
-def _as_json(value: object) -> object:
-    """Return a value as JSON has it; what JSON does not have is shown by its repr."""
-    if isinstance(value, Mapping):
-        return {str(key): _as_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_as_json(item) for item in value]
+def _as_json(value: object, depth: int = 0) -> object:
+    """Return a value as JSON has it; what JSON does not have, or is nested too deeply, is shown by its repr."""
+    if isinstance(value, Mapping) and depth < _DEPTH:
+        return {_as_text(str(key)): _as_json(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset) and depth < _DEPTH:
+        return [_as_json(item, depth + 1) for item in value]
+    if isinstance(value, str):
+        return _as_text(value)
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
-    return value if value is None or isinstance(value, str | bool | int | float) else repr(value)
+    return value if value is None or isinstance(value, bool | int | float) else _as_text(_shown(value))
+
+
+def _as_text(value: str) -> str:
+    """Return a text that can be encoded: half of a surrogate pair cannot."""
+    return value.encode(errors="replace").decode()
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 (whatever the repr of a class of the user's raises)
+        return f"({type(value).__name__}, whose repr raised {type(error).__name__})"
 
 
 def new_control(graph: object) -> Any | None:  # noqa: ANN401 (LangGraph's own class)

@@ -12,7 +12,7 @@ from scheduler.clock import SECOND
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import history, outcomes, owners, runs, tasks
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
-from scheduler.store.outcomes import Outcome
+from scheduler.store.outcomes import STOPPED, OldThread, Outcome
 from scheduler.store.postgres import PostgresDatabase
 from scheduler.store.runs import Claim, Claimer, NotStarted
 from scheduler.store.schema import CAN_BE_DUE, HAS_THREAD_TO_DELETE, IS_PENDING, IS_RUNNING, IS_WAITING
@@ -20,7 +20,17 @@ from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
 from scheduler.store.sqlite import SqliteDatabase
 
-__all__ = ["Claim", "Listed", "NotStarted", "Outcome", "PassResult", "Store", "database_at"]
+__all__ = [
+    "STOPPED",
+    "Claim",
+    "Listed",
+    "NotStarted",
+    "OldThread",
+    "Outcome",
+    "PassResult",
+    "Store",
+    "database_at",
+]
 
 _DAY: Final = 86_400 * SECOND
 _RENEWALS: Final = 3
@@ -227,15 +237,15 @@ class Store:
 
     # --- The scheduler's calls ---
 
-    def threads_to_delete(self, now: int) -> list[tuple[str, str]]:
-        """Return runs whose own threads have been kept long enough, as (run, thread); some at a time."""
+    def threads_to_delete(self, now: int) -> list[OldThread]:
+        """Return the threads of single runs that have been kept long enough; some at a time."""
         with self.database.read() as connection:
             return outcomes.threads_to_delete(connection, now)
 
-    def thread_is_deleted(self, run_id: str) -> None:
-        """Note that the thread of a run is gone."""
+    def keep_thread(self, run_id: str, until: int | None) -> None:
+        """Note until when the thread of a run is kept; None: it is gone."""
         with self.database.write() as connection:
-            outcomes.thread_is_deleted(connection, run_id)
+            history.keep_thread(connection, run_id, until)
 
     def begin(self, now: int) -> None:
         """Open the database and take a lease, before the first pass."""
@@ -299,14 +309,14 @@ class Store:
         # A further attempt of a run does not begin here beside one that was taken over and is still going.
         self._disowned = self._disowned.union(result.taken_over).intersection(running)
         outcomes.expire(connection, now)
+        # Before what is due is looked at: a run that nobody makes any more is in nobody's way.
+        result.recovered = self._recover(connection, now)
         if slots is not None:
             batch = runs.claim(connection, self._claimer(), now, slots)
             result.claims, result.not_started = batch.claims, batch.not_started
             result.quarantined += batch.quarantined
         self._purge(connection, now)
         look = self._look(connection, now)
-        if look.has_foreign:
-            result.recovered = self._recover(connection, now)
         if look.has_cancels:
             result.cancels = runs.cancel_requests(connection, self._owner.id)
         result.has_old_threads = look.has_old_threads
@@ -359,10 +369,9 @@ class Store:
     def _recover(self, connection: Connection, now: int) -> list[str]:
         """End the running runs of owners that are dead or whose lease is over."""
         recovered: list[str] = []
-        known = {row.id: row for row in owners.others(connection, self._owner)}
-        for owner_id in outcomes.owners_of_running(connection):
-            if owner_id == self._owner.id:
-                continue
+        foreign = [each for each in outcomes.owners_of_running(connection) if each != self._owner.id]
+        known = {row.id: row for row in owners.others(connection, self._owner)} if foreign else {}
+        for owner_id in foreign:
             row = known.get(owner_id)
             if row is None or owners.is_known_dead(row, self._owner):
                 reason = _DIED
@@ -375,8 +384,10 @@ class Store:
         return recovered
 
     def _purge(self, connection: Connection, now: int) -> None:
-        if now >= self._purge_at and tasks.purge(connection, now - self._retention) == 0:
-            self._purge_at = now + _DAY
+        if now >= self._purge_at:
+            owners.forget(connection, now - _DAY)
+            if tasks.purge(connection, now - self._retention) == 0:
+                self._purge_at = now + _DAY
 
 
 def _no_longer(connection: Connection, owner_id: str, running: Collection[str]) -> list[str]:

@@ -5,10 +5,10 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, bindparam, delete, insert, not_, select, update
 
-from scheduler.clock import to_datetime
+from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
 from scheduler.models import (
     OPEN_STATUSES,
@@ -43,6 +43,18 @@ def thread_of(task: TaskDefinition, run_id: str) -> str:
     """Return the LangGraph thread of a run: its session's, or one of its own."""
     shared = f"scheduler:{task.session_id}"
     return shared if task.session_mode is SessionMode.SHARED else f"{shared}:{run_id}"
+
+
+def keep_own_thread(connection: Connection, task: TaskDefinition, run_id: str, thread_id: str, ended: int) -> None:
+    """Note when the thread of a run that has ended is to be deleted, if it is its own and is not kept for ever."""
+    # The task may have been changed since the run was queued: a session that runs share is never deleted.
+    if task.session_retention is not None and thread_id.endswith(f":{run_id}"):
+        keep_thread(connection, run_id, ended + round(task.session_retention * SECOND))
+
+
+def keep_thread(connection: Connection, run_id: str, until: int | None) -> None:
+    """Note until when the thread of a run is kept; None: it is gone, or kept for ever."""
+    connection.execute(_KEEP_THREAD, {"run": run_id, "until": until})
 
 
 def new_row(task: TaskDefinition, seq: int, scheduled_at: int, now: int, status: RunStatus) -> dict[str, Any]:
@@ -103,7 +115,10 @@ def insert_skipped(connection: Connection, task: TaskDefinition, row: Row[Any], 
 
 
 def trim(connection: Connection, newest: Iterable[tuple[str, int]], limit: int) -> None:
-    """Delete what exceeds `limit` runs of a task, oldest first, given the number of its newest; open runs stay."""
+    """Delete what exceeds `limit` runs of a task, oldest first, given the number of its newest.
+
+    Open runs stay, and so do those whose thread is still to be deleted.
+    """
     over = [{"of_task": task_id, "until": seq - limit} for task_id, seq in newest if seq > limit]
     if over:
         connection.execute(_TRIM, over)
@@ -154,7 +169,10 @@ def to_run(row: Row[Any]) -> Run:
 
 def earlier_attempts(row: Row[Any]) -> tuple[Attempt, ...]:
     """Return the attempts before the latest one."""
-    return () if row.earlier_attempts is None else _ATTEMPTS.validate_json(row.earlier_attempts)
+    try:
+        return () if row.earlier_attempts is None else _ATTEMPTS.validate_json(row.earlier_attempts)
+    except ValidationError:  # changed by hand; the run itself must be able to end
+        return ()
 
 
 def questions_json(questions: tuple[Question, ...]) -> str:
@@ -167,6 +185,7 @@ def attempts_json(attempts: tuple[Attempt, ...]) -> str:
     return _ATTEMPTS.dump_json(attempts).decode()
 
 
+_KEEP_THREAD: Final = update(runs).where(runs.c.id == bindparam("run")).values(thread_until=bindparam("until"))
 _INSERT: Final = insert(runs)
 _BY_ID: Final = select(runs).where(runs.c.id == bindparam("run_id"))
 _NEWEST: Final = select(runs).where(runs.c.task_id == bindparam("task_id"), runs.c.seq == bindparam("seq"))
@@ -178,5 +197,6 @@ _TAKEN: Final = select(runs.c.scheduled_at).where(
 _TRIM: Final = delete(runs).where(
     runs.c.task_id == bindparam("of_task"),
     runs.c.seq <= bindparam("until"),
+    runs.c.thread_until.is_(None),
     not_(is_open()),
 )

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, select, update
 
 from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
@@ -13,9 +13,11 @@ from scheduler.models import Attempt, Question, RunStatus, TaskDefinition
 from scheduler.planning import retry_delay
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
-from scheduler.store.runs import Claim
+from scheduler.store.runs import CANCELLED_BY_NEXT, Claim
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
 
+STOPPED: Final = "the scheduler was stopped"
+"""The reason that stands in attempts which the stop of their scheduler ended."""
 CRASH_LIMIT: Final = 10
 """How often a run with `rerun_after_crash` is taken up again: one that kills its process must end some day."""
 
@@ -53,7 +55,7 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
             connection.execute(_TAKE_BACK, _key(owner, outcome))
             task_rows.cancel_if_removed(connection, outcome.claim.task.id, now)
         elif outcome.status is RunStatus.WAITING:
-            _wait(connection, owner, outcome)
+            final += _wait(connection, owner, outcome)
         elif not _goes_on(connection, owner, outcome):
             final.append(outcome)
     lost = _write_final(connection, owner, final)
@@ -90,8 +92,11 @@ def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]
     return [outcome for outcome in outcomes if not _was_written(connection, outcome)]
 
 
-def _wait(connection: Connection, owner: str, outcome: Outcome) -> None:
-    """Let a run wait for its answers."""
+def _wait(connection: Connection, owner: str, outcome: Outcome) -> list[Outcome]:
+    """Let a run wait for its answers; return what becomes of it instead if it was to be cancelled, or is lost."""
+    row = connection.execute(_OWN_RUN, _key(owner, outcome)).first()
+    if row is None or row.cancel_requested:
+        return [replace(outcome, status=RunStatus.CANCELLED, error=CANCELLED_BY_NEXT)]
     most = outcome.claim.task.expire_waiting_after_seconds
     values = {
         **_key(owner, outcome),
@@ -102,15 +107,15 @@ def _wait(connection: Connection, owner: str, outcome: Outcome) -> None:
     }
     connection.execute(_WAIT, values)
     task_rows.cancel_if_removed(connection, outcome.claim.task.id, outcome.finished_at)
+    return []
 
 
 def _keep_thread_for_a_while(connection: Connection, outcomes: Iterable[Outcome]) -> None:
     """Note when the threads of single runs are to be deleted."""
     for outcome in outcomes:
-        keep = outcome.claim.task.session_retention
-        if keep is not None and outcome.claim.checkpointed:
-            until = outcome.finished_at + round(keep * SECOND)
-            connection.execute(_KEEP_THREAD, {"run": outcome.claim.run_id, "until": until})
+        claim = outcome.claim
+        if claim.checkpointed:
+            history.keep_own_thread(connection, claim.task, claim.run_id, claim.thread_id, outcome.finished_at)
 
 
 def _storable(text: str | None) -> str | None:
@@ -160,7 +165,7 @@ class _Interruption:
 def _queue_again(connection: Connection, row: Row[Any], task: TaskDefinition, ending: _Ending) -> bool:
     attempts = history.earlier_attempts(row)
     delay = _delay(task, attempts, ending.status, may_continue=bool(row.checkpointed))
-    if row.removed or delay is None:
+    if row.removed or row.cancel_requested or delay is None:
         return False
     ended = Attempt(
         number=row.attempt,
@@ -180,7 +185,7 @@ def _delay(task: TaskDefinition, attempts: Sequence[Attempt], status: RunStatus,
     An interrupted run whose graph has a checkpointer is taken up to see whether there is something to continue.
     """
     if status is RunStatus.INTERRUPTED:
-        crashes = sum(attempt.status is RunStatus.INTERRUPTED for attempt in attempts)
+        crashes = sum(attempt.status is RunStatus.INTERRUPTED and attempt.error != STOPPED for attempt in attempts)
         return 0 if (task.rerun_after_crash or may_continue) and crashes < CRASH_LIMIT else None
     failed = 1 + sum(attempt.status in _FAILURES for attempt in attempts)
     return retry_delay(task, failed) if failed < task.max_attempts else None
@@ -230,31 +235,34 @@ def _answers_json(row: Row[Any], value: object) -> str:
         raise ValueError(message)
     try:
         return json.dumps({ids[0]: value} if by_id is None else by_id, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         message = f"Run {row.id}: the answer is no JSON ({error}); give text, numbers, True, False, None, lists, dicts"
         raise ValueError(message) from None
 
 
 def expire(connection: Connection, now: int) -> None:
     """Cancel runs that have waited for an answer for too long."""
-    gone = connection.execute(_EXPIRED, {"now": now}).all()
-    for row in gone:
-        values = {"status": RunStatus.CANCELLED, "finished_at": now, "expires_at": None, "error": _NOBODY}
-        connection.execute(update(runs).where(runs.c.id == row.id).values(values))
-    task_rows.finish_if_over(connection, dict.fromkeys(row.task_id for row in gone), now)
+    gone = task_rows.cancel(connection, and_(IS_WAITING, runs.c.expires_at <= now), now, _NOBODY)
+    task_rows.finish_if_over(connection, gone, now)
 
 
 # --- Threads of single runs ---
 
 
-def threads_to_delete(connection: Connection, now: int) -> list[tuple[str, str]]:
-    """Return runs whose threads have been kept long enough, as (run, thread); some at a time."""
-    return [(row.id, row.thread_id) for row in connection.execute(_THREADS, {"now": now})]
+@dataclass(frozen=True, slots=True)
+class OldThread:
+    """A thread of a single run that has been kept long enough."""
+
+    run_id: str
+    thread_id: str
+    graph: str | None
+    """The graph that its task names."""
 
 
-def thread_is_deleted(connection: Connection, run_id: str) -> None:
-    """Note that a run's thread is gone."""
-    connection.execute(_KEEP_THREAD, {"run": run_id, "until": None})
+def threads_to_delete(connection: Connection, now: int) -> list[OldThread]:
+    """Return the threads of single runs that have been kept long enough; some at a time."""
+    rows = connection.execute(_THREADS, {"now": now}).all()
+    return [OldThread(row.id, row.thread_id, getattr(task_rows.read_definition(row), "graph", None)) for row in rows]
 
 
 # --- Failures in a row ---
@@ -294,6 +302,8 @@ def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[
         task = task_rows.read_definition(row)
         if task is None or not _queue_again(connection, row, task, interruption):
             connection.execute(_INTERRUPT, {"run": row.id, "end": now, "problem": error})
+            if task is not None and row.checkpointed:
+                history.keep_own_thread(connection, task, row.id, row.thread_id, now)
     task_rows.finish_if_over(connection, dict.fromkeys(row.task_id for row in rows), now)
     return [row.id for row in rows]
 
@@ -342,11 +352,13 @@ _WAIT: Final = (
         error=None,
     )
 )
-_KEEP_THREAD: Final = update(runs).where(runs.c.id == bindparam("run")).values(thread_until=bindparam("until"))
 _THREADS: Final = (
-    select(runs.c.id, runs.c.thread_id).where(HAS_THREAD_TO_DELETE, runs.c.thread_until <= bindparam("now")).limit(20)
+    select(runs.c.id, runs.c.thread_id, tasks.c.definition)
+    .join(tasks, tasks.c.id == runs.c.task_id)
+    .where(HAS_THREAD_TO_DELETE, runs.c.thread_until <= bindparam("now"))
+    .order_by(runs.c.thread_until)
+    .limit(20)
 )
-_EXPIRED: Final = select(runs.c.id, runs.c.task_id).where(IS_WAITING, runs.c.expires_at <= bindparam("now"))
 _TAKE_BACK: Final = (
     update(runs).where(*_MINE).values(status=RunStatus.PENDING, owner=None, started_at=None, attempt=runs.c.attempt - 1)
 )
@@ -366,7 +378,9 @@ _INTERRUPT: Final = (
     .where(runs.c.id == bindparam("run"))
     .values(status=RunStatus.INTERRUPTED, owner=None, finished_at=bindparam("end"), error=bindparam("problem"))
 )
-_WITH_TASK: Final = select(runs, tasks.c.definition, tasks.c.removed).join(tasks, tasks.c.id == runs.c.task_id)
+_WITH_TASK: Final = select(runs, tasks.c.definition, tasks.c.zone, tasks.c.removed).join(
+    tasks, tasks.c.id == runs.c.task_id
+)
 _OWN_RUN: Final = _WITH_TASK.where(*_MINE)
 _RUNNING_OF: Final = _WITH_TASK.where(IS_RUNNING, runs.c.owner == bindparam("by"))
 _OWNERS: Final = select(runs.c.owner).where(IS_RUNNING).distinct()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, not_, select, update
 
-from scheduler.store.schema import owners
+from scheduler.store.schema import IS_RUNNING, owners, runs
 
 _PROC: Final = Path("/proc")
 _STATE, _STARTED = 0, 19
@@ -45,7 +45,20 @@ def is_known_dead(row: Row[Any], here: Owner) -> bool:
     if not comparable:
         return False
     fields = _stat(row.pid)
-    return fields is None or fields[_STATE] in {"Z", "X"} or int(fields[_STARTED]) != row.started
+    if fields is None:
+        # It may only be hidden, or this process may have no file descriptor left to look with.
+        return not _exists(row.pid)
+    return fields[_STATE] in {"Z", "X"} or int(fields[_STARTED]) != row.started
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _stat(pid: int) -> list[str] | None:
@@ -106,9 +119,17 @@ def retire(connection: Connection, owner_id: str) -> None:
     connection.execute(_DELETE, {"by": owner_id})
 
 
+def forget(connection: Connection, lease_before: int) -> None:
+    """Delete owners whose lease ended before an instant and which have no running run: their processes were killed."""
+    connection.execute(_FORGET, {"before": lease_before})
+
+
 _RENEW: Final = update(owners).where(owners.c.id == bindparam("by")).values(lease_until=bindparam("until"))
 _LEASE: Final = select(owners.c.lease_until).where(owners.c.id == bindparam("by"))
 _INSERT: Final = insert(owners)
 _OTHERS: Final = select(owners).where(owners.c.id != bindparam("by"))
 _LEASED: Final = select(owners).where(owners.c.lease_until >= bindparam("now"))
 _DELETE: Final = delete(owners).where(owners.c.id == bindparam("by"))
+_FORGET: Final = delete(owners).where(
+    owners.c.lease_until < bindparam("before"), not_(exists().where(IS_RUNNING, runs.c.owner == owners.c.id))
+)

@@ -5,13 +5,28 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, and_, bindparam, exists, func, not_, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    and_,
+    bindparam,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
-from scheduler.models import RunStatus, RunTrigger, SessionMode, TaskDefinition
+from scheduler.models import OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
 from scheduler.planning import Decision, Firing, Plan, Situation, plan
 from scheduler.schedule import schedule_of
 from scheduler.store import history
@@ -120,11 +135,19 @@ class _Claiming:
     def claim_pending(self) -> None:
         """Take runs that wait and may start; of one task not two at once, unless they may overlap."""
         begun: set[str] = set()
-        for row in self._ready_rows():
-            task = None if row.exclusive and row.task_id in begun else self._usable(row.task_id, row.definition)
-            if task is not None and self._may_use_thread(row, task):
-                begun.add(row.task_id)
-                self._take(row, task)
+        has_marked = True
+        while has_marked and self.slots > 0:
+            # Rows whose threads are taken, as is found out here, must not stand in the way of other rows.
+            has_marked = False
+            for row in self._ready_rows():
+                task = None if row.exclusive and row.task_id in begun else self._usable(row.task_id, row.definition)
+                if task is None:
+                    continue
+                if self._may_use_thread(row, task):
+                    begun.add(row.task_id)
+                    self._take(row, task)
+                else:
+                    has_marked = has_marked or not row.checkpointed
 
     def _ready_rows(self) -> Sequence[Row[Any]]:
         values = {"now": self.now, "slots": self.slots, "disowned": list(self.claimer.disowned)}
@@ -136,10 +159,11 @@ class _Claiming:
         if not rows:
             return
         busy, buffered = self._open_runs([row.id for row in rows])
-        usable = [(row, task) for row in rows if (task := self._usable(row.id, row.definition)) is not None]
+        usable = [(row, task) for row in rows if (task := self._usable(row.id, row.definition, row.zone)) is not None]
         asking = self._look_at_threads([task for _, task in usable])
         for row, task in usable:
-            is_busy = row.id in busy or history.thread_of(task, "") in asking
+            asks = self.claimer.is_checkpointed(task) and history.thread_of(task, "") in asking
+            is_busy = row.id in busy or asks
             situation = Situation(row.next_due, self.now, row.started_runs, is_busy, buffered[row.id], self.slots)
             self._decide(row, task, situation)
             self.slots = situation.slots
@@ -237,9 +261,14 @@ class _Claiming:
 
     def _decide(self, row: Row[Any], task: TaskDefinition, situation: Situation) -> None:
         """Note what becomes of one task's due times."""
+        # What waits is cancelled by the next due time before it begins: it does not count for `max_runs`.
+        replaceable = situation.buffered if task.overlap is OverlapPolicy.CANCEL_OTHER else 0
+        situation.started -= replaceable
         planned = plan(task, schedule_of(task, row.zone, row.anchor), situation)
         if planned.cancel_running:
-            cancel_open(self.connection, task.id, self.now)
+            _cancel_open(self.connection, task.id, self.now)
+        else:
+            situation.started += replaceable
         seq = int(row.last_seq)
         for position, firing in enumerate(planned.firings):
             if position == 0 and firing.decision is Decision.SKIP:
@@ -294,18 +323,19 @@ class _Claiming:
         dropped = set(ids) - stored
         self.batch.claims = [claim for claim in self.batch.claims if claim.run_id not in dropped]
 
-    def _usable(self, task_id: str, definition: str) -> TaskDefinition | None:
-        """Return a definition, or quarantine its task."""
+    def _usable(self, task_id: str, definition: str, zone: str = "UTC") -> TaskDefinition | None:
+        """Return a definition, or quarantine its task; its zone may be unknown on this machine."""
         try:
+            ZoneInfo(zone)
             return TaskDefinition.model_validate_json(definition)
-        except ValueError as error:
+        except (ValueError, LookupError, OSError) as error:
             problem = f"the stored definition cannot be used: {_without_values(error)}"
             task_rows.quarantine(self.connection, task_id, problem)
             self.batch.quarantined.append((task_id, problem))
             return None
 
 
-def _without_values(error: ValueError) -> str:
+def _without_values(error: Exception) -> str:
     """Say what is wrong with a definition, but for fields whose values are nobody else's business."""
     if not isinstance(error, ValidationError):
         return str(error)
@@ -349,13 +379,12 @@ def trigger(connection: Connection, task_id: str, now: int, history_limit: int) 
     return str(run["id"])
 
 
-def cancel_open(connection: Connection, task_id: str, now: int) -> None:
+def _cancel_open(connection: Connection, task_id: str, now: int) -> None:
     """Ask for the running runs of a task to be cancelled, and cancel those that wait on its schedule."""
     of_task = runs.c.task_id == task_id
     connection.execute(update(runs).where(of_task, IS_RUNNING).values(cancel_requested=1))
     waiting = and_(of_task, or_(IS_WAITING, and_(IS_PENDING, IS_SCHEDULED)))
-    ended = {"status": RunStatus.CANCELLED, "finished_at": now, "error": CANCELLED_BY_NEXT}
-    connection.execute(update(runs).where(waiting).values(ended))
+    task_rows.cancel(connection, waiting, now, CANCELLED_BY_NEXT)
 
 
 def cancel_requests(connection: Connection, owner: str) -> list[str]:
@@ -383,11 +412,20 @@ _BLOCKED: Final = exists().where(
     ),
 )
 _in_thread = runs.alias("in_thread")
+
+
+def _is_stuck(run: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a run waits for good, because its task is left alone: nobody waits for it."""
+    left_alone = exists().where(tasks.c.id == run.c.task_id, tasks.c.problem.is_not(None)).correlate(run)
+    return and_(has_status(RunStatus.PENDING, run), left_alone)
+
+
 _THREAD_IS_TAKEN: Final = exists().where(
     _in_thread.c.thread_id == runs.c.thread_id,
     is_open(_in_thread),
     _in_thread.c.checkpointed == 1,
     _in_thread.c.id != runs.c.id,
+    not_(_is_stuck(_in_thread)),
     or_(
         not_(has_status(RunStatus.PENDING, _in_thread)),
         # Of those that wait, first the one that has begun, then the oldest.
@@ -422,6 +460,7 @@ _THREADS: Final = select(runs.c.thread_id, runs.c.status).where(
     is_open(),
     runs.c.checkpointed == 1,
     runs.c.id != bindparam("besides"),
+    not_(_is_stuck(runs)),
 )
 _IS_DUE: Final = and_(CAN_BE_DUE, tasks.c.next_due <= bindparam("now"))
 _DUE: Final = select(tasks).where(_IS_DUE).order_by(tasks.c.next_due).limit(bindparam("slots"))

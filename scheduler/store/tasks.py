@@ -3,10 +3,23 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
+from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
-from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, not_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from scheduler.clock import SECOND, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
@@ -14,13 +27,24 @@ from scheduler.models import RunStatus, TaskChanges, TaskDefinition
 from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history
-from scheduler.store.schema import IS_FINISHED, IS_PENDING, is_open, runs, tasks
+from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_FINISHED, IS_PENDING, IS_WAITING, is_open, runs, tasks
 
 _CHUNK: Final = 500
 _OWED_PAUSED: Final = "the task was paused before it could start"
 _OWED_CHANGED: Final = "the schedule of the task was changed before it could start"
 _OWED_ENDED: Final = "max_runs was reached before it could start"
 _OWED_REMOVED: Final = "the task was removed before it could start"
+_REMOVED: Final = "the task was removed before it began"
+_REMOVED_MIDWAY: Final = "the task was removed before it could go on"
+
+
+class HasDefinition(Protocol):
+    """A row that holds a stored definition."""
+
+    @property
+    def definition(self) -> str:
+        """The definition, as JSON."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +280,22 @@ def remove(connection: Connection, task_id: str, now: int) -> None:
 
 
 def cancel_if_removed(connection: Connection, task_id: str, now: int) -> None:
-    """Cancel the runs of a removed task that wait."""
-    connection.execute(_CANCEL, {"of_task": task_id, "now": now})
+    """Cancel the runs of a removed task that wait: for their start, or for an answer."""
+    waits = and_(runs.c.task_id == task_id, tasks.c.removed == 1)
+    cancel(connection, and_(waits, IS_PENDING, runs.c.attempt == 0), now, _REMOVED)
+    cancel(connection, and_(waits, or_(IS_PENDING, IS_WAITING)), now, _REMOVED_MIDWAY)
+
+
+def cancel(connection: Connection, which: ColumnElement[bool], now: int, error: str) -> list[str]:
+    """Cancel runs that wait, given a condition on them and their tasks; return the tasks, each once."""
+    rows = connection.execute(_CANCELLABLE.where(which)).all()
+    if rows:
+        connection.execute(_CANCEL, [{"run": row.id, "at": now, "reason": error} for row in rows])
+    for row in rows:
+        task = read_definition(row) if row.checkpointed else None
+        if task is not None:
+            history.keep_own_thread(connection, task, row.id, row.thread_id, now)
+    return list(dict.fromkeys(row.task_id for row in rows))
 
 
 def account_for_owed(connection: Connection, row: Row[Any], now: int, reason: str) -> None:
@@ -285,11 +323,12 @@ def get(connection: Connection, task_id: str) -> TaskDefinition:
     return task
 
 
-def read_definition(row: Row[Any]) -> TaskDefinition | None:
-    """Return the definition that a row holds, or None if it cannot be used."""
+def read_definition(row: HasDefinition) -> TaskDefinition | None:
+    """Return the definition that a row holds, or None if it cannot be used; its zone may be unknown on this machine."""
     try:
+        ZoneInfo(row.zone)
         return TaskDefinition.model_validate_json(row.definition)
-    except ValidationError:
+    except (ValueError, LookupError, OSError):
         return None
 
 
@@ -359,9 +398,12 @@ def quarantine(connection: Connection, task_id: str, problem: str) -> None:
 def purge(connection: Connection, finished_before: int) -> int:
     """Delete tasks that have been finished or removed for so long, and their history; return how many.
 
-    At most some hundred at once, so that no transaction is long.
+    At most some hundred at once, so that no transaction is long. A task with a thread that is still to be deleted
+    stays.
     """
-    statement = select(tasks.c.id).where(IS_FINISHED, tasks.c.finished_at < finished_before).limit(_CHUNK)
+    keeps_thread = exists().where(runs.c.task_id == tasks.c.id, HAS_THREAD_TO_DELETE)
+    is_old = and_(IS_FINISHED, tasks.c.finished_at < finished_before)
+    statement = select(tasks.c.id).where(is_old, not_(keeps_thread)).limit(_CHUNK)
     ids = connection.execute(statement).scalars().all()
     if ids:
         connection.execute(delete(runs).where(runs.c.task_id.in_(ids)))
@@ -398,11 +440,13 @@ _REPLACE: Final = (
     .where(tasks.c.id == bindparam("row_id"))
     .values({column: bindparam(f"new_{column.name}") for column in _REPLACEABLE})
 )
+_CANCELLABLE: Final = select(runs.c.id, runs.c.task_id, runs.c.thread_id, runs.c.checkpointed, tasks.c.definition).join(
+    tasks, tasks.c.id == runs.c.task_id
+)
 _CANCEL: Final = (
     update(runs)
-    .where(runs.c.task_id == bindparam("of_task"), IS_PENDING)
-    .where(exists().where(tasks.c.id == runs.c.task_id, tasks.c.removed == 1))
-    .values(status=RunStatus.CANCELLED, finished_at=bindparam("now"), error="the task was removed before it began")
+    .where(runs.c.id == bindparam("run"))
+    .values(status=RunStatus.CANCELLED, finished_at=bindparam("at"), expires_at=None, error=bindparam("reason"))
 )
 _FINISH: Final = (
     update(tasks)

@@ -60,6 +60,13 @@ def _shown(run: list[int]) -> str:
     return f"{run[0]}-{run[-1]}" if len(run) >= _SHORTEST_RUN else ",".join(map(str, run))
 
 
+def even_step(values: Collection[int], every: frozenset[int]) -> int | None:
+    """Return the step from 0 on, if the values are two or more steps that divide the whole evenly."""
+    step = len(every) // len(values)
+    is_even = len(values) > 1 and len(every) % step == 0 and set(values) == set(range(0, len(every), step))
+    return step if is_even else None
+
+
 def expand(text: str, every: frozenset[int], names: tuple[str, ...] = ()) -> frozenset[int]:
     """Return the numbers that a valid field means; `names` begin with the field's lowest number."""
     low = min(every)

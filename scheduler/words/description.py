@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from scheduler.crontab import parse_crontab, split_crontab
 from scheduler.models import TaskDefinition
 from scheduler.words.clock_times import MOST_TIMES
-from scheduler.words.cron import HOURS, MINUTES, expand, runs
+from scheduler.words.cron import HOURS, MINUTES, even_step, expand, runs
 from scheduler.words.day_words import DayWords
 from scheduler.words.grammar import interval_in_words
 from scheduler.words.moments import moment_in_words, with_offset
@@ -91,7 +91,7 @@ def _steps(minutes: frozenset[int], hours: frozenset[int], *, wildcard: bool) ->
     `wildcard` is what `Crontab.is_wildcard` says: where clocks are changed, a schedule that is not is due otherwise, so
     the grammar's words for steps of the clock are not for it.
     """
-    minute_step, hour_step = _step_of(minutes, MINUTES), _step_of(hours, HOURS)
+    minute_step, hour_step = even_step(minutes, MINUTES), even_step(hours, HOURS)
     if wildcard and hour_step == 1 and minute_step is not None:
         return f"Every {_unit(minute_step, 'minute')}"
     if wildcard and hour_step is not None and len(minutes) <= MOST_TIMES:
@@ -100,13 +100,6 @@ def _steps(minutes: frozenset[int], hours: frozenset[int], *, wildcard: bool) ->
         return f"Every {_unit(minute_step, 'minute')} from {_clock(min(hours), 0)} to {_clock(max(hours), 59)}"
     at = f"At {join_list(_ranges(minutes, lambda minute: f':{minute:02}'))}"
     return f"{at} of every hour" if hours == HOURS else f"{at} in {_hours(hours)}"
-
-
-def _step_of(values: frozenset[int], every: frozenset[int]) -> int | None:
-    """Return the step from 0 on, if the values are two or more steps that divide the whole evenly."""
-    step = len(every) // len(values)
-    is_even = len(values) > 1 and len(every) % step == 0 and values == frozenset(range(0, len(every), step))
-    return step if is_even else None
 
 
 def _unit(step: int, unit: str) -> str:

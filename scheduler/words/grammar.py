@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -29,7 +29,7 @@ from scheduler.words.clock_times import (
     read_times,
     seconds_of,
 )
-from scheduler.words.cron import HOURS, MINUTES, MONTHS, Days, compact
+from scheduler.words.cron import HOURS, MINUTES, MONTHS, Days, compact, even_step
 from scheduler.words.moments import moment_in_words, place, with_offset
 from scheduler.words.reader import Reader
 from scheduler.words.refusal import Refusal
@@ -165,7 +165,7 @@ def _read_step(reader: Reader, present: Present) -> dict[str, Any]:
     if not is_clock_step(length):
         return _interval(reader, length)
     ((unit, number),) = length.items()
-    head = f"{_step(number)} *" if unit == "minute" else f"{compact(read_marks(reader))} {_step(number)}"
+    head = f"{_step(number)} *" if unit == "minute" else _hour_step(read_marks(reader), number)
     return _cron(present, f"{head} {_read_tail(reader).fields}")
 
 
@@ -175,6 +175,12 @@ def is_clock_step(length: dict[str, int]) -> bool:
         return False
     ((unit, number),) = length.items()
     return unit in _CLOCK_UNITS and number < _SIZES[unit] and _SIZES[unit] % number == 0
+
+
+def _hour_step(marks: list[int], number: int) -> str:
+    """Return the first two fields; half past and the full hour of every hour are every 30 minutes."""
+    step = even_step(marks, MINUTES) if number == 1 else None
+    return f"{compact(marks) if step is None else _step(step)} {_step(number)}"
 
 
 def _step(number: int) -> str:
@@ -328,7 +334,7 @@ def _next_year(due: datetime, present: Present) -> str:
 
 
 def _once_later(due: datetime, present: Present, mends: list[str]) -> dict[str, Any]:
-    wait = (due - present.now).total_seconds()
+    wait = (due.astimezone(UTC) - present.now).total_seconds()
     if wait <= 0:
         raise Refusal(f"{moment_in_words(due)} has passed", mends)
     if wait > INTERVAL_LIMIT:

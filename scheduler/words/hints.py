@@ -1,7 +1,7 @@
 r"""What people write that the grammar does not have: the reason, and what to write instead.
 
 A hint is looked for when a phrase could not be read, so it never stands in the way of one that can. Its candidates are
-templates: `{at}` stands for the times of day of the phrase, `\\g<name>` for what the pattern found.
+templates: `{at}` stands for the times of day of the phrase, `\g<name>` for what the pattern found.
 """
 
 import re
@@ -62,11 +62,14 @@ _PARTS: Final = {
 }
 _DAYS: Final = {"month": 30, "year": 365}
 _CLOSE: Final = 0.7
+_MOST_EXPLAINED: Final = 150
 _DATE_PLACE: Final = r"\{(\w+)\}"
 
 
 def explained(phrase: str, unreadable: Unreadable, today: date) -> Refusal:
     """Return why a phrase cannot be read, by the first hint that knows, else by the word that does not fit."""
+    if len(phrase) > _MOST_EXPLAINED:
+        return unreadable
     for pattern, reason, candidates in _HINTS:
         if found := re.search(pattern, phrase):
             return Refusal(reason, (_dated(candidate, today) for candidate in candidates(found)))

@@ -41,6 +41,8 @@ def parse_schedule(text: str, *, timezone: str | None = None, now: datetime | No
         return _read(text, present)
     except Refusal as refusal:
         raise ValueError(_worded(text, refusal, present)) from None
+    except OverflowError:
+        raise ValueError(f"schedule {text!r}: it lies outside the years 1 to 9999; write {EXAMPLES[0]!r}") from None
 
 
 def is_relative(text: str) -> bool:

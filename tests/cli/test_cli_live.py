@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from contextlib import suppress
 import pytest
 from cli_kit import end, environment, steady
 
+pty = pytest.importorskip("pty")
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="the signals and terminals are POSIX ones"),
     pytest.mark.timeout(120),

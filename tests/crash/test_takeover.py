@@ -1,6 +1,8 @@
 """Runs whose process was killed or suspended: they are seen, taken over, and never written over."""
 
 import signal
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -11,6 +13,7 @@ from scheduler import RunStatus
 SEEN_WITHIN = timedelta(seconds=2)
 """So soon another process sees the death of one on the same machine."""
 LEASE = 1.5
+DAY = 86_400
 
 
 def test_a_killed_run_is_interrupted_at_the_next_start(arena):
@@ -48,6 +51,24 @@ def test_a_death_is_seen_by_another_process_that_runs(arena):
     ]
     other.stop()
     arena.account()
+
+
+def test_killed_processes_leave_nothing_behind_for_ever(on_sqlite):
+    """An owner without runs, which nobody has to recover, is forgotten a day later."""
+    arena = on_sqlite
+
+    def owners():
+        with closing(sqlite3.connect(arena.where["db_path"])) as connection:
+            return connection.execute("SELECT count(*) FROM scheduler_owners").fetchone()[0]
+
+    for _ in range(3):
+        arena.start().kill()
+    child = arena.start(poll_interval=0.2)
+    assert owners() == 4
+    child.command(f"step {2 * DAY}")
+    eventually(lambda: owners() == 1, "the living one is left")
+    child.stop()
+    assert owners() == 0
 
 
 def test_a_zombie_is_dead(on_sqlite):

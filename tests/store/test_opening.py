@@ -1,0 +1,273 @@
+"""Opening a SQLite store: what is wrong with a path is said at once, and the file is left as it was."""
+
+import gc
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import pytest
+from store_kit import Process, every
+
+from scheduler import StoreError, TaskScheduler
+from scheduler.store import database_at
+from scheduler.store.schema import VERSION
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "scheduler.db"
+
+
+def make_store(path):
+    process = Process(database_at(path, None)).begin()
+    process.add(every(60))
+    process.database.close()
+
+
+def refused(path, reason):
+    """Assert that a store is refused, with the path and the reason in the error."""
+    database = database_at(path, None)
+    with pytest.raises(StoreError, match=reason) as error:
+        Process(database).store.open()
+    assert str(path) in str(error.value)
+    database.close()
+
+
+def test_a_missing_folder_is_named_and_not_created(tmp_path):
+    """The path is most likely mistyped."""
+    refused(tmp_path / "nowhere" / "scheduler.db", r"folder .*nowhere does not exist; create it")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_file(tmp_path):
+    """The error says what to give instead."""
+    refused(tmp_path, "it is a folder; give the path of a file in it")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_file_is_left_as_it_is(path):
+    """It is refused when it is opened, not when the first task is due; also to root, who may write anything."""
+    make_store(path)
+    path.chmod(0o444)
+    before = path.read_bytes()
+    refused(path, "the file is read-only; make it writable")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"This is a diary.\n" * 100, b"x", b"SQLite format 3\0" + b"\xff" * 5_000])
+def test_a_file_that_is_no_database_is_left_as_it_is(path, content):
+    """Neither a text, nor a single byte, nor something that only begins like a database."""
+    path.write_bytes(content)
+    refused(path, "no SQLite database|damaged")
+    assert path.read_bytes() == content
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_newer_schema_is_left_as_it_is(path):
+    """A later release wrote it; this one does not know what its columns mean."""
+    make_store(path)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE scheduler_schema SET version = ?", (VERSION + 1,))
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    refused(path, f"schema version {VERSION + 1}.*upgrade")
+    assert path.read_bytes() == before
+
+
+def test_a_newer_schema_is_not_even_switched_to_another_journal(path):
+    """Nothing at all is written before the version is known."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE scheduler_schema (version INTEGER)")
+    connection.execute("INSERT INTO scheduler_schema VALUES (999)")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    refused(path, "schema version 999")
+    assert path.read_bytes() == before
+
+
+def test_tables_of_others_in_the_same_file_are_left_alone(path):
+    """A store can live beside what a program keeps itself."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE notes (text)")
+    connection.execute("INSERT INTO notes VALUES ('remember')")
+    connection.commit()
+    connection.close()
+    make_store(path)
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT text FROM notes").fetchall() == [("remember",)]
+    connection.close()
+
+
+def test_an_empty_file_becomes_a_store(path):
+    """As `touch` or a mount makes it."""
+    path.touch()
+    make_store(path)
+    assert path.stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["a b.db", "ä#?%41.db", "x;y&mode=ro.db", "file:x.db"])
+def test_any_name_of_a_file_will_do(tmp_path, name):
+    """It is a path, and no URL."""
+    make_store(tmp_path / name)
+    assert name in [each.name for each in tmp_path.iterdir()]
+
+
+def test_a_store_is_found_again(path):
+    """With all that is in it."""
+    make_store(path)
+    process = Process(database_at(path, None))
+    assert process.due() == 60
+    process.database.close()
+
+
+def test_closing_leaves_one_file(path):
+    """The write-ahead log is folded in; the next use opens the store again."""
+    process = Process(database_at(path, None)).begin()
+    process.add(every(60))
+    process.listed()
+    process.store.close()
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert process.due() == 60
+    process.store.close()
+    process.store.close()
+
+
+def test_memory_leaves_no_file(tmp_path, monkeypatch):
+    """`persistent=False` writes nothing anywhere."""
+    monkeypatch.chdir(tmp_path)
+    scheduler = TaskScheduler(persistent=False, graph=object())
+    scheduler.add_task(every(60))
+    assert [task["id"] for task in scheduler.list_tasks()] == ["t"]
+    scheduler.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_stores_in_memory_are_two(tmp_path):
+    """Nothing is shared between them."""
+    first, second = (Process(database_at(None, None)).begin() for _ in range(2))
+    first.add(every(60))
+    assert second.store.list_tasks() == []
+    for process in (first, second):
+        process.database.close()
+
+
+def test_a_commit_is_safe_from_a_loss_of_power(path):
+    """Write-ahead log, synchronised in full."""
+    database = database_at(path, None)
+    with database.write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    database.close()
+
+
+# --- Nothing is left open ---
+
+
+@pytest.mark.parametrize("path_given", [True, False])
+@pytest.mark.parametrize("closed", [True, False])
+def test_no_connection_is_left_open(path, path_given, closed):
+    """Neither after `close()`, nor when a store is let go of without it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        process = Process(database_at(path if path_given else None, None)).begin()
+        process.add(every(60))
+        process.listed()
+        if closed:
+            process.store.close()
+        del process
+        gc.collect()
+    assert [str(each.message) for each in caught] == []
+
+
+def test_no_connection_is_left_open_by_a_store_that_was_refused(path):
+    """The error path closes what it has opened."""
+    path.write_bytes(b"no database" * 100)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        refused(path, "no SQLite database")
+        gc.collect()
+    assert [str(each.message) for each in caught] == []
+
+
+def test_a_program_that_never_closes_ends_without_a_word(tmp_path):
+    """With all warnings on."""
+    run(
+        tmp_path, 'process = Process(database_at(Path("x.db"), None)).begin(); process.add(every(60)); process.listed()'
+    )
+
+
+# --- Forks ---
+
+
+def test_use_after_a_fork_is_refused(tmp_path):
+    """The connection is the parent's; the parent goes on."""
+    run(
+        tmp_path,
+        """
+        process = Process(database_at(Path("x.db"), None)).begin()
+        process.add(every(60))
+        process.listed()
+        child = os.fork()
+        if child == 0:
+            try:
+                process.add(every(60, "child"))
+            except StoreError as error:
+                os._exit(0 if "fork" in str(error) else 1)
+            os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        process.add(every(60, "parent"))
+        assert {each.id for each in process.store.list_tasks()} == {"t", "parent"}
+        process.store.close()
+        """,
+    )
+
+
+def test_a_forked_child_that_ends_does_not_harm_the_parent(tmp_path):
+    """Its copies of the parent's connections are closed without touching the file."""
+    run(
+        tmp_path,
+        """
+        process = Process(database_at(Path("x.db"), None)).begin()
+        process.add(every(60))
+        process.listed()
+        child = os.fork()
+        if child == 0:
+            process.database.close()
+            del process
+            gc.collect()
+            sys.exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        process.add(every(60, "parent"))
+        assert {each.id for each in process.store.list_tasks()} == {"t", "parent"}
+        process.store.close()
+        assert {each.id for each in process.store.list_tasks()} == {"t", "parent"}
+        process.store.close()
+        """,
+    )
+
+
+_PRELUDE = """
+import gc, os, sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+from store_kit import Process, every as _every
+from scheduler import StoreError
+from scheduler.store import database_at
+
+def every(seconds, task_id="t"):
+    return _every(seconds, task_id)
+"""
+
+
+def run(folder, source):
+    """Run a program of its own, to which each warning is an error."""
+    program = folder / "program.py"
+    here = str(__import__("pathlib").Path(__file__).parent)
+    program.write_text(_PRELUDE.format(folder=here) + textwrap.dedent(source))
+    command = [sys.executable, "-X", "dev", "-W", "error", str(program)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
