@@ -98,6 +98,8 @@ class Result:
     workload: Workload
     rounds: list[dict[str, Figures]] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    conditions: str = ""
+    """When and where it was measured."""
 
     @property
     def failed(self) -> list[str]:

@@ -127,3 +127,8 @@ def store_recovered(seconds: float) -> None:
 def pass_failed(error: BaseException) -> None:
     """Say that a pass ended in a way that nobody foresaw."""
     _logger.error("A pass failed, and is tried again", exc_info=error)
+
+
+def tool_failed(error: BaseException) -> None:
+    """Say that an agent's tool could not use the store; the agent is told no details."""
+    _logger.error("A tool of an agent cannot use the store: %s", error)

@@ -61,6 +61,7 @@ class TaskScheduler:
         context: object = None,
         durability: str | None = None,
         recursion_limit: int | None = None,
+        sync_node_threads: int | None = None,
     ) -> None:
         """Open the store; the graph is imported by `start()`.
 
@@ -83,6 +84,8 @@ class TaskScheduler:
             durability: when checkpoints are written, for tasks that do not say: "sync" (the default where there is a
                 checkpointer), "async" or "exit".
             recursion_limit: how many steps a graph may take, for tasks that do not say.
+            sync_node_threads: how many synchronous nodes may work at once, such as `max_concurrent_runs`; `start()`
+                then gives the event loop a default executor of so many threads. None leaves the loop as it is.
 
         Raises:
             StoreError: the store cannot be opened; it was not changed.
@@ -90,6 +93,8 @@ class TaskScheduler:
         """
         _check_zone(timezone)
         _check_whole(max_concurrent_runs=max_concurrent_runs, history_limit=history_limit)
+        if sync_node_threads is not None:
+            _check_whole(sync_node_threads=sync_node_threads)
         _check_seconds(poll_interval=poll_interval, lease_seconds=lease_seconds)
         _check_seconds(finished_retention_days=finished_retention_days)
         _check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
@@ -105,7 +110,7 @@ class TaskScheduler:
             RunnerSettings(graph, checkpointer, input_builder, context, chosen, recursion_limit), self._clock
         )
         self._store.is_checkpointed = runner.is_checkpointed
-        settings = LoopSettings(timezone, max_concurrent_runs, poll_interval, shutdown_grace_seconds)
+        settings = LoopSettings(timezone, max_concurrent_runs, poll_interval, shutdown_grace_seconds, sync_node_threads)
         self.scheduler = StoreScheduler(self._store, runner, self._clock, settings)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
         self._store.open()

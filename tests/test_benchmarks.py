@@ -66,4 +66,4 @@ def test_the_command_writes_tables_and_figures(tmp_path):
     assert "1.75" in page.read_text()
     assert page.read_text().startswith("Before.")
     assert page.read_text().endswith("After.\n")
-    assert json.loads(figures.read_text())["workloads"]["change"]["rounds"]
+    assert json.loads(figures.read_text())["change"]["rounds"]

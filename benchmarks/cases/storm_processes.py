@@ -82,6 +82,7 @@ def _member(store: str, ready: Any, over: Event, count: Any, calls: Any) -> None
 async def _serve(store: str, ready: Any, over: Event, count: Any) -> None:  # noqa: ANN401 (untyped)
     async with new_scheduler(store, graph=await graphs.ready()):
         ready.release()
-        while not over.is_set():
+        parent = multiprocessing.parent_process()
+        while not over.is_set() and parent is not None and parent.is_alive():
             count.value = len(graphs.calls)
             await asyncio.sleep(LOOK)

@@ -51,6 +51,7 @@ class LoopSettings:
     max_concurrent_runs: int
     poll_interval: float
     shutdown_grace_seconds: float
+    sync_node_threads: int | None = None
 
 
 class Runner(Protocol):
@@ -149,6 +150,11 @@ class StoreScheduler(GuardedScheduler):
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         garbage.put_aside()
+        if self._settings.sync_node_threads is not None:
+            # LangGraph runs synchronous nodes in the loop's default executor. It stays when the scheduler stops, for
+            # the program may use it too; the end of the loop (`asyncio.run`) shuts it down.
+            workers = self._settings.sync_node_threads
+            loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(workers, "sync node"))
         self._eventloop = loop
         self._wanted = asyncio.Event()
         self._in_pass = self._stopping = self._was_cancelled = False

@@ -20,6 +20,7 @@ from scheduler.runner.langgraph_seam import (
     is_langgraph,
     new_control,
     questions_of,
+    takes_checkpointer,
     with_checkpointer,
 )
 from scheduler.runner.messages import response_text
@@ -182,7 +183,7 @@ class GraphRunner:
         named = self._settings.graph if path is None else path
         graph = load_graph(named, needs_messages=needs_messages)
         saver = self._settings.checkpointer
-        if saver is None:
+        if saver is None or (path is not None and not takes_checkpointer(graph)):
             return graph
         if not is_langgraph(graph):
             shown = named if isinstance(named, str) else type(named).__name__

@@ -32,6 +32,11 @@ def has_checkpointer(graph: object) -> bool:
     )
 
 
+def takes_checkpointer(graph: object) -> bool:
+    """Tell whether a graph could keep its threads, and does not say itself where, or that it does not."""
+    return is_langgraph(graph) and getattr(graph, "checkpointer", None) is None
+
+
 def with_checkpointer(graph: Any, checkpointer: object) -> Any:  # noqa: ANN401 (LangGraph's own graphs)
     """Return a copy of a local LangGraph that keeps its threads in a saver."""
     return graph.copy(update={"checkpointer": checkpointer})

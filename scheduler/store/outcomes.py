@@ -353,7 +353,7 @@ _WAIT: Final = (
     )
 )
 _THREADS: Final = (
-    select(runs.c.id, runs.c.thread_id, tasks.c.definition)
+    select(runs.c.id, runs.c.thread_id, tasks.c.definition, tasks.c.zone)
     .join(tasks, tasks.c.id == runs.c.task_id)
     .where(HAS_THREAD_TO_DELETE, runs.c.thread_until <= bindparam("now"))
     .order_by(runs.c.thread_until)

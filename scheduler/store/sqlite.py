@@ -39,7 +39,7 @@ class SqliteDatabase:
         """See `Database`."""
         deadline = time.monotonic() + timeout
         with self._held(self._writer, timeout):
-            connection = self._writer.connection or self._prepare()
+            connection = self._writer.connection or self._prepare(deadline)
             self._writer.set_busy_timeout(deadline - time.monotonic())
             with connection.begin():
                 yield connection
@@ -65,16 +65,17 @@ class SqliteDatabase:
             pass
         return self._reader.connect(self._path)
 
-    def _prepare(self) -> Connection:
+    def _prepare(self, deadline: float) -> Connection:
         """Open the writer; look at the file before anything in it is changed."""
         if self._path is not None:
             _refuse_path(self._path)
         connection = self._writer.connect(self._path)
         try:
+            self._writer.set_busy_timeout(deadline - time.monotonic())
             refuse_newer(self.name, connection)
             connection.rollback()
             if self._path is not None:
-                _use_wal(connection)
+                _use_wal(connection, deadline)
             with connection.begin():
                 upgrade(connection)
         except BaseException:
@@ -94,9 +95,7 @@ class SqliteDatabase:
             yield
         except (DBAPIError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            if not _is_busy(cause):
-                # A connection that failed for another reason is not trusted again.
-                kept.close()
+            kept.after_error(is_trusted=_is_busy(cause) or self._path is None)
             raise _store_error(self.name, cause) from error
         finally:
             kept.lock.release()
@@ -137,6 +136,20 @@ class _Kept:
         if found != self._file:
             self.close()
 
+    def after_error(self, *, is_trusted: bool) -> None:
+        """Leave no transaction open: SQLAlchemy takes one whose commit failed for ended.
+
+        A connection that failed for another reason than a lock is not trusted again. One in memory is all there is of
+        its database, and stays.
+        """
+        if self.connection is None or self.connection.invalidated:
+            return
+        driver = self.connection.connection.driver_connection
+        if not is_trusted or driver is None:
+            self.close()
+        elif driver.in_transaction:
+            driver.rollback()
+
     def close(self) -> None:
         if self.connection is not None:
             connection, self.connection = self.connection, None
@@ -170,9 +183,8 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _use_wal(connection: Connection) -> None:
+def _use_wal(connection: Connection, deadline: float) -> None:
     """Switch the file to write-ahead logging, which lets readers go on; the switch does not wait by itself."""
-    deadline = time.monotonic() + CALL_TIMEOUT
     while True:
         try:
             connection.connection.cursor().execute("PRAGMA journal_mode = WAL")

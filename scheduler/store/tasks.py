@@ -46,6 +46,11 @@ class HasDefinition(Protocol):
         """The definition, as JSON."""
         ...
 
+    @property
+    def zone(self) -> str:
+        """The zone that is in force for it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
@@ -398,12 +403,13 @@ def quarantine(connection: Connection, task_id: str, problem: str) -> None:
 def purge(connection: Connection, finished_before: int) -> int:
     """Delete tasks that have been finished or removed for so long, and their history; return how many.
 
-    At most some hundred at once, so that no transaction is long. A task with a thread that is still to be deleted
-    stays.
+    At most some hundred at once, so that no transaction is long. A task with an open run, or a thread that is still
+    to be deleted, stays.
     """
+    is_going = exists().where(runs.c.task_id == tasks.c.id, is_open())
     keeps_thread = exists().where(runs.c.task_id == tasks.c.id, HAS_THREAD_TO_DELETE)
     is_old = and_(IS_FINISHED, tasks.c.finished_at < finished_before)
-    statement = select(tasks.c.id).where(is_old, not_(keeps_thread)).limit(_CHUNK)
+    statement = select(tasks.c.id).where(is_old, not_(is_going), not_(keeps_thread)).limit(_CHUNK)
     ids = connection.execute(statement).scalars().all()
     if ids:
         connection.execute(delete(runs).where(runs.c.task_id.in_(ids)))
@@ -440,9 +446,9 @@ _REPLACE: Final = (
     .where(tasks.c.id == bindparam("row_id"))
     .values({column: bindparam(f"new_{column.name}") for column in _REPLACEABLE})
 )
-_CANCELLABLE: Final = select(runs.c.id, runs.c.task_id, runs.c.thread_id, runs.c.checkpointed, tasks.c.definition).join(
-    tasks, tasks.c.id == runs.c.task_id
-)
+_CANCELLABLE: Final = select(
+    runs.c.id, runs.c.task_id, runs.c.thread_id, runs.c.checkpointed, tasks.c.definition, tasks.c.zone
+).join(tasks, tasks.c.id == runs.c.task_id)
 _CANCEL: Final = (
     update(runs)
     .where(runs.c.id == bindparam("run"))

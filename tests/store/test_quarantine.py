@@ -104,7 +104,7 @@ def test_a_zone_that_is_not_known_here_stops_nobody(process):
     assert "Mars/Olympus_Mons" in process.listed().problem
     process.add(every(60).model_copy(update=zoned), now=70)
     assert process.listed().problem is None
-    assert process.due() == 120
+    assert process.started(70) == [("t", 60)]
 
 
 def test_earlier_attempts_that_cannot_be_read_stop_nobody(process):

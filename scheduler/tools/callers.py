@@ -1,0 +1,162 @@
+"""Who calls a tool: its owner, its conversation and its run, from what the program put into the run's config.
+
+Nothing here comes from the model. The owner stands in the id of each of its tasks, `agent:<owner>:<name>`, and in their
+metadata; what an agent calls a task's id is only the last part, so that it cannot name a task of another owner.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote, unquote
+from uuid import UUID
+
+from langgraph.prebuilt import ToolRuntime
+
+from scheduler.errors import RunNotFoundError
+from scheduler.models import ID_LIMIT, Run, RunStatus, TaskDefinition
+from scheduler.task_scheduler import TaskScheduler
+from scheduler.tools.refusal import Refusal
+
+OWNER_KEY: Final = "agent_owner"
+"""The key of a task's metadata that holds its owner."""
+THREAD_KEY: Final = "agent_thread"
+"""The key of a task's metadata that holds the thread in which it was scheduled."""
+RUN_KEY: Final = "agent_run"
+"""The key of a task's metadata that holds the run of this scheduler in which it was scheduled."""
+
+_MARK: Final = "agent"
+_THREAD_PREFIX: Final = "scheduler:"
+_OWNER_LIMIT: Final = 180
+_SHORT_ID: Final = re.compile(r"[A-Za-z0-9-]{1,60}")
+
+OwnerOf: TypeAlias = str | Callable[[ToolRuntime[Any, Any]], object] | None
+"""The owner of all tasks; or a function that finds it; or None: it is looked for under `user_id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose agent calls, and from where."""
+
+    owner: str
+    session: str
+    thread: str | None
+    scheduled_run: str | None
+    """The run of this scheduler in which the agent works; None: somebody else runs it."""
+
+    @property
+    def prefix(self) -> str:
+        """What the ids of the owner's tasks begin with."""
+        return f"{_MARK}:{_quoted(self.owner)}:"
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the owner's tasks carry in their metadata."""
+        marks = {OWNER_KEY: self.owner, THREAD_KEY: self.thread, RUN_KEY: self.scheduled_run}
+        return {key: value for key, value in marks.items() if value is not None}
+
+    def full_id(self, given: str) -> str | None:
+        """Return the id in the store of what the model calls a task's id; None if it can be no id of the owner's."""
+        short = given.strip().removeprefix(self.prefix)
+        return self.prefix + short if _SHORT_ID.fullmatch(short) else None
+
+    def short_id(self, task_id: str) -> str:
+        """Return what the model is told as a task's id."""
+        return task_id.removeprefix(self.prefix)
+
+    def owns(self, task_id: str, definition: TaskDefinition | None) -> bool:
+        """Tell whether a task belongs to the owner; a definition that cannot be read is judged by its id alone."""
+        named = definition is None or definition.metadata.get(OWNER_KEY) == self.owner
+        return task_id.startswith(self.prefix) and named
+
+
+def caller_of(runtime: object, owner_of: OwnerOf, task_scheduler: TaskScheduler) -> Caller:
+    """Return who calls. Inside a run of a task that an agent scheduled, the owner is the owner of that task.
+
+    Raises `Refusal` if nobody says who the owner is, and `StoreError`.
+    """
+    if not isinstance(runtime, ToolRuntime):
+        raise Refusal("Not done: this tool works only where LangGraph runs it, in create_agent or a ToolNode.")
+    config = runtime.config or {}
+    thread = _text(config.get("configurable", {}).get("thread_id"))
+    run_id = _text((config.get("metadata") or {}).get("scheduler_run_id"))
+    run = None if run_id is None else _going(run_id, thread, task_scheduler)
+    owner = _owner_in(run) or _checked(_found(runtime, owner_of))
+    session = _session_of(run) if run is not None else _new_session(owner, thread)
+    return Caller(owner, session, thread, run_id)
+
+
+def _going(run_id: str, thread: str | None, task_scheduler: TaskScheduler) -> Run | None:
+    """Return the run that a config names, if it is true: the run goes on, and on this thread."""
+    try:
+        run = task_scheduler.get_run(run_id)
+    except RunNotFoundError:
+        return None
+    return run if run.status is RunStatus.RUNNING and run.thread_id == thread else None
+
+
+def _owner_in(run: Run | None) -> str | None:
+    """Return the owner that the id of a run's task names."""
+    parts = [] if run is None else run.task_id.split(":", 2)
+    return unquote(parts[1]) if parts[:1] == [_MARK] and len(parts) == 3 else None  # noqa: PLR2004 (mark, owner, name)
+
+
+def _session_of(run: Run) -> str:
+    return run.thread_id.removeprefix(_THREAD_PREFIX).removesuffix(f":{run.id}")
+
+
+def _new_session(owner: str, thread: str | None) -> str:
+    """Return the session of what is scheduled in a thread: of this owner, and of this thread alone."""
+    session = f"{_MARK}:{_quoted(owner)}"
+    if thread is None:
+        return session
+    named = f"{session}:{quote(thread, safe='-_.')}"
+    return named if len(named) <= ID_LIMIT else f"{session}:{hashlib.sha256(thread.encode()).hexdigest()[:32]}"
+
+
+def _found(runtime: ToolRuntime[Any, Any], owner_of: OwnerOf) -> object:
+    if isinstance(owner_of, str):
+        return owner_of
+    if owner_of is not None:
+        return owner_of(runtime)
+    return next((value for value in _candidates(runtime) if value is not None), None)
+
+
+def _candidates(runtime: ToolRuntime[Any, Any]) -> Iterator[object]:
+    """Yield what may name the user, the most trustworthy first: a server's authentication, then the program."""
+    configurable = runtime.config.get("configurable", {})
+    yield getattr(getattr(runtime.server_info, "user", None), "identity", None)
+    yield configurable.get("langgraph_auth_user_id")
+    yield _member(runtime.context, "user_id")
+    yield configurable.get("user_id")
+    yield (runtime.config.get("metadata") or {}).get("user_id")
+
+
+def _member(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _checked(value: object) -> str:
+    owner = _text(value)
+    if owner is None or not is_owner(owner):
+        raise Refusal(
+            "Not done: it is not known for whom. The program has to say: scheduling_tools(owner=…), or user_id in the "
+            "context or the config of the run. Tell the user that scheduling is not set up."
+        )
+    return owner
+
+
+def is_owner(owner: str) -> bool:
+    """Tell whether a text can name an owner, in ids too."""
+    return bool(owner.strip()) and owner.isprintable() and len(_quoted(owner)) <= _OWNER_LIMIT
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | UUID):
+        return None
+    return str(value).strip() or None
+
+
+def _quoted(owner: str) -> str:
+    return quote(owner, safe="@", errors="replace")

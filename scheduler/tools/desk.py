@@ -1,0 +1,163 @@
+"""What each tool does: plain functions over the scheduler's face, which may block and are called in threads."""
+
+import secrets
+import threading
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from scheduler.clock import Clock, to_datetime
+from scheduler.errors import InvalidTaskError, TaskNotFoundError
+from scheduler.models import TaskDefinition
+from scheduler.schedule import next_due_times
+from scheduler.task_scheduler import TaskScheduler
+from scheduler.tools import wording
+from scheduler.tools.callers import Caller
+from scheduler.tools.guards import Guards
+from scheduler.tools.refusal import Refusal, problems_of
+from scheduler.tools.requests import HistoryRequest, ListRequest, ScheduleRequest, TaskRequest
+from scheduler.tools.timetable import schedule_fields, zone_named
+
+_DUE_TIMES_SHOWN: Final = 3
+_SLUG_LENGTH: Final = 40
+
+_one_at_a_time: Final = threading.Lock()
+"""Held while tasks are counted and one is added: a model may call a tool several times at once."""
+
+
+class Desk:
+    """Does what agents ask for their owners."""
+
+    def __init__(
+        self, task_scheduler: TaskScheduler, guards: Guards, zone: str, task_fields: Mapping[str, Any], clock: Clock
+    ) -> None:
+        """Take the scheduler, the limits, the zone of local times, and what each task has beside what was asked."""
+        self._scheduler = task_scheduler
+        self._guards = guards
+        self._zone = zone
+        self._task_fields = task_fields
+        self._clock = clock
+
+    def schedule(self, caller: Caller, asked: ScheduleRequest) -> str:
+        """Add a task."""
+        self._guards.check_place(caller)
+        self._guards.check_prompt(asked.prompt)
+        now = self._now()
+        task = self._definition(caller, asked, now)
+        self._guards.check_due_times(task, caller, now)
+        with _one_at_a_time:
+            self._guards.check_room(len(self._own_tasks(caller)))
+            self._add(task)
+        due_times = next_due_times(task, _DUE_TIMES_SHOWN, now)
+        return wording.scheduled(caller.short_id(task.id), task, due_times, now)
+
+    def show(self, caller: Caller, asked: ListRequest) -> str:
+        """Show the owner's tasks that are not finished."""
+        entries = self._own_tasks(caller)
+        now = wording.present(self._now(), zone_named(asked.timezone or self._zone))
+        if not entries:
+            return f"There are no scheduled tasks. {now}"
+        return "\n".join([*(wording.listed(caller.short_id(entry["id"]), entry) for entry in entries), now])
+
+    def cancel(self, caller: Caller, asked: TaskRequest) -> str:
+        """Remove a task."""
+        task_id = self._own_id(caller, asked.task_id)
+        self._scheduler.remove_task(task_id)
+        return (
+            f"Cancelled task {caller.short_id(task_id)}. It will not run again; a run that is going goes on to its end."
+        )
+
+    def pause(self, caller: Caller, asked: TaskRequest) -> str:
+        """Pause a task."""
+        task_id = self._own_id(caller, asked.task_id)
+        self._scheduler.pause_task(task_id)
+        return f"Paused task {caller.short_id(task_id)}. It does not run until resume_scheduled_task is called."
+
+    def resume(self, caller: Caller, asked: TaskRequest) -> str:
+        """Resume a task."""
+        self._guards.check_place(caller)
+        task_id = self._own_id(caller, asked.task_id)
+        self._scheduler.resume_task(task_id)
+        entry = next((entry for entry in self._own_tasks(caller) if entry["id"] == task_id), None)
+        if entry is None:
+            return f"Task {caller.short_id(task_id)} is finished: it has no due time any more. Schedule a new one."
+        return f"Resumed task {caller.short_id(task_id)}. Next: {wording.next_run(entry)}."
+
+    def run_now(self, caller: Caller, asked: TaskRequest) -> str:
+        """Run a task now, as well as on schedule."""
+        self._guards.check_place(caller)
+        task_id = self._own_id(caller, asked.task_id)
+        with _one_at_a_time:
+            newest = next(iter(self._scheduler.list_runs(task_id, limit=1)), None)
+            self._guards.check_run_now(newest, self._now())
+            self._scheduler.trigger_task(task_id)
+        return f"Task {caller.short_id(task_id)} runs now, beside this; list_scheduled_runs shows the outcome."
+
+    def history(self, caller: Caller, asked: HistoryRequest) -> str:
+        """Show what came of a task."""
+        task_id = self._own_id(caller, asked.task_id)
+        runs = self._scheduler.list_runs(task_id, limit=asked.limit)
+        if not runs:
+            return f"Task {caller.short_id(task_id)} has had no run yet."
+        zone = wording.zone_of(self._readable(task_id))
+        return "\n".join(
+            [f"Runs of task {caller.short_id(task_id)}, newest first:", *(wording.past_run(run, zone) for run in runs)]
+        )
+
+    def _now(self) -> datetime:
+        return to_datetime(self._clock.now())
+
+    def _own_tasks(self, caller: Caller) -> list[dict[str, Any]]:
+        return [entry for entry in self._scheduler.list_tasks() if caller.owns(entry["id"], entry["definition"])]
+
+    def _own_id(self, caller: Caller, given: str) -> str:
+        """Return the id in the store of one of the owner's tasks; refuse any other in the same words."""
+        task_id = caller.full_id(given)
+        if task_id is not None and self._is_own(caller, task_id):
+            return task_id
+        raise Refusal(f"There is no task {wording.quoted(given, 60)}; list_scheduled_tasks shows the ids that exist.")
+
+    def _is_own(self, caller: Caller, task_id: str) -> bool:
+        try:
+            return caller.owns(task_id, self._readable(task_id))
+        except TaskNotFoundError:
+            return False
+
+    def _readable(self, task_id: str) -> TaskDefinition | None:
+        """Return a definition, or None if the stored one cannot be used. Raises `TaskNotFoundError`."""
+        try:
+            return self._scheduler.get_task(task_id)
+        except InvalidTaskError:
+            return None
+
+    def _definition(self, caller: Caller, asked: ScheduleRequest, now: datetime) -> TaskDefinition:
+        task_id = f"{caller.prefix}{_slug(asked.name)}-{secrets.token_hex(4)}"
+        fields = {
+            **self._task_fields,
+            "id": task_id,
+            "name": " ".join(asked.name.split()),
+            "prompt": asked.prompt,
+            "session_id": caller.session,
+            "metadata": caller.metadata,
+            **schedule_fields(asked, self._guards, self._zone, now),
+        }
+        try:
+            return TaskDefinition(**fields)
+        except ValidationError as error:
+            raise Refusal(f"Not done: {problems_of(task_id, error)}.") from None
+
+    def _add(self, task: TaskDefinition) -> None:
+        try:
+            self._scheduler.add_task(task)
+        except ValueError as error:
+            raise Refusal(f"Not done: {problems_of(task.id, error)}.") from None
+
+
+def _slug(name: str) -> str:
+    """Return a name as a part of an id: small letters, digits and hyphens."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    words = "".join(letter if letter.isalnum() else " " for letter in plain).split()
+    return "-".join(words)[:_SLUG_LENGTH].strip("-") or "task"

@@ -1,0 +1,89 @@
+"""What the model reads: schedules, instants and runs in words, so that it can check what it did."""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from scheduler.models import Run, TaskDefinition
+from scheduler.words import describe
+from scheduler.words.cron import WEEKDAY_NAMES
+from scheduler.words.moments import moment_in_words, with_offset
+
+_SHOWN: Final = 500
+_PROMPT_SHOWN: Final = 100
+_UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def moment(instant: datetime, zone: tzinfo | None) -> str:
+    """Return an instant on the clock of a zone: `Monday 2026-11-30 08:30+01:00`."""
+    there = with_offset(instant.replace(microsecond=0), zone or ZoneInfo("UTC"))
+    return f"{WEEKDAY_NAMES[there.isoweekday() % 7]} {moment_in_words(there)}"
+
+
+def present(now: datetime, zone: ZoneInfo) -> str:
+    """Tell what time it is, to the minute."""
+    return f"Now it is {moment(now.replace(second=0), zone)} ({zone.key})."
+
+
+def duration(length: timedelta) -> str:
+    """Return a length of time in its largest units: `1 hour 30 minutes`."""
+    rest, parts = round(length.total_seconds()), []
+    for size, unit in _UNITS:
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number} {unit}{'' if number == 1 else 's'}")
+    return " ".join(parts) or "0 seconds"
+
+
+def quoted(text: str, most: int = _SHOWN) -> str:
+    """Return a text in quotes, on one line, cut short: data, not part of the answer."""
+    return json.dumps(text if len(text) <= most else f"{text[: most - 1]}…", ensure_ascii=False)
+
+
+def scheduled(short_id: str, task: TaskDefinition, due_times: Iterable[datetime], now: datetime) -> str:
+    """Say what was scheduled."""
+    zone = zone_of(task)
+    times = "; ".join(moment(due, zone) for due in due_times)
+    return (
+        f"Scheduled {quoted(task.name)}, task_id {short_id}: {describe(task)}.\n"
+        f"Next due times: {times}.\n"
+        f"{present(now, zone)} If this is not what the user meant, cancel it and schedule it again."
+    )
+
+
+def listed(short_id: str, entry: dict[str, Any]) -> str:
+    """Return a line about a task of `list_tasks()`."""
+    task: TaskDefinition | None = entry["definition"]
+    if task is None:
+        return f"- task_id {short_id}: it cannot be read any more; cancel it and schedule it again."
+    prompt = quoted(task.prompt, _PROMPT_SHOWN)
+    return f"- task_id {short_id}: {quoted(task.name)}. {describe(task)}. Next: {next_run(entry)}. Prompt: {prompt}"
+
+
+def next_run(entry: dict[str, Any]) -> str:
+    """Return when a task of `list_tasks()` runs next, or why it does not."""
+    shown: str = entry["next_run"]
+    if shown.startswith("error:"):
+        return "it cannot run any more; cancel it and schedule it again"
+    try:
+        return moment(datetime.fromisoformat(shown), ZoneInfo(entry["timezone"]))
+    except ValueError:
+        return f"{shown} ({entry['pause_reason']})" if entry["pause_reason"] else shown
+
+
+def past_run(run: Run, zone: ZoneInfo) -> str:
+    """Return a line about a run."""
+    parts = [f"- {moment(run.scheduled_at, zone)}: {run.status}"]
+    if run.response:
+        parts.append(f"answer {quoted(run.response)}")
+    if run.error:
+        parts.append(f"error {quoted(run.error)}")
+    parts.extend(f"it asks {quoted(str(question.value))}" for question in run.questions)
+    return ", ".join(parts)
+
+
+def zone_of(task: TaskDefinition | None) -> ZoneInfo:
+    """Return the zone of a task; UTC if it names none, or cannot be read."""
+    return ZoneInfo("UTC" if task is None or task.timezone is None else task.timezone)
