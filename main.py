@@ -5,10 +5,13 @@ import contextlib
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from scheduler import SchedulerError, TaskScheduler, load_tasks
 from scheduler.tasks_file import watch_tasks
@@ -19,6 +22,8 @@ STOPPED_AT_ONCE = 130  # the exit code after a second Ctrl+C, as a shell counts 
 ONE_SIGNAL_SECONDS = 0.2  # `timeout`, `uv run` and their like send a signal twice; that is one Ctrl+C
 LAST_RESORT_SECONDS = 3  # the thread of a synchronous node cannot be cancelled; it is left behind after so long
 
+STORE = Path(os.environ.get("SCHEDULER_DB", "scheduler.db"))
+CHECKPOINTS = STORE.with_suffix(".checkpoints.db")  # the conversations, kept by LangGraph
 TASKS = Path(__file__).with_name("tasks.toml")
 HEARTBEAT = "heartbeat"  # every 10 s: fine for an answer that costs nothing
 
@@ -75,16 +80,17 @@ async def main() -> None:
     """Run the scheduler until a signal comes."""
     stopping = asyncio.Event()
     stop_on_signals(stopping)
-    scheduler = TaskScheduler(db_path=os.environ.get("SCHEDULER_DB", "scheduler.db"))
-    watching = asyncio.create_task(apply_edits(scheduler, watch_tasks(TASKS)))
-    try:
-        apply_tasks(scheduler)
-        scheduler.start()
-        print("Scheduler running. Press Ctrl+C to stop.", flush=True)
-        await stopping.wait()
-    finally:
-        watching.cancel()
-        await scheduler.stop()
+    async with AsyncSqliteSaver.from_conn_string(str(CHECKPOINTS)) as saver:
+        scheduler = TaskScheduler(db_path=STORE, checkpointer=saver)
+        watching = asyncio.create_task(apply_edits(scheduler, watch_tasks(TASKS)))
+        try:
+            apply_tasks(scheduler)
+            scheduler.start()
+            print("Scheduler running. Press Ctrl+C to stop.", flush=True)
+            await stopping.wait()
+        finally:
+            watching.cancel()
+            await scheduler.stop()
 
 
 def run() -> int:
@@ -96,6 +102,9 @@ def run() -> int:
         asyncio.run(main())
     except SchedulerError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except sqlite3.Error as error:
+        print(f"error: {CHECKPOINTS}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # only where there are no signal handlers; main() has stopped the scheduler
         return 0

@@ -110,7 +110,9 @@ class TaskScheduler:
             RunnerSettings(graph, checkpointer, input_builder, context, chosen, recursion_limit), self._clock
         )
         self._store.is_checkpointed = runner.is_checkpointed
-        settings = LoopSettings(timezone, max_concurrent_runs, poll_interval, shutdown_grace_seconds, sync_node_threads)
+        # A lease is renewed by the passes, so they must come often enough for it.
+        longest_wait = min(poll_interval, lease_seconds / 3)
+        settings = LoopSettings(timezone, max_concurrent_runs, longest_wait, shutdown_grace_seconds, sync_node_threads)
         self.scheduler = StoreScheduler(self._store, runner, self._clock, settings)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
         self._store.open()

@@ -1,6 +1,7 @@
 """What is asked of the runs table as a history: rows of runs that were not started, trimming, reading."""
 
 import itertools
+import os
 import random
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -27,8 +28,10 @@ from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
 _QUESTIONS: Final = TypeAdapter(tuple[Question, ...])
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
 _counter = itertools.count()
-# The system's, so that neither a program that seeds `random` nor a fork makes ids repeat.
-_random = random.SystemRandom()
+# Of its own, so that a program that seeds `random` does not make ids repeat; and seeded anew in a forked child.
+_random = random.Random()  # noqa: S311 (ids are no secrets)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_run_id(now: int) -> str:

@@ -126,7 +126,7 @@ def _found(runtime: ToolRuntime[Any, Any], owner_of: OwnerOf) -> object:
 def _candidates(runtime: ToolRuntime[Any, Any]) -> Iterator[object]:
     """Yield what may name the user, the most trustworthy first: a server's authentication, then the program."""
     configurable = runtime.config.get("configurable", {})
-    yield getattr(getattr(runtime.server_info, "user", None), "identity", None)
+    yield getattr(getattr(getattr(runtime, "server_info", None), "user", None), "identity", None)
     yield configurable.get("langgraph_auth_user_id")
     yield _member(runtime.context, "user_id")
     yield configurable.get("user_id")

@@ -16,10 +16,16 @@ from langgraph.types import interrupt
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-from session_kit import chain, saver_at, store_at
+from session_kit import chain, saver_at, store_at  # noqa: E402 (found by the path above)
 
-from scheduler import TaskScheduler
-from scheduler.runner import graph_input
+from scheduler import TaskScheduler  # noqa: E402
+from scheduler.runner import graph_input  # noqa: E402
+
+
+def tell(*words):
+    """Write a line to the one who watches."""
+    sys.stdout.write(" ".join(words) + "\n")
+    sys.stdout.flush()
 
 
 def die_once():
@@ -38,7 +44,7 @@ def build(task):
 
 async def callback(task, _result):
     """Take the result, or die."""
-    print("callback", flush=True)
+    tell("callback")
     if task.prompt == "die-after":
         die_once()
 
@@ -47,7 +53,7 @@ def step(name, lines):
     async def run(state):
         prompt = state["messages"][0].text
         answer = interrupt(f"{name}?") if prompt in {f"ask-{name}", f"ask-hold-{name}"} else None
-        print("step", name, answer or "", flush=True)
+        tell("step", name, answer or "")
         if prompt in {f"hold-{name}", f"ask-hold-{name}"}:
             await lines.get()
         return {"messages": [AIMessage(name if answer is None else f"{name}: {answer}")]}
@@ -66,12 +72,12 @@ async def main():
             **store_at(place), graph=graph, checkpointer=saver, input_builder=build, poll_interval=0.05
         )
         scheduler.start()
-        print("started", flush=True)
+        tell("started")
         await stopping.wait()
         done = scheduler.stop()
-        print("stopping", flush=True)
+        tell("stopping")
         await done
-    print("stopped", flush=True)
+    tell("stopped")
 
 
 if __name__ == "__main__":

@@ -146,12 +146,12 @@ async def test_a_step_that_outlasts_the_grace_is_made_again(scheduler_with):
 
 async def test_a_stop_that_comes_before_the_graph_is_called(scheduler_with):
     """A run that is about to begin does not make all its steps while the scheduler stops."""
-    steps, stops = Steps(), [lambda: scheduler.stop()]
+    steps, stops = Steps(), [TaskScheduler.stop]
 
     def build(_task):
         """Stop the scheduler at the last moment before the graph is called, but only once."""
         if stops:
-            stops.pop()()
+            stops.pop()(scheduler)
         return {"messages": ["Go on."]}
 
     scheduler = scheduler_with(steps.graph(), shutdown_grace_seconds=20, input_builder=build)

@@ -12,11 +12,12 @@ from scheduler.store import database_at
 
 
 @pytest.fixture(scope="session")
-def postgres_store(postgres_server):
+def postgres_store(request):
     """Return the URL of one database for all tests of the store, which each of them empties."""
-    url = postgres_server.new_database()
+    server = request.getfixturevalue("postgres_server")
+    url = server.new_database()
     yield url
-    postgres_server.drop_database(url)
+    server.drop_database(url)
 
 
 @pytest.fixture(params=["file", "memory", "postgresql"])
