@@ -319,21 +319,10 @@ def watch_tasks(path: str | os.PathLike[str]) -> AsyncIterator[None]:
 
 
 async def _edits(file: Path, seen: tuple[int, ...]) -> AsyncIterator[None]:
-    from watchfiles import awatch  # noqa: PLC0415 (see above)
-
-    names = {file.name, "..data"}  # the second is what Kubernetes replaces when a ConfigMap changes
     polling: bool | None = None
     while True:
-        looks = awatch(
-            file.parent,
-            watch_filter=lambda _, changed: Path(changed).name in names,
-            recursive=False,
-            force_polling=polling,
-            rust_timeout=_LOOK_MILLISECONDS,
-            yield_on_timeout=True,
-        )
         try:
-            async for _ in looks:
+            async for _ in _looks(file, polling=polling):
                 state = await asyncio.to_thread(_state, file)
                 if state != seen:
                     seen = state
@@ -342,6 +331,28 @@ async def _edits(file: Path, seen: tuple[int, ...]) -> AsyncIterator[None]:
             if polling:
                 raise
             polling = True
+
+
+async def _looks(file: Path, *, polling: bool | None) -> AsyncIterator[None]:
+    """Yield whenever the file may have been edited, and once soon: it may have been before the watch began."""
+    from watchfiles import awatch  # noqa: PLC0415 (see above)
+
+    names = {file.name, "..data"}  # the second is what Kubernetes replaces when a ConfigMap changes
+    is_first = True
+
+    def concerns_us(_: object, changed: str) -> bool:
+        return is_first or Path(changed).name in names
+
+    async for _ in awatch(
+        file.parent,
+        watch_filter=concerns_us,
+        recursive=False,
+        force_polling=polling,
+        rust_timeout=_LOOK_MILLISECONDS,
+        yield_on_timeout=True,
+    ):
+        is_first = False
+        yield
 
 
 def _state(file: Path) -> tuple[int, ...]:

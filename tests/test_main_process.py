@@ -223,7 +223,7 @@ ENDLESS = {
 
 @pytest.mark.parametrize("wait", ENDLESS.values(), ids=ENDLESS)
 def test_a_second_ctrl_c_stops_at_once(quick_project, wait):
-    """A run that never ends does not hold the program: its run is recorded as interrupted."""
+    """A run that never ends does not hold the program: its run is continued at the next start."""
     quick_project.edit(
         "graph.py",
         'return {"messages": [AIMessage(f"Echo:',
@@ -238,7 +238,8 @@ def test_a_second_ctrl_c_stops_at_once(quick_project, wait):
     assert program.wait_for_end() == 130, program.text
     assert "Traceback" not in program.text
     (run,) = quick_project.runs()
-    assert run.status is RunStatus.INTERRUPTED
+    assert run.status is RunStatus.PENDING
+    assert [attempt.status for attempt in run.earlier_attempts] == [RunStatus.INTERRUPTED]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -362,7 +363,7 @@ def test_a_broken_file_is_told_in_one_line_at_the_start(project):
     assert program.wait_for_end() == 1
     assert "Traceback" not in program.text
     assert program.output[-1].startswith("error: ")
-    assert "line 13: Task daily-summary: schedule='tomorrow at 9am' is relative to now" in program.output[-1]
+    assert "line 15: Task daily-summary: schedule='tomorrow at 9am' is relative to now" in program.output[-1]
     assert project.next_runs() == {}
 
 
@@ -374,6 +375,7 @@ def test_a_real_model_is_not_called_every_ten_seconds(project):
     assert offline.wait_for_end() == 0, offline.text
     langchain = project.folder / "langchain"
     langchain.mkdir()
+    (langchain / "__init__.py").touch()
     (langchain / "chat_models.py").write_text(
         "from langchain_core.language_models import FakeListChatModel\n"
         "def init_chat_model(name): return FakeListChatModel(responses=['Yes.'])\n"

@@ -345,6 +345,16 @@ async def test_edits_are_told(edits, tmp_path):
     await edits()
 
 
+async def test_an_edit_before_the_watch_began_is_told_beside_a_busy_neighbour(edits, tmp_path):
+    """The store's file changes all the time in the same folder, and must not hide it."""
+    (tmp_path / "tasks.toml").write_text("task = [ ]")
+    told = asyncio.ensure_future(edits())
+    while not told.done():
+        (tmp_path / "scheduler.db-wal").write_text("busy")
+        await asyncio.to_thread(os.sync)
+    await told
+
+
 async def test_other_files_are_not_told(edits, tmp_path):
     """What lies beside it may change as it likes: the next thing told is the file."""
     told = asyncio.ensure_future(edits())

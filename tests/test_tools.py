@@ -38,6 +38,9 @@ NEEDS_AN_ID = [
 NAMES = ["schedule_task", "list_scheduled_tasks", *NEEDS_AN_ID]
 
 
+CALLER = Caller("alice", "agent:alice", None, None)
+
+
 class ScriptedModel(BaseChatModel):
     """Calls the tools that the script has for a prompt, and then says what they answered."""
 
@@ -407,6 +410,15 @@ async def test_owners_with_similar_names_are_apart(new_scheduler, one, other):
 
 
 @pytest.mark.parametrize(
+    "given", ["a\0b", "a'b", "a:b", "", "x" * 61, "agent:bob:a", "\N{CYRILLIC SMALL LETTER A}"], ids=ascii
+)
+def test_what_is_no_id_never_reaches_the_store(given):
+    """Ids are of letters, digits and hyphens."""
+    assert CALLER.full_id(given) is None
+    assert CALLER.full_id("agent:alice:a-1") == CALLER.full_id(" a-1 ") == "agent:alice:a-1"
+
+
+@pytest.mark.parametrize(
     "forged",
     [
         {"owner": "bob"},
@@ -449,6 +461,7 @@ async def test_texts_of_a_task_stay_data(chat):
 async def test_names_of_any_script_have_an_id(chat):
     """The id is made of letters and digits."""
     assert re.fullmatch(r"task-[0-9a-f]{8}", await chat.schedule(name="新闻"))
+    assert '"新闻"' in await chat("list_scheduled_tasks")
     assert re.fullmatch(r"uber-eis-[0-9a-f]{8}", await chat.schedule(name="Über Eis"))
 
 
@@ -503,7 +516,10 @@ async def test_the_shortest_distance_is_an_argument(new_scheduler):
     assert "apart" in await chat.refused("schedule_task", name="News", prompt="Go.", interval_seconds=59)
 
 
-CALLER = Caller("alice", "agent:alice", None, None)
+async def test_a_prompt_may_be_as_long_as_is_allowed(chat):
+    """To the character; one more is refused."""
+    await chat.schedule(prompt="x" * 4000)
+    assert "4,001 characters" in await chat.refused("schedule_task", **{**DAILY, "prompt": "x" * 4001})
 
 
 @pytest.mark.parametrize(

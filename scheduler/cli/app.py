@@ -7,7 +7,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-from scheduler.cli import add, changes, check, files, history, init, look, serve, watch
+from scheduler.cli import add, answers, changes, check, files, history, init, look, serve, watch
 from scheduler.cli.errors import exit_code, sentence
 from scheduler.cli.output import fail
 from scheduler.errors import SchedulerError
@@ -51,6 +51,8 @@ COMMANDS: Final = {
         Command("runs", history.runs, "runs stand-up --status failed --since 2h"),
         Command("run", history.run, "run 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77"),
         Command("watch", watch.watch, "watch"),
+        Command("waiting", answers.waiting, "waiting"),
+        Command("answer", answers.answer, 'answer 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77 "Yes, go on."'),
     ],
     "Files and projects": [
         Command("apply", files.apply, "apply tasks.toml --prune --dry-run"),

@@ -1,0 +1,96 @@
+"""waiting, answer: graphs that ask, and what they are told."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from scheduler import Run
+from scheduler.cli.errors import CommandError, ExitCode
+from scheduler.cli.moments import local
+from scheduler.cli.options import Db, DbUrl, Json, RunId, opened
+from scheduler.cli.output import cell, note, one_line, say, show_json, show_table
+from scheduler.cli.shapes import run_shape
+from scheduler.models import RunStatus
+
+_MOST = 100_000
+
+
+def waiting(db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
+    """List the runs that wait for an answer, and what they ask."""
+    with opened(db, db_url) as scheduler:
+        found = scheduler.list_runs(status=RunStatus.WAITING, limit=_MOST)
+    if as_json:
+        show_json([run_shape(run) for run in found])
+    elif found:
+        rows = [row for run in found for row in _rows(run)]
+        show_table(["RUN_ID", "TASK", "STARTED", "QUESTION_ID", "QUESTION"], rows, keep=["RUN_ID", "QUESTION_ID"])
+    else:
+        say("No run waits for an answer.")
+
+
+def _rows(run: Run) -> list[list[Any]]:
+    return [
+        [run.id, cell(run.task_id, "bold"), local(run.started_at), one_line(each.id), one_line(_text(each.value))]
+        for each in run.questions
+    ]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def answer(
+    run_id: RunId,
+    values: Annotated[
+        list[str],
+        typer.Argument(metavar="VALUE...", help="The answer: JSON, such as true or a text in quotes, or text."),
+    ],
+    ids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--id", metavar="QUESTION_ID", help="Which question a value is for; once for each value, in order."
+        ),
+    ] = None,
+    as_text: Annotated[bool, typer.Option("--text", help="Take the answer as text, whatever it looks like.")] = False,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Answer a run that waits; it goes on in whichever process runs the store."""
+    parsed = [value if as_text else _parsed(value) for value in values]
+    given = _by_id(ids, parsed) if ids else _single(parsed)
+    with opened(db, db_url) as scheduler:
+        scheduler.answer_run(run_id, given)
+        if not scheduler.running_schedulers():
+            note("No scheduler is running on this store; the run goes on when one does.")
+        run = scheduler.get_run(run_id)
+    if as_json:
+        show_json(run_shape(run))
+    else:
+        say(f"Answered run {run_id} of {run.task_id}.")
+
+
+def _parsed(value: str) -> Any:  # noqa: ANN401 (JSON)
+    """Return what JSON says, and what is no JSON as text."""
+    try:
+        return json.loads(value, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+def _single(values: list[Any]) -> Any:  # noqa: ANN401 (JSON)
+    if len(values) > 1:
+        raise CommandError("there are several values; give --id for each, or quote a text with blanks", ExitCode.USAGE)
+    return values[0]
+
+
+def _by_id(ids: list[str], values: list[Any]) -> dict[str, Any]:
+    if len(ids) != len(values) or len(set(ids)) != len(ids):
+        problem = f"there are {len(values)} values and {len(set(ids))} different ids"
+        raise CommandError(f"{problem}; give one --id for each value", ExitCode.USAGE)
+    return dict(zip(ids, values, strict=True))

@@ -1,0 +1,103 @@
+"""waiting, answer: what graphs ask, and what they are told."""
+
+import json
+
+import pytest
+from cli_kit import steady
+from helpers import hourly, rows
+
+QUESTIONS = [{"id": "q1", "value": {"ask": "Go [red]on\x1b[31m?"}}, {"id": "q2", "value": "Which one?"}]
+
+
+@pytest.fixture
+def asked(place):
+    """Return what makes a run that waits, with so many questions; it returns the run's id."""
+
+    def ask(number):
+        with place.face() as face:
+            face.add_task(hourly("report"))
+            run_id = face.trigger_task("report")
+        with rows(place.folder / "scheduler.db") as store:
+            store.execute(
+                "UPDATE scheduler_runs SET status = 'waiting', attempt = 1, started_at = scheduled_at, questions = ?"
+                " WHERE id = ?",
+                [json.dumps(QUESTIONS[:number]), run_id],
+            )
+        return run_id
+
+    return ask
+
+
+def stored_answer(place, run_id):
+    with rows(place.folder / "scheduler.db") as store:
+        (row,) = store.execute("SELECT status, answer FROM scheduler_runs WHERE id = ?", [run_id])
+        return row["status"], json.loads(row["answer"] or "null")
+
+
+def test_what_waits_is_listed(place, asked):
+    """A line for each question, with the ids that `answer` takes; nothing of it is obeyed by a terminal."""
+    with place.face() as face:
+        face.add_task(hourly("report"))
+    assert place.quick("waiting").stdout == "No run waits for an answer.\n"
+    run_id = asked(2)
+    lines = place.quick("waiting").stdout.splitlines()
+    assert lines[0].split() == ["RUN_ID", "TASK", "STARTED", "QUESTION_ID", "QUESTION"]
+    assert [line.split()[:2] for line in lines[1:]] == [[run_id, "report"]] * 2
+    assert "q1" in lines[1]
+    assert "Go [red]on" in lines[1]
+    assert "\x1b" not in lines[1]
+    assert lines[2].endswith("Which one?")
+    (run,) = place.quick_json("waiting")
+    assert (run["id"], run["status"], run["questions"]) == (run_id, "waiting", QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    ("value", "answer"),
+    [
+        (["Yes, go on."], "Yes, go on."),
+        (["true"], True),
+        (["--text", "true"], "true"),
+        (['{"approved": [1, null]}'], {"approved": [1, None]}),
+        (["NaN"], "NaN"),
+        (["yes", "--id", "q1"], "yes"),
+    ],
+)
+def test_an_answer(place, asked, value, answer):
+    """JSON where it is JSON, text otherwise; it is stored, and a scheduler that is not there is missed."""
+    run_id = asked(1)
+    told = place.quick("answer", run_id, *value)
+    assert told.stdout == f"Answered run {run_id} of report.\n"
+    assert told.stderr == "No scheduler is running on this store; the run goes on when one does.\n"
+    assert stored_answer(place, run_id) == ("pending", {"q1": answer})
+
+
+def test_several_answers(place, asked):
+    """One `--id` for each value, in the same order."""
+    run_id = asked(2)
+    run = place.json("answer", run_id, "--id", "q2", "the first", "--id", "q1", "7")
+    assert steady(run)["status"] == "pending"
+    assert stored_answer(place, run_id) == ("pending", {"q1": 7, "q2": "the first"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["yes"], 2, "it asks 2 questions; give a dict of answers by their ids: q1, q2"),
+        (["yes", "--id", "q1"], 2, "answers are missing; give one for each id, also for q2"),
+        (["yes", "no"], 2, "there are several values; give --id for each"),
+        (["yes", "--id", "q1", "--id", "q2"], 2, "there are 1 values and 2 different ids"),
+    ],
+)
+def test_an_answer_that_does_not_fit(place, asked, arguments, code, told):
+    """It is refused in one line, and the run waits on."""
+    run_id = asked(2)
+    assert told in place.quick("answer", run_id, *arguments, code=code).stderr
+    assert stored_answer(place, run_id) == ("waiting", None)
+
+
+def test_a_run_that_asks_nothing(place, asked):
+    """Unknown, or answered already: the exit codes tell them apart."""
+    run_id = asked(1)
+    assert "there is no run 'nobody'" in place.quick("answer", "nobody", "yes", code=3).stderr
+    place.quick("answer", run_id, "yes")
+    assert "nothing is asked" in place.quick("answer", run_id, "yes", code=2).stderr
