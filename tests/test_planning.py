@@ -116,6 +116,8 @@ class Oracle:
 
     def starting(self):
         situation = self.situation
+        if situation.buffered >= BUFFER_LIMIT:
+            return SKIPPED  # so many wait for their thread
         if situation.slots == 0:
             return DUE
         situation.slots -= 1
