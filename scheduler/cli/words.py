@@ -1,18 +1,20 @@
 """A schedule as it is given on the command line → the fields of a definition."""
 
+import re
 from typing import Any, Final
 
 from scheduler import TaskType, parse_schedule
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.moments import parse_duration, parse_instant
 
-_BEGINS_CRON: Final = frozenset("*@0123456789")
+_CRON: Final = re.compile(r"[*@]|[0-9*,/-]+[ \t]+[0-9*,/-]+[ \t]+\S+[ \t]+\S")
+"""How a cron expression begins; words may begin with a digit, too."""
 
 
 def schedule_fields(text: str, timezone: str | None) -> dict[str, Any]:
     """Return the fields of a cron expression, or of a schedule in words. Raises `ValueError`."""
     stripped = text.strip()
-    if stripped[:1] in _BEGINS_CRON and stripped:
+    if _CRON.match(stripped):
         return cron_fields(stripped, timezone)
     return parse_schedule(text, timezone=timezone)
 

@@ -38,6 +38,7 @@ from scheduler.store.schema import (
     IS_SCHEDULED,
     IS_WAITING,
     has_status,
+    holds_thread,
     is_open,
     runs,
     tasks,
@@ -422,8 +423,7 @@ def _is_stuck(run: FromClause) -> ColumnElement[bool]:
 
 _THREAD_IS_TAKEN: Final = exists().where(
     _in_thread.c.thread_id == runs.c.thread_id,
-    is_open(_in_thread),
-    _in_thread.c.checkpointed == 1,
+    holds_thread(_in_thread),
     _in_thread.c.id != runs.c.id,
     not_(_is_stuck(_in_thread)),
     or_(
@@ -457,8 +457,7 @@ _TAKE: Final = (
 _MARK_CHECKPOINTED: Final = update(runs).where(runs.c.id == bindparam("run")).values(checkpointed=1)
 _THREADS: Final = select(runs.c.thread_id, runs.c.status).where(
     runs.c.thread_id.in_(bindparam("threads", expanding=True)),
-    is_open(),
-    runs.c.checkpointed == 1,
+    holds_thread(),
     runs.c.id != bindparam("besides"),
     not_(_is_stuck(runs)),
 )

@@ -158,7 +158,14 @@ Index(
     sqlite_where=HAS_THREAD_TO_DELETE,
     postgresql_where=HAS_THREAD_TO_DELETE,
 )
-Index("scheduler_runs_threads", runs.c.thread_id, sqlite_where=is_open(), postgresql_where=is_open())
+
+
+def holds_thread(table: FromClause = runs) -> ColumnElement[bool]:
+    """Return the condition that a run is not over and its graph keeps its thread; other runs are not in this index."""
+    return and_(is_open(table), table.c.checkpointed == literal_column("1"))
+
+
+Index("scheduler_runs_threads", runs.c.thread_id, sqlite_where=holds_thread(), postgresql_where=holds_thread())
 Index("scheduler_runs_open", runs.c.task_id, runs.c.status, sqlite_where=is_open(), postgresql_where=is_open())
 
 owners = Table(
