@@ -2,12 +2,16 @@
 
 import asyncio
 import inspect
+import signal
 
 import pytest
 from blockbuster import blockbuster_ctx
 from helpers import PATIENCE, BlockingGraph, EchoGraph, FailingGraph
 
 from scheduler import TaskScheduler
+
+# A shell without job control lets what it starts in the background ignore Ctrl+C; programs that tests start would, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FACE = {name for name, value in vars(TaskScheduler).items() if inspect.isfunction(value)}
 _ALLOWED = [

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, bindparam, exists, func, make_url, select
+from sqlalchemy import bindparam, exists, func, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from scheduler.clock import SECOND
@@ -19,6 +19,7 @@ from scheduler.store.schema import CAN_BE_DUE, HAS_THREAD_TO_DELETE, IS_PENDING,
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
 from scheduler.store.sqlite import SqliteDatabase
+from scheduler.store.statements import Connection, Row, Statement
 
 __all__ = [
     "STOPPED",
@@ -167,7 +168,7 @@ class Store:
         with self.database.write() as connection:
             changes = tasks.apply(connection, prepared, source, now, prune=prune)
             if dry_run:
-                connection.rollback()
+                connection.undo()
         return changes
 
     def remove_task(self, task_id: str, now: int) -> None:
@@ -341,7 +342,7 @@ class Store:
         return is_due or waits or look.has_foreign or look.has_cancels or now >= self._purge_at
 
     def _look(self, connection: Connection, now: int) -> _Look:
-        row = connection.execute(_LOOK, {"now": now, "me": self._owner.id}).one()
+        [row] = connection.execute(_LOOK, {"now": now, "me": self._owner.id})
         return _Look(
             row.next_due,
             row.next_ready,
@@ -392,8 +393,7 @@ class Store:
 
 def _no_longer(connection: Connection, owner_id: str, running: Collection[str]) -> list[str]:
     """Return which of the runs that are going here are not this owner's any more."""
-    statement = select(runs_table.c.id).where(runs_table.c.owner == owner_id, IS_RUNNING)
-    return sorted(set(running) - set(connection.execute(statement).scalars()))
+    return sorted(set(running) - set(connection.execute(_OWN, {"me": owner_id}).scalars()))
 
 
 def _wake_at(look: _Look, now: int, slots: int) -> int | None:
@@ -402,7 +402,7 @@ def _wake_at(look: _Look, now: int, slots: int) -> int | None:
     return min((moment for moment in moments if moment > now or slots > 0), default=None)
 
 
-def _listed(row: Row[Any], open_status: str | None) -> Listed:
+def _listed(row: Row, open_status: str | None) -> Listed:
     return Listed(
         id=row.id,
         definition=tasks.read_definition(row),
@@ -417,17 +417,20 @@ def _listed(row: Row[Any], open_status: str | None) -> Listed:
 
 
 _DUE_ORDER: Final = select(tasks_table.c.next_due).where(CAN_BE_DUE).order_by(tasks_table.c.next_due).limit(1)
-_LOOK: Final = select(
-    _DUE_ORDER.scalar_subquery().label("next_due"),
-    select(func.min(runs_table.c.ready_at))
-    .where(IS_PENDING, runs_table.c.ready_at > bindparam("now"))
-    .scalar_subquery()
-    .label("next_ready"),
-    exists().where(IS_PENDING, runs_table.c.ready_at <= bindparam("now")).label("is_ready"),
-    exists().where(IS_RUNNING, runs_table.c.owner != bindparam("me")).label("has_foreign"),
-    exists()
-    .where(IS_RUNNING, runs_table.c.owner == bindparam("me"), runs_table.c.cancel_requested == 1)
-    .label("has_cancels"),
-    exists().where(IS_WAITING, runs_table.c.expires_at <= bindparam("now")).label("has_expired"),
-    exists().where(HAS_THREAD_TO_DELETE, runs_table.c.thread_until <= bindparam("now")).label("has_old_threads"),
+_LOOK: Final = Statement(
+    lambda: select(
+        _DUE_ORDER.scalar_subquery().label("next_due"),
+        select(func.min(runs_table.c.ready_at))
+        .where(IS_PENDING, runs_table.c.ready_at > bindparam("now"))
+        .scalar_subquery()
+        .label("next_ready"),
+        exists().where(IS_PENDING, runs_table.c.ready_at <= bindparam("now")).label("is_ready"),
+        exists().where(IS_RUNNING, runs_table.c.owner != bindparam("me")).label("has_foreign"),
+        exists()
+        .where(IS_RUNNING, runs_table.c.owner == bindparam("me"), runs_table.c.cancel_requested == 1)
+        .label("has_cancels"),
+        exists().where(IS_WAITING, runs_table.c.expires_at <= bindparam("now")).label("has_expired"),
+        exists().where(HAS_THREAD_TO_DELETE, runs_table.c.thread_until <= bindparam("now")).label("has_old_threads"),
+    )
 )
+_OWN: Final = Statement(lambda: select(runs_table.c.id).where(runs_table.c.owner == bindparam("me"), IS_RUNNING))

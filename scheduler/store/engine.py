@@ -4,9 +4,8 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
-from sqlalchemy import Connection
-
 from scheduler.errors import StoreError
+from scheduler.store.statements import Connection
 
 CALL_TIMEOUT: Final = 5.0
 """How long a call waits for a database that is locked, in seconds."""

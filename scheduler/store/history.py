@@ -3,11 +3,11 @@
 import itertools
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, Row, bindparam, delete, insert, not_, select, update
+from sqlalchemy import Table, bindparam, delete, insert, not_, select, update
 
 from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
@@ -24,6 +24,7 @@ from scheduler.models import (
 )
 from scheduler.planning import Firing
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
+from scheduler.store.statements import Connection, Row, Statement
 
 _QUESTIONS: Final = TypeAdapter(tuple[Question, ...])
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
@@ -80,15 +81,14 @@ def new_row(task: TaskDefinition, seq: int, scheduled_at: int, now: int, status:
         "owner": None,
         "thread_id": thread_of(task, run_id),
         "checkpointed": 0,
-        "response": None,
+        "resumed": 0,
         "error": None,
-        "earlier_attempts": None,
     }
 
 
 def insert_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Insert runs. Raises SQLAlchemy's `IntegrityError` where a due time has its row already."""
-    connection.execute(_INSERT, rows)
+    connection.execute_many(_INSERT, rows)
 
 
 def taken(connection: Connection, task_id: str, due_times: Iterable[int]) -> set[int]:
@@ -96,7 +96,7 @@ def taken(connection: Connection, task_id: str, due_times: Iterable[int]) -> set
     return set(connection.execute(_TAKEN, {"task_id": task_id, "due_times": list(due_times)}).scalars())
 
 
-def insert_skipped(connection: Connection, task: TaskDefinition, row: Row[Any], firing: Firing, now: int) -> int:
+def insert_skipped(connection: Connection, task: TaskDefinition, row: Row, firing: Firing, now: int) -> int:
     """Account for due times that are not started: in the row before, if it says the same, else in one of their own.
 
     Returns the number of the task's newest run.
@@ -107,14 +107,19 @@ def insert_skipped(connection: Connection, task: TaskDefinition, row: Row[Any], 
     previous = connection.execute(_NEWEST, {"task_id": task.id, "seq": row.last_seq}).first()
     if previous and previous.status == RunStatus.SKIPPED and previous.error == firing.reason:
         coalesced = previous.coalesced + firing.coalesced + 1
-        values = {"scheduled_at": firing.scheduled_at, "coalesced": coalesced, "finished_at": now}
-        connection.execute(update(runs).where(runs.c.id == previous.id).values(values))
+        values = {"last": firing.scheduled_at, "others": coalesced, "now": now}
+        connection.execute(_GROW, {"run": previous.id, **values})
         return int(row.last_seq)
     seq = int(row.last_seq) + 1
     skipped = new_row(task, seq, firing.scheduled_at, now, RunStatus.SKIPPED)
     insert_rows(connection, [{**skipped, "coalesced": firing.coalesced, "error": firing.reason}])
-    connection.execute(update(tasks).where(tasks.c.id == task.id).values(last_seq=seq))
+    note_newest(connection, task.id, seq)
     return seq
+
+
+def note_newest(connection: Connection, task_id: str, seq: int) -> None:
+    """Note the number of a task's newest run."""
+    connection.execute(_NEWEST_IS, {"task": task_id, "newest": seq})
 
 
 def trim(connection: Connection, newest: Iterable[tuple[str, int]], limit: int) -> None:
@@ -124,7 +129,7 @@ def trim(connection: Connection, newest: Iterable[tuple[str, int]], limit: int) 
     """
     over = [{"of_task": task_id, "until": seq - limit} for task_id, seq in newest if seq > limit]
     if over:
-        connection.execute(_TRIM, over)
+        connection.execute_many(_TRIM, over)
 
 
 def read_run(connection: Connection, run_id: str) -> Run:
@@ -149,7 +154,7 @@ def read_runs(
     return [to_run(row) for row in connection.execute(query)]
 
 
-def to_run(row: Row[Any]) -> Run:
+def to_run(row: Row) -> Run:
     """Return a row of the table as the public model."""
     return Run(
         id=row.id,
@@ -170,7 +175,7 @@ def to_run(row: Row[Any]) -> Run:
     )
 
 
-def earlier_attempts(row: Row[Any]) -> tuple[Attempt, ...]:
+def earlier_attempts(row: Row) -> tuple[Attempt, ...]:
     """Return the attempts before the latest one."""
     try:
         return () if row.earlier_attempts is None else _ATTEMPTS.validate_json(row.earlier_attempts)
@@ -188,18 +193,64 @@ def attempts_json(attempts: tuple[Attempt, ...]) -> str:
     return _ATTEMPTS.dump_json(attempts).decode()
 
 
-_KEEP_THREAD: Final = update(runs).where(runs.c.id == bindparam("run")).values(thread_until=bindparam("until"))
-_INSERT: Final = insert(runs)
-_BY_ID: Final = select(runs).where(runs.c.id == bindparam("run_id"))
-_NEWEST: Final = select(runs).where(runs.c.task_id == bindparam("task_id"), runs.c.seq == bindparam("seq"))
-_TAKEN: Final = select(runs.c.scheduled_at).where(
-    runs.c.task_id == bindparam("task_id"),
-    IS_SCHEDULED,
-    runs.c.scheduled_at.in_(bindparam("due_times", expanding=True)),
+_KEEP_THREAD: Final = Statement(
+    lambda: update(runs).where(runs.c.id == bindparam("run")).values(thread_until=bindparam("until"))
 )
-_TRIM: Final = delete(runs).where(
-    runs.c.task_id == bindparam("of_task"),
-    runs.c.seq <= bindparam("until"),
-    runs.c.thread_until.is_(None),
-    not_(is_open()),
+_NEW: Final = (
+    "id",
+    "task_id",
+    "seq",
+    "scheduled_at",
+    "ready_at",
+    "started_at",
+    "finished_at",
+    "status",
+    "attempt",
+    "coalesced",
+    "trigger",
+    "exclusive",
+    "cancel_requested",
+    "owner",
+    "thread_id",
+    "checkpointed",
+    "resumed",
+    "error",
+)
+"""The columns of `new_row`; the others are empty at first."""
+
+
+def insertion(insert_into: Callable[[Table], Any]) -> Any:  # noqa: ANN401 (a kind of SQLAlchemy's Insert)
+    """Return what inserts a `new_row`, given the `insert` of some dialect."""
+    return insert_into(runs).values({name: bindparam(name) for name in _NEW})
+
+
+_INSERT: Final = Statement(lambda: insertion(insert))
+_GROW: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(scheduled_at=bindparam("last"), coalesced=bindparam("others"), finished_at=bindparam("now"))
+    )
+)
+_NEWEST_IS: Final = Statement(
+    lambda: update(tasks).where(tasks.c.id == bindparam("task")).values(last_seq=bindparam("newest"))
+)
+_BY_ID: Final = Statement(lambda: select(runs).where(runs.c.id == bindparam("run_id")))
+_NEWEST: Final = Statement(
+    lambda: select(runs).where(runs.c.task_id == bindparam("task_id"), runs.c.seq == bindparam("seq"))
+)
+_TAKEN: Final = Statement(
+    lambda: select(runs.c.scheduled_at).where(
+        runs.c.task_id == bindparam("task_id"),
+        IS_SCHEDULED,
+        runs.c.scheduled_at.in_(bindparam("due_times", expanding=True)),
+    )
+)
+_TRIM: Final = Statement(
+    lambda: delete(runs).where(
+        runs.c.task_id == bindparam("of_task"),
+        runs.c.seq <= bindparam("until"),
+        runs.c.thread_until.is_(None),
+        not_(is_open()),
+    )
 )

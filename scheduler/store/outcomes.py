@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Row, and_, bindparam, select, update
+from sqlalchemy import and_, bindparam, select, update
 
 from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
@@ -15,6 +15,7 @@ from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.runs import CANCELLED_BY_NEXT, Claim
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
+from scheduler.store.statements import Connection, Row, Statement
 
 STOPPED: Final = "the scheduler was stopped"
 """The reason that stands in attempts which the stop of their scheduler ended."""
@@ -87,7 +88,7 @@ def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]
         }
         for outcome in outcomes
     ]
-    if connection.execute(_FINISH, values).rowcount == len(values):
+    if connection.execute_many(_FINISH, values) == len(values):
         return []
     return [outcome for outcome in outcomes if not _was_written(connection, outcome)]
 
@@ -124,8 +125,7 @@ def _storable(text: str | None) -> str | None:
 
 
 def _was_written(connection: Connection, outcome: Outcome) -> bool:
-    statement = select(runs.c.status, runs.c.attempt).where(runs.c.id == outcome.claim.run_id)
-    row = connection.execute(statement).first()
+    row = connection.execute(_BY_ID, {"run": outcome.claim.run_id}).first()
     return row is not None and (row.status, row.attempt) == (outcome.status, outcome.claim.attempt)
 
 
@@ -162,7 +162,7 @@ class _Interruption:
     status: RunStatus = RunStatus.INTERRUPTED
 
 
-def _queue_again(connection: Connection, row: Row[Any], task: TaskDefinition, ending: _Ending) -> bool:
+def _queue_again(connection: Connection, row: Row, task: TaskDefinition, ending: _Ending) -> bool:
     attempts = history.earlier_attempts(row)
     delay = _delay(task, attempts, ending.status, may_continue=bool(row.checkpointed))
     if row.removed or row.cancel_requested or delay is None:
@@ -199,7 +199,7 @@ def answer(connection: Connection, run_id: str, value: object, now: int) -> None
 
     Raises `RunNotFoundError`, and `ValueError` if the run does not wait or the answer does not fit its questions.
     """
-    row = connection.execute(select(runs).where(runs.c.id == run_id)).first()
+    row = connection.execute(_BY_ID, {"run": run_id}).first()
     if row is None:
         raise RunNotFoundError(run_id)
     if row.status != RunStatus.WAITING:
@@ -213,16 +213,15 @@ def answer(connection: Connection, run_id: str, value: object, now: int) -> None
         finished_at=to_datetime(now),
     )
     values = {
-        "status": RunStatus.PENDING,
-        "ready_at": now,
-        "expires_at": None,
-        "answer": _answers_json(row, value),
-        "earlier_attempts": history.attempts_json((*attempts, asked)),
+        "run": run_id,
+        "now": now,
+        "answers": _answers_json(row, value),
+        "tries": history.attempts_json((*attempts, asked)),
     }
-    connection.execute(update(runs).where(runs.c.id == run_id).values(values))
+    connection.execute(_ANSWER, values)
 
 
-def _answers_json(row: Row[Any], value: object) -> str:
+def _answers_json(row: Row, value: object) -> str:
     """Return answers by the id of their question."""
     ids = [question["id"] for question in json.loads(row.questions)]
     by_id = value if isinstance(value, dict) and value and set(value) <= set(ids) else None
@@ -242,8 +241,9 @@ def _answers_json(row: Row[Any], value: object) -> str:
 
 def expire(connection: Connection, now: int) -> None:
     """Cancel runs that have waited for an answer for too long."""
-    gone = task_rows.cancel(connection, and_(IS_WAITING, runs.c.expires_at <= now), now, _NOBODY)
-    task_rows.finish_if_over(connection, gone, now)
+    rows = connection.execute(_EXPIRED, {"now": now}).all()
+    if rows:
+        task_rows.finish_if_over(connection, task_rows.cancel(connection, rows, now, _NOBODY), now)
 
 
 # --- Threads of single runs ---
@@ -313,75 +313,106 @@ def take_back_unlaunched(connection: Connection, owner: str, running: Collection
     rows = connection.execute(_RUNNING_OF, {"by": owner}).all()
     left = [{"run": row.id, "by": owner, "try": row.attempt} for row in rows if row.id not in running]
     if left:
-        connection.execute(_TAKE_BACK, left)
+        connection.execute_many(_TAKE_BACK, left)
 
 
 def owners_of_running(connection: Connection) -> Iterable[str]:
     """Return the owners that have running runs."""
-    return connection.execute(_OWNERS).scalars().all()
+    return connection.execute(_OWNERS).scalars()
 
 
+_BY_ID: Final = Statement(lambda: select(runs).where(runs.c.id == bindparam("run")))
+_ANSWER: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(
+            status=RunStatus.PENDING,
+            ready_at=bindparam("now"),
+            expires_at=None,
+            answer=bindparam("answers"),
+            earlier_attempts=bindparam("tries"),
+        )
+    )
+)
+_EXPIRED: Final = Statement(lambda: task_rows.cancellable(and_(IS_WAITING, runs.c.expires_at <= bindparam("now"))))
 _MINE = (
     runs.c.id == bindparam("run"),
     runs.c.owner == bindparam("by"),
     runs.c.attempt == bindparam("try"),
     IS_RUNNING,
 )
-_FINISH: Final = (
-    update(runs)
-    .where(*_MINE)
-    .values(
-        status=bindparam("state"),
-        finished_at=bindparam("end"),
-        response=bindparam("reply"),
-        error=bindparam("problem"),
-        resumed=bindparam("continued"),
-        owner=None,
+_FINISH: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(*_MINE)
+        .values(
+            status=bindparam("state"),
+            finished_at=bindparam("end"),
+            response=bindparam("reply"),
+            error=bindparam("problem"),
+            resumed=bindparam("continued"),
+            owner=None,
+        )
     )
 )
-_WAIT: Final = (
-    update(runs)
-    .where(*_MINE)
-    .values(
-        status=RunStatus.WAITING,
-        owner=None,
-        questions=bindparam("asked"),
-        expires_at=bindparam("until"),
-        response=bindparam("reply"),
-        resumed=bindparam("continued"),
-        error=None,
+_WAIT: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(*_MINE)
+        .values(
+            status=RunStatus.WAITING,
+            owner=None,
+            questions=bindparam("asked"),
+            expires_at=bindparam("until"),
+            response=bindparam("reply"),
+            resumed=bindparam("continued"),
+            error=None,
+        )
     )
 )
-_THREADS: Final = (
-    select(runs.c.id, runs.c.thread_id, tasks.c.definition, tasks.c.zone)
-    .join(tasks, tasks.c.id == runs.c.task_id)
-    .where(HAS_THREAD_TO_DELETE, runs.c.thread_until <= bindparam("now"))
-    .order_by(runs.c.thread_until)
-    .limit(20)
-)
-_TAKE_BACK: Final = (
-    update(runs).where(*_MINE).values(status=RunStatus.PENDING, owner=None, started_at=None, attempt=runs.c.attempt - 1)
-)
-_QUEUE_AGAIN: Final = (
-    update(runs)
-    .where(runs.c.id == bindparam("run"))
-    .values(
-        status=RunStatus.PENDING,
-        owner=None,
-        ready_at=bindparam("ready"),
-        earlier_attempts=bindparam("tries"),
-        error=bindparam("problem"),
+_THREADS: Final = Statement(
+    lambda: (
+        select(runs.c.id, runs.c.thread_id, tasks.c.definition, tasks.c.zone)
+        .join(tasks, tasks.c.id == runs.c.task_id)
+        .where(HAS_THREAD_TO_DELETE, runs.c.thread_until <= bindparam("now"))
+        .order_by(runs.c.thread_until)
+        .limit(20)
     )
 )
-_INTERRUPT: Final = (
-    update(runs)
-    .where(runs.c.id == bindparam("run"))
-    .values(status=RunStatus.INTERRUPTED, owner=None, finished_at=bindparam("end"), error=bindparam("problem"))
+_TAKE_BACK: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(*_MINE)
+        .values(status=RunStatus.PENDING, owner=None, started_at=None, attempt=runs.c.attempt - 1)
+    )
+)
+_QUEUE_AGAIN: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(
+            status=RunStatus.PENDING,
+            owner=None,
+            ready_at=bindparam("ready"),
+            earlier_attempts=bindparam("tries"),
+            error=bindparam("problem"),
+        )
+    )
+)
+_INTERRUPT: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(status=RunStatus.INTERRUPTED, owner=None, finished_at=bindparam("end"), error=bindparam("problem"))
+    )
 )
 _WITH_TASK: Final = select(runs, tasks.c.definition, tasks.c.zone, tasks.c.removed).join(
     tasks, tasks.c.id == runs.c.task_id
 )
-_OWN_RUN: Final = _WITH_TASK.where(*_MINE)
-_RUNNING_OF: Final = _WITH_TASK.where(IS_RUNNING, runs.c.owner == bindparam("by"))
-_OWNERS: Final = select(runs.c.owner).where(IS_RUNNING).distinct()
-_SET_FAILURES: Final = update(tasks).where(tasks.c.id == bindparam("task")).values(failures=bindparam("number"))
+_OWN_RUN: Final = Statement(lambda: _WITH_TASK.where(*_MINE))
+_RUNNING_OF: Final = Statement(lambda: _WITH_TASK.where(IS_RUNNING, runs.c.owner == bindparam("by")))
+_OWNERS: Final = Statement(lambda: select(runs.c.owner).where(IS_RUNNING).distinct())
+_SET_FAILURES: Final = Statement(
+    lambda: update(tasks).where(tasks.c.id == bindparam("task")).values(failures=bindparam("number"))
+)

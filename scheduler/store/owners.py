@@ -4,11 +4,12 @@ import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, not_, select, update
+from sqlalchemy import bindparam, delete, exists, insert, not_, select, update
 
 from scheduler.store.schema import IS_RUNNING, owners, runs
+from scheduler.store.statements import Connection, Row, Statement
 
 _PROC: Final = Path("/proc")
 _STATE, _STARTED = 0, 19
@@ -39,7 +40,7 @@ def this_process() -> Owner:
     )
 
 
-def is_known_dead(row: Row[Any], here: Owner) -> bool:
+def is_known_dead(row: Row, here: Owner) -> bool:
     """Tell whether an owner's process has certainly ended; a zombie has."""
     comparable = here.boot and here.namespace and (row.boot, row.namespace) == (here.boot, here.namespace)
     if not comparable:
@@ -104,9 +105,9 @@ def has_lease(connection: Connection, owner: Owner) -> bool:
     return connection.execute(_LEASE, {"by": owner.id}).first() is not None
 
 
-def others(connection: Connection, owner: Owner) -> list[Row[Any]]:
+def others(connection: Connection, owner: Owner) -> list[Row]:
     """Return the other owners."""
-    return list(connection.execute(_OTHERS, {"by": owner.id}).all())
+    return connection.execute(_OTHERS, {"by": owner.id}).all()
 
 
 def count_alive(connection: Connection, here: Owner, now: int) -> int:
@@ -124,12 +125,16 @@ def forget(connection: Connection, lease_before: int) -> None:
     connection.execute(_FORGET, {"before": lease_before})
 
 
-_RENEW: Final = update(owners).where(owners.c.id == bindparam("by")).values(lease_until=bindparam("until"))
-_LEASE: Final = select(owners.c.lease_until).where(owners.c.id == bindparam("by"))
-_INSERT: Final = insert(owners)
-_OTHERS: Final = select(owners).where(owners.c.id != bindparam("by"))
-_LEASED: Final = select(owners).where(owners.c.lease_until >= bindparam("now"))
-_DELETE: Final = delete(owners).where(owners.c.id == bindparam("by"))
-_FORGET: Final = delete(owners).where(
-    owners.c.lease_until < bindparam("before"), not_(exists().where(IS_RUNNING, runs.c.owner == owners.c.id))
+_RENEW: Final = Statement(
+    lambda: update(owners).where(owners.c.id == bindparam("by")).values(lease_until=bindparam("until"))
+)
+_LEASE: Final = Statement(lambda: select(owners.c.lease_until).where(owners.c.id == bindparam("by")))
+_INSERT: Final = Statement(lambda: insert(owners))
+_OTHERS: Final = Statement(lambda: select(owners).where(owners.c.id != bindparam("by")))
+_LEASED: Final = Statement(lambda: select(owners).where(owners.c.lease_until >= bindparam("now")))
+_DELETE: Final = Statement(lambda: delete(owners).where(owners.c.id == bindparam("by")))
+_FORGET: Final = Statement(
+    lambda: delete(owners).where(
+        owners.c.lease_until < bindparam("before"), not_(exists().where(IS_RUNNING, runs.c.owner == owners.c.id))
+    )
 )

@@ -3,16 +3,18 @@
 import contextlib
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from sqlalchemy import URL, Connection, create_engine, func, select
+from sqlalchemy import URL, bindparam, create_engine, func, select
+from sqlalchemy import Connection as CoreConnection
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from scheduler.errors import StoreError
 from scheduler.store.engine import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
 from scheduler.store.schema import refuse_newer, upgrade
+from scheduler.store.statements import Connection, Statement
 
 POOL_SIZE: Final = 4
 """The most connections that one scheduler opens: one for its passes, the others for calls from other threads."""
@@ -46,24 +48,24 @@ class PostgresDatabase:
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             mend = "pip install 'langgraph-task-scheduler[postgres]'"
             raise StoreError(self.name, f"its driver cannot be imported ({error})", mend) from error
+        self._viewing = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
         weakref.finalize(self, self._engine.dispose)
 
     @contextlib.contextmanager
     def write(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:
         """See `Database`."""
-        with self._translated():
-            self._prepare()
-            with self._engine.begin() as connection:
-                _lock(connection, timeout)
-                yield connection
+        with self._connected(self._engine.begin) as connection:
+            _lock(connection, timeout)
+            yield connection
+            if connection.is_undone:
+                connection.core.rollback()
 
     @contextlib.contextmanager
     def read(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:  # noqa: ARG002 (readers wait for locked tables alone)
         """See `Database`."""
-        with self._translated():
-            self._prepare()
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                yield connection
+        with self._connected(self._viewing.connect) as connection:
+            yield connection
 
     def close(self) -> None:
         """See `Database`."""
@@ -73,25 +75,38 @@ class PostgresDatabase:
         """Create or upgrade the tables once, under the lock that keeps other processes from doing it as well."""
         if self._is_prepared:
             return
-        with self._engine.begin() as connection:
-            _lock(connection, CALL_TIMEOUT)
-            refuse_newer(self.name, connection)
-            upgrade(connection)
+        with self._engine.begin() as core:
+            _lock(Connection(core), CALL_TIMEOUT)
+            refuse_newer(self.name, core)
+            upgrade(core)
         self._is_prepared = True
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _connected(
+        self, connect: Callable[[], contextlib.AbstractContextManager[CoreConnection]]
+    ) -> Iterator[Connection]:
+        """Give a connection of the pool, with database errors said in the words of the store."""
         if os.getpid() != self._pid:
             raise refuse_fork(self.name)
         try:
-            yield
+            self._prepare()
+            with connect() as core:
+                connection = Connection(core)
+                try:
+                    yield connection
+                except self._driver_error as error:
+                    if connection.driver.closed:
+                        core.invalidate(error)
+                    raise
         except PoolTimeoutError as error:
             problem = f"all {POOL_SIZE} connections were busy for {CALL_TIMEOUT:g} s"
             raise StoreError(self.name, problem, TRY_AGAIN) from error
-        except DBAPIError as error:
+        except (DBAPIError, self._driver_error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            is_gone = error.connection_invalidated if isinstance(error, DBAPIError) else connection.driver.closed
             # The tables may be gone when the server comes back as another one.
-            self._is_prepared = self._is_prepared and not error.connection_invalidated
-            raise _store_error(self.name, error) from error
+            self._is_prepared = self._is_prepared and not is_gone
+            raise _store_error(self.name, cause, is_gone=is_gone) from error
 
 
 _OPTIONS: Final = (
@@ -100,14 +115,21 @@ _OPTIONS: Final = (
 
 
 def _lock(connection: Connection, timeout: float) -> None:
-    millis = str(max(1, round(timeout * _MILLIS)))
-    connection.execute(select(func.set_config("lock_timeout", millis, True)))  # noqa: FBT003 (SQL's own signature)
-    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    connection.execute(_TAKE_LOCK, {"millis": str(max(1, round(timeout * _MILLIS)))})
 
 
-def _store_error(name: str, error: DBAPIError) -> StoreError:
-    if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+# One round trip; the list of a SELECT is computed from left to right.
+_TAKE_LOCK: Final = Statement(
+    lambda: select(
+        func.set_config("lock_timeout", bindparam("millis"), True),  # noqa: FBT003 (SQL's own signature)
+        func.pg_advisory_xact_lock(_LOCK),
+    )
+)
+
+
+def _store_error(name: str, error: BaseException | None, *, is_gone: bool) -> StoreError:
+    if getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
         return StoreError(name, "another process has locked it", TRY_AGAIN)
-    reason = " ".join(str(error.orig).split())
-    mend = "look at the server; nothing was stored" if error.connection_invalidated else "nothing was stored"
+    reason = " ".join(str(error).split())
+    mend = "look at the server; nothing was stored" if is_gone else "nothing was stored"
     return StoreError(name, f"the database failed ({reason})", mend)

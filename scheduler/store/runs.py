@@ -1,18 +1,19 @@
 """What is asked of the runs table as a queue: claim what is due, trigger by hand, cancel."""
 
+import importlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 from sqlalchemy import (
+    ClauseElement,
     ColumnElement,
-    Connection,
     FromClause,
-    Row,
     and_,
     bindparam,
     exists,
@@ -23,9 +24,8 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from scheduler.errors import InvalidTaskError, TaskNotFoundError
+from scheduler.errors import InvalidTaskError
 from scheduler.models import OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
 from scheduler.planning import Decision, Firing, Plan, Situation, plan
 from scheduler.schedule import schedule_of
@@ -43,6 +43,7 @@ from scheduler.store.schema import (
     runs,
     tasks,
 )
+from scheduler.store.statements import Connection, Row, Statement
 
 CANCELLED_BY_NEXT: Final = "the task became due again (overlap=cancel_other)"
 """The reason that stands in runs which `OverlapPolicy.CANCEL_OTHER` ended."""
@@ -150,7 +151,7 @@ class _Claiming:
                 else:
                     has_marked = has_marked or not row.checkpointed
 
-    def _ready_rows(self) -> Sequence[Row[Any]]:
+    def _ready_rows(self) -> Sequence[Row]:
         values = {"now": self.now, "slots": self.slots, "disowned": list(self.claimer.disowned)}
         return self.connection.execute(_READY, values).all()
 
@@ -172,11 +173,11 @@ class _Claiming:
     def write(self) -> None:
         """Insert the rows of runs, and move the tasks to their next due times."""
         if self.rows:
-            inserted = self.connection.execute(_INSERTS[self.connection.dialect.name], self.rows).rowcount
+            inserted = self.connection.execute_many(_INSERTS[self.connection.dialect.name], self.rows)
             if inserted != len(self.rows):
                 self._drop_repeated()
         if self.advances:
-            self.connection.execute(_ADVANCE, self.advances)
+            self.connection.execute_many(_ADVANCE, self.advances)
             history.trim(
                 self.connection, [(each["task"], each["seq"]) for each in self.advances], self.claimer.history_limit
             )
@@ -185,7 +186,7 @@ class _Claiming:
         over = [each["task"] for each in self.advances if each["due"] is None and each["task"] not in started]
         task_rows.finish_if_over(self.connection, over, self.now)
 
-    def _take(self, row: Row[Any], task: TaskDefinition) -> None:
+    def _take(self, row: Row, task: TaskDefinition) -> None:
         taken = {"run": row.id, "by": self.claimer.owner, "at": self.now, "try": row.attempt + 1}
         self.connection.execute(_TAKE, {**taken, "kept": int(self.claimer.is_checkpointed(task))})
         self.slots -= 1
@@ -208,7 +209,7 @@ class _Claiming:
 
     # A thread whose graph has a checkpointer belongs to one run at a time, across tasks and processes.
 
-    def _may_use_thread(self, row: Row[Any], task: TaskDefinition) -> bool:
+    def _may_use_thread(self, row: Row, task: TaskDefinition) -> bool:
         """Take a waiting run's thread; if another run has it, note that this one waits for it."""
         if not self.claimer.is_checkpointed(task):
             return True
@@ -241,7 +242,7 @@ class _Claiming:
                 found[row.thread_id] = row.status
         return found
 
-    def _due_rows(self) -> list[Row[Any]]:
+    def _due_rows(self) -> list[Row]:
         """Return the tasks that are due: as many as there are slots, and those that may need none, being busy."""
         rows = {row.id: row for row in self.connection.execute(_DUE_AND_RUNNING, {"now": self.now})}
         if self.slots > 0:
@@ -260,7 +261,7 @@ class _Claiming:
                 buffered[row.task_id] += row.number
         return busy, buffered
 
-    def _decide(self, row: Row[Any], task: TaskDefinition, situation: Situation) -> None:
+    def _decide(self, row: Row, task: TaskDefinition, situation: Situation) -> None:
         """Note what becomes of one task's due times."""
         # What waits is cancelled by the next due time before it begins: it does not count for `max_runs`.
         replaceable = situation.buffered if task.overlap is OverlapPolicy.CANCEL_OTHER else 0
@@ -320,7 +321,7 @@ class _Claiming:
     def _drop_repeated(self) -> None:
         """Let go of due times that had their row already: a clock that was put back must not start them twice."""
         ids = [row["id"] for row in self.rows if row["status"] == RunStatus.RUNNING]
-        stored = set(self.connection.execute(select(runs.c.id).where(runs.c.id.in_(ids))).scalars())
+        stored = set(self.connection.execute(_STORED, {"ids": ids}).scalars())
         dropped = set(ids) - stored
         self.batch.claims = [claim for claim in self.batch.claims if claim.run_id not in dropped]
 
@@ -366,31 +367,35 @@ def trigger(connection: Connection, task_id: str, now: int, history_limit: int) 
 
     Raises `TaskNotFoundError`, and `InvalidTaskError` for a task whose stored definition cannot be used.
     """
-    row = connection.execute(select(tasks).where(tasks.c.id == task_id)).first()
-    if row is None or row.removed:
-        raise TaskNotFoundError(task_id)
+    row = task_rows.present(connection, task_id)
     task = task_rows.read_definition(row)
     if task is None:
         raise InvalidTaskError(task_id, f"its stored definition cannot be used ({row.problem}); add the task again")
     run = history.new_row(task, row.last_seq + 1, now, now, RunStatus.PENDING)
     run["trigger"] = RunTrigger.MANUAL
     history.insert_rows(connection, [run])
-    connection.execute(update(tasks).where(tasks.c.id == task_id).values(last_seq=run["seq"]))
+    history.note_newest(connection, task_id, run["seq"])
     history.trim(connection, [(task_id, run["seq"])], history_limit)
     return str(run["id"])
 
 
 def _cancel_open(connection: Connection, task_id: str, now: int) -> None:
     """Ask for the running runs of a task to be cancelled, and cancel those that wait on its schedule."""
-    of_task = runs.c.task_id == task_id
-    connection.execute(update(runs).where(of_task, IS_RUNNING).values(cancel_requested=1))
-    waiting = and_(of_task, or_(IS_WAITING, and_(IS_PENDING, IS_SCHEDULED)))
+    connection.execute(_ASK_TO_CANCEL, {"task": task_id})
+    waiting = connection.execute(_WAITING, {"task": task_id}).all()
     task_rows.cancel(connection, waiting, now, CANCELLED_BY_NEXT)
 
 
 def cancel_requests(connection: Connection, owner: str) -> list[str]:
     """Return the runs of `owner` that are to be cancelled."""
-    return list(connection.execute(_CANCEL_REQUESTS, {"by": owner}).scalars())
+    return connection.execute(_CANCEL_REQUESTS, {"by": owner}).scalars()
+
+
+def _insert_if_new(dialect: str) -> ClauseElement:
+    """Return what inserts runs whose due time has no row yet, as a dialect says it; the other is not imported."""
+    insert: Any = importlib.import_module(f"sqlalchemy.dialects.{dialect}").insert
+    inserting: ClauseElement = history.insertion(insert).on_conflict_do_nothing()
+    return inserting
 
 
 _other = runs.alias("other")
@@ -433,51 +438,69 @@ _THREAD_IS_TAKEN: Final = exists().where(
         < tuple_(runs.c.attempt == 0, runs.c.ready_at, runs.c.id),
     ),
 )
-_READY: Final = (
-    select(runs, tasks.c.definition, tasks.c.next_due)
-    .join(tasks, tasks.c.id == runs.c.task_id)
-    .where(_IS_READY, tasks.c.problem.is_(None))
-    .where(or_(runs.c.exclusive == 0, not_(_BLOCKED)), or_(runs.c.checkpointed == 0, not_(_THREAD_IS_TAKEN)))
-    .where(runs.c.id.not_in(bindparam("disowned", expanding=True)))
-    .order_by(runs.c.ready_at, runs.c.id)
-    .limit(bindparam("slots"))
-)
-_TAKE: Final = (
-    update(runs)
-    .where(runs.c.id == bindparam("run"))
-    .values(
-        status=RunStatus.RUNNING,
-        owner=bindparam("by"),
-        started_at=bindparam("at"),
-        attempt=bindparam("try"),
-        checkpointed=bindparam("kept"),
-        cancel_requested=0,
+_READY: Final = Statement(
+    lambda: (
+        select(runs, tasks.c.definition, tasks.c.next_due)
+        .join(tasks, tasks.c.id == runs.c.task_id)
+        .where(_IS_READY, tasks.c.problem.is_(None))
+        .where(or_(runs.c.exclusive == 0, not_(_BLOCKED)), or_(runs.c.checkpointed == 0, not_(_THREAD_IS_TAKEN)))
+        .where(runs.c.id.not_in(bindparam("disowned", expanding=True)))
+        .order_by(runs.c.ready_at, runs.c.id)
+        .limit(bindparam("slots"))
     )
 )
-_MARK_CHECKPOINTED: Final = update(runs).where(runs.c.id == bindparam("run")).values(checkpointed=1)
-_THREADS: Final = select(runs.c.thread_id, runs.c.status).where(
-    runs.c.thread_id.in_(bindparam("threads", expanding=True)),
-    holds_thread(),
-    runs.c.id != bindparam("besides"),
-    not_(_is_stuck(runs)),
+_TAKE: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(
+            status=RunStatus.RUNNING,
+            owner=bindparam("by"),
+            started_at=bindparam("at"),
+            attempt=bindparam("try"),
+            checkpointed=bindparam("kept"),
+            cancel_requested=0,
+        )
+    )
+)
+_MARK_CHECKPOINTED: Final = Statement(lambda: update(runs).where(runs.c.id == bindparam("run")).values(checkpointed=1))
+_THREADS: Final = Statement(
+    lambda: select(runs.c.thread_id, runs.c.status).where(
+        runs.c.thread_id.in_(bindparam("threads", expanding=True)),
+        holds_thread(),
+        runs.c.id != bindparam("besides"),
+        not_(_is_stuck(runs)),
+    )
 )
 _IS_DUE: Final = and_(CAN_BE_DUE, tasks.c.next_due <= bindparam("now"))
-_DUE: Final = select(tasks).where(_IS_DUE).order_by(tasks.c.next_due).limit(bindparam("slots"))
-_DUE_AND_RUNNING: Final = select(tasks).where(_IS_DUE, tasks.c.id.in_(select(runs.c.task_id).where(IS_RUNNING)))
-_OPEN_RUNS: Final = (
-    select(runs.c.task_id, runs.c.status, runs.c.attempt, runs.c.trigger, func.count().label("number"))
-    .where(runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open())
-    .group_by(runs.c.task_id, runs.c.status, runs.c.attempt, runs.c.trigger)
+_DUE: Final = Statement(lambda: select(tasks).where(_IS_DUE).order_by(tasks.c.next_due).limit(bindparam("slots")))
+_DUE_AND_RUNNING: Final = Statement(
+    lambda: select(tasks).where(_IS_DUE, tasks.c.id.in_(select(runs.c.task_id).where(IS_RUNNING)))
 )
-_INSERTS: Final = {
-    "sqlite": sqlite.insert(runs).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(runs).on_conflict_do_nothing(),
-}
-_ADVANCE: Final = (
-    update(tasks)
-    .where(tasks.c.id == bindparam("task"))
-    .values(next_due=bindparam("due"), last_seq=bindparam("seq"), started_runs=bindparam("started"))
+_OPEN_RUNS: Final = Statement(
+    lambda: (
+        select(runs.c.task_id, runs.c.status, runs.c.attempt, runs.c.trigger, func.count().label("number"))
+        .where(runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open())
+        .group_by(runs.c.task_id, runs.c.status, runs.c.attempt, runs.c.trigger)
+    )
 )
-_CANCEL_REQUESTS: Final = select(runs.c.id).where(
-    IS_RUNNING, runs.c.owner == bindparam("by"), runs.c.cancel_requested == 1
+_INSERTS: Final = {name: Statement(partial(_insert_if_new, name)) for name in ("sqlite", "postgresql")}
+_STORED: Final = Statement(lambda: select(runs.c.id).where(runs.c.id.in_(bindparam("ids", expanding=True))))
+_ASK_TO_CANCEL: Final = Statement(
+    lambda: update(runs).where(runs.c.task_id == bindparam("task"), IS_RUNNING).values(cancel_requested=1)
+)
+_WAITING: Final = Statement(
+    lambda: task_rows.cancellable(
+        and_(runs.c.task_id == bindparam("task"), or_(IS_WAITING, and_(IS_PENDING, IS_SCHEDULED)))
+    )
+)
+_ADVANCE: Final = Statement(
+    lambda: (
+        update(tasks)
+        .where(tasks.c.id == bindparam("task"))
+        .values(next_due=bindparam("due"), last_seq=bindparam("seq"), started_runs=bindparam("started"))
+    )
+)
+_CANCEL_REQUESTS: Final = Statement(
+    lambda: select(runs.c.id).where(IS_RUNNING, runs.c.owner == bindparam("by"), runs.c.cancel_requested == 1)
 )

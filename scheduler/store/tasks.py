@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
-    Row,
+    Select,
     and_,
     bindparam,
     delete,
@@ -28,6 +27,7 @@ from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_FINISHED, IS_PENDING, IS_WAITING, is_open, runs, tasks
+from scheduler.store.statements import Connection, Row, Statement
 
 _CHUNK: Final = 500
 _OWED_PAUSED: Final = "the task was paused before it could start"
@@ -100,9 +100,9 @@ def add(connection: Connection, new_tasks: Sequence[NewTask], now: int) -> None:
         else:
             updated.append(_for_update(_replacement(connection, row, new, now)))
     if inserted:
-        connection.execute(_INSERT, inserted)
+        connection.execute_many(_INSERT, inserted)
     if updated:
-        connection.execute(_REPLACE, updated)
+        connection.execute_many(_REPLACE, updated)
         finish_if_over(connection, [values["row_id"] for values in updated], now)
 
 
@@ -110,8 +110,8 @@ def _for_update(values: dict[str, Any]) -> dict[str, Any]:
     return {"row_id": values["id"], **{f"new_{column.name}": values[column.name] for column in _REPLACEABLE}}
 
 
-def _existing(connection: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
-    found: dict[str, Row[Any]] = {}
+def _existing(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
+    found: dict[str, Row] = {}
     for chunk in _chunks(ids):
         found.update((row.id, row) for row in connection.execute(_BY_IDS, {"ids": chunk}))
     return found
@@ -130,6 +130,7 @@ def _first_values(new: NewTask, now: int) -> dict[str, Any]:
         "pause_reason": None,
         "started_runs": 0,
         "failures": 0,
+        "last_seq": 0,
         "finished_at": None,
         "removed": 0,
         "problem": None,
@@ -158,7 +159,7 @@ def apply(connection: Connection, new_tasks: Sequence[NewTask], source: str, now
     return TaskChanges(**ids, removed=tuple(gone), left_out=tuple(left_out))
 
 
-def _passed(row: Row[Any] | None, new: NewTask, now: int) -> str | None:
+def _passed(row: Row | None, new: NewTask, now: int) -> str | None:
     """Return why a task that is not there, or is finished, has nothing to do any more, or None."""
     if row is not None and not row.removed and (row.finished_at is None or row.schedule == new.schedule_key):
         return None
@@ -169,7 +170,7 @@ def _passed(row: Row[Any] | None, new: NewTask, now: int) -> str | None:
     return None
 
 
-def _change(row: Row[Any] | None, new: NewTask) -> str:
+def _change(row: Row | None, new: NewTask) -> str:
     if row is None or row.removed:
         return "added"
     same = row.schedule == new.schedule_key and row.problem is None and read_definition(row) == new.task
@@ -177,7 +178,7 @@ def _change(row: Row[Any] | None, new: NewTask) -> str:
 
 
 def _brought_by(connection: Connection, source: str) -> list[str]:
-    return list(connection.execute(_OF_SOURCE, {"of_source": source}).scalars())
+    return connection.execute(_OF_SOURCE, {"of_source": source}).scalars()
 
 
 def _first_due(new: NewTask, now: int) -> int:
@@ -195,7 +196,7 @@ def _first_due(new: NewTask, now: int) -> int:
     raise InvalidTaskError(task.id, f"{problem}; give one that comes")
 
 
-def _replacement(connection: Connection, row: Row[Any], new: NewTask, now: int) -> dict[str, Any]:
+def _replacement(connection: Connection, row: Row, new: NewTask, now: int) -> dict[str, Any]:
     """Return the changed columns of a task that is added again."""
     if row.schedule != new.schedule_key:
         account_for_owed(connection, row, now, _OWED_CHANGED)
@@ -213,7 +214,7 @@ def _replacement(connection: Connection, row: Row[Any], new: NewTask, now: int) 
     return values
 
 
-def _within_max_runs(connection: Connection, row: Row[Any], new: NewTask, now: int) -> dict[str, Any]:
+def _within_max_runs(connection: Connection, row: Row, new: NewTask, now: int) -> dict[str, Any]:
     """Finish, or take up again, a task whose schedule is the same and whose `max_runs` may have changed."""
     most = new.task.max_runs
     if is_one_time(new.task):
@@ -239,16 +240,16 @@ def _was_enabled(definition: str) -> bool:
 
 def pause(connection: Connection, task_id: str, now: int, reason: str | None = None) -> None:
     """Pause a task. Raises `TaskNotFoundError`."""
-    row = _present(connection, task_id)
+    row = present(connection, task_id)
     if row.paused or row.finished_at is not None:
         return
-    values = {"paused": 1, "pause_reason": reason, **_past_owed(connection, row, read_definition(row), now)}
-    connection.execute(update(tasks).where(tasks.c.id == task_id).values(values))
-    if values.get("next_due", row.next_due) is None:
+    due = _past_owed(connection, row, read_definition(row), now).get("next_due", row.next_due)
+    connection.execute(_PAUSE, {"task": task_id, "reason": reason, "due": due})
+    if due is None:
         finish_if_over(connection, [task_id], now)
 
 
-def _past_owed(connection: Connection, row: Row[Any], task: TaskDefinition | None, now: int) -> dict[str, int | None]:
+def _past_owed(connection: Connection, row: Row, task: TaskDefinition | None, now: int) -> dict[str, int | None]:
     """Account for the due times that a pause leaves unserved; return the next one. A one-time task keeps its own."""
     if task is None or row.paused or row.next_due is None or row.next_due > now or is_one_time(task):
         return {}
@@ -258,13 +259,14 @@ def _past_owed(connection: Connection, row: Row[Any], task: TaskDefinition | Non
 
 def resume(connection: Connection, task_id: str, now: int) -> None:
     """Resume a paused task. Raises `TaskNotFoundError`."""
-    row = _present(connection, task_id)
+    row = present(connection, task_id)
     task = read_definition(row)
     if not row.paused or task is None:
         return
-    values = _resumed(task, schedule_of(task, row.zone, row.anchor), row.next_due, now)
-    connection.execute(update(tasks).where(tasks.c.id == task_id).values(values))
-    finish_if_over(connection, [task_id], now)
+    due = _resumed(task, schedule_of(task, row.zone, row.anchor), row.next_due, now).get("next_due", row.next_due)
+    connection.execute(_RESUME, {"task": task_id, "due": due})
+    if due is None:
+        finish_if_over(connection, [task_id], now)
 
 
 def _resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now: int) -> dict[str, Any]:
@@ -277,25 +279,29 @@ def _resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now
 
 def remove(connection: Connection, task_id: str, now: int) -> None:
     """Remove a task; runs that have not begun are cancelled, its history stays. Raises `TaskNotFoundError`."""
-    row = _present(connection, task_id)
+    row = present(connection, task_id)
     account_for_owed(connection, row, now, _OWED_REMOVED)
-    gone = {"removed": 1, "next_due": None, "paused": 0, "pause_reason": None, "problem": None, "finished_at": now}
-    connection.execute(update(tasks).where(tasks.c.id == task_id).values(gone))
+    connection.execute(_REMOVE, {"task": task_id, "now": now})
     cancel_if_removed(connection, task_id, now)
 
 
 def cancel_if_removed(connection: Connection, task_id: str, now: int) -> None:
     """Cancel the runs of a removed task that wait: for their start, or for an answer."""
-    waits = and_(runs.c.task_id == task_id, tasks.c.removed == 1)
-    cancel(connection, and_(waits, IS_PENDING, runs.c.attempt == 0), now, _REMOVED)
-    cancel(connection, and_(waits, or_(IS_PENDING, IS_WAITING)), now, _REMOVED_MIDWAY)
+    rows = connection.execute(_LEFT_WAITING, {"task": task_id}).all()
+    cancel(connection, [row for row in rows if not row.attempt], now, _REMOVED)
+    cancel(connection, [row for row in rows if row.attempt], now, _REMOVED_MIDWAY)
 
 
-def cancel(connection: Connection, which: ColumnElement[bool], now: int, error: str) -> list[str]:
-    """Cancel runs that wait, given a condition on them and their tasks; return the tasks, each once."""
-    rows = connection.execute(_CANCELLABLE.where(which)).all()
+def cancellable(which: ColumnElement[bool]) -> Select[Any]:
+    """Return what asks for runs that wait, as `cancel` takes them, given a condition on them and their tasks."""
+    columns = runs.c.id, runs.c.task_id, runs.c.attempt, runs.c.thread_id, runs.c.checkpointed
+    return select(*columns, tasks.c.definition, tasks.c.zone).join(tasks, tasks.c.id == runs.c.task_id).where(which)
+
+
+def cancel(connection: Connection, rows: Sequence[Row], now: int, error: str) -> list[str]:
+    """Cancel runs that wait; return their tasks, each once."""
     if rows:
-        connection.execute(_CANCEL, [{"run": row.id, "at": now, "reason": error} for row in rows])
+        connection.execute_many(_CANCEL, [{"run": row.id, "at": now, "reason": error} for row in rows])
     for row in rows:
         task = read_definition(row) if row.checkpointed else None
         if task is not None:
@@ -303,7 +309,7 @@ def cancel(connection: Connection, which: ColumnElement[bool], now: int, error: 
     return list(dict.fromkeys(row.task_id for row in rows))
 
 
-def account_for_owed(connection: Connection, row: Row[Any], now: int, reason: str) -> None:
+def account_for_owed(connection: Connection, row: Row, now: int, reason: str) -> None:
     """Write one `skipped` row for due times that have passed unserved and will not be served any more."""
     task = read_definition(row)
     if task is None or row.finished_at is not None or row.next_due is None or row.next_due > now:
@@ -321,7 +327,7 @@ def account_for_owed(connection: Connection, row: Row[Any], now: int, reason: st
 
 def get(connection: Connection, task_id: str) -> TaskDefinition:
     """Return the definition of a task, finished or not. Raises `TaskNotFoundError`, `InvalidTaskError`."""
-    row = _present(connection, task_id)
+    row = present(connection, task_id)
     task = read_definition(row)
     if task is None:
         raise InvalidTaskError(task_id, f"its stored definition cannot be used ({row.problem}); add the task again")
@@ -337,7 +343,7 @@ def read_definition(row: HasDefinition) -> TaskDefinition | None:
         return None
 
 
-def unfinished(connection: Connection) -> Sequence[Row[Any]]:
+def unfinished(connection: Connection) -> Sequence[Row]:
     """Return the rows of all tasks that are not finished, by next due time."""
     return connection.execute(_UNFINISHED).all()
 
@@ -352,14 +358,15 @@ def open_statuses(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _present(connection: Connection, task_id: str) -> Row[Any]:
+def present(connection: Connection, task_id: str) -> Row:
+    """Return the row of a task, finished or not. Raises `TaskNotFoundError`."""
     row = connection.execute(_BY_ID, {"task_id": task_id}).first()
     if row is None or row.removed:
         raise TaskNotFoundError(task_id)
     return row
 
 
-def find(connection: Connection, task_id: str) -> Row[Any] | None:
+def find(connection: Connection, task_id: str) -> Row | None:
     """Return the row of a task that is not finished, or None."""
     row = connection.execute(_BY_ID, {"task_id": task_id}).first()
     return None if row is None or row.finished_at is not None else row
@@ -382,8 +389,8 @@ def reckon_again(connection: Connection, now: int) -> None:
         if task.interval_seconds is not None and row.next_due - now > task.interval_seconds * SECOND:
             anchor = now
         due = schedule_of(task, row.zone, anchor).next_after(now)
-        connection.execute(update(tasks).where(tasks.c.id == row.id).values(anchor=anchor, next_due=due))
-    connection.execute(update(runs).where(IS_PENDING, runs.c.ready_at > now).values(ready_at=now))
+        connection.execute(_RECKON, {"task": row.id, "new_anchor": anchor, "due": due})
+    connection.execute(_READY_NOW, {"now": now})
 
 
 # --- Finishing and purging ---
@@ -397,7 +404,7 @@ def finish_if_over(connection: Connection, ids: Iterable[str], now: int) -> None
 
 def quarantine(connection: Connection, task_id: str, problem: str) -> None:
     """Leave a task alone from now on, and say why, until it is added again."""
-    connection.execute(update(tasks).where(tasks.c.id == task_id).values(problem=problem))
+    connection.execute(_QUARANTINE, {"task": task_id, "why": problem})
 
 
 def purge(connection: Connection, finished_before: int) -> int:
@@ -406,14 +413,10 @@ def purge(connection: Connection, finished_before: int) -> int:
     At most some hundred at once, so that no transaction is long. A task with an open run, or a thread that is still
     to be deleted, stays.
     """
-    is_going = exists().where(runs.c.task_id == tasks.c.id, is_open())
-    keeps_thread = exists().where(runs.c.task_id == tasks.c.id, HAS_THREAD_TO_DELETE)
-    is_old = and_(IS_FINISHED, tasks.c.finished_at < finished_before)
-    statement = select(tasks.c.id).where(is_old, not_(is_going), not_(keeps_thread)).limit(_CHUNK)
-    ids = connection.execute(statement).scalars().all()
+    ids = connection.execute(_OLD, {"before": finished_before}).scalars()
     if ids:
-        connection.execute(delete(runs).where(runs.c.task_id.in_(ids)))
-        connection.execute(delete(tasks).where(tasks.c.id.in_(ids)))
+        connection.execute(_DELETE_RUNS, {"ids": ids})
+        connection.execute(_DELETE_TASKS, {"ids": ids})
     return len(ids)
 
 
@@ -423,45 +426,92 @@ def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield ids[start : start + _CHUNK]
 
 
-_BY_ID: Final = select(tasks).where(tasks.c.id == bindparam("task_id"))
-_BY_IDS: Final = select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
-_OF_SOURCE: Final = (
-    select(tasks.c.id).where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0).order_by(tasks.c.id)
-)
-_UNFINISHED: Final = (
-    select(tasks)
-    .where(tasks.c.finished_at.is_(None))
-    .order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
-)
-_WAITING: Final = select(tasks).where(
-    tasks.c.next_due > bindparam("now"), tasks.c.finished_at.is_(None), tasks.c.problem.is_(None)
-)
-_OPEN_OF_TASKS: Final = select(runs.c.task_id, runs.c.status).where(
-    runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open()
-)
-_INSERT: Final = insert(tasks)
-_REPLACEABLE: Final = [column for column in tasks.c if column.name not in {"id", "last_seq"}]
-_REPLACE: Final = (
-    update(tasks)
-    .where(tasks.c.id == bindparam("row_id"))
-    .values({column: bindparam(f"new_{column.name}") for column in _REPLACEABLE})
-)
-_CANCELLABLE: Final = select(
-    runs.c.id, runs.c.task_id, runs.c.thread_id, runs.c.checkpointed, tasks.c.definition, tasks.c.zone
-).join(tasks, tasks.c.id == runs.c.task_id)
-_CANCEL: Final = (
-    update(runs)
-    .where(runs.c.id == bindparam("run"))
-    .values(status=RunStatus.CANCELLED, finished_at=bindparam("at"), expires_at=None, error=bindparam("reason"))
-)
-_FINISH: Final = (
-    update(tasks)
-    .where(
-        tasks.c.id.in_(bindparam("ids", expanding=True)),
-        tasks.c.next_due.is_(None),
-        tasks.c.finished_at.is_(None),
-        tasks.c.problem.is_(None),
-        not_(exists().where(runs.c.task_id == tasks.c.id, is_open())),
+_BY_ID: Final = Statement(lambda: select(tasks).where(tasks.c.id == bindparam("task_id")))
+_BY_IDS: Final = Statement(lambda: select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True))))
+_OF_SOURCE: Final = Statement(
+    lambda: (
+        select(tasks.c.id).where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0).order_by(tasks.c.id)
     )
-    .values(finished_at=bindparam("now"))
 )
+_UNFINISHED: Final = Statement(
+    lambda: (
+        select(tasks)
+        .where(tasks.c.finished_at.is_(None))
+        .order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
+    )
+)
+_WAITING: Final = Statement(
+    lambda: select(tasks).where(
+        tasks.c.next_due > bindparam("now"), tasks.c.finished_at.is_(None), tasks.c.problem.is_(None)
+    )
+)
+_OPEN_OF_TASKS: Final = Statement(
+    lambda: select(runs.c.task_id, runs.c.status).where(runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open())
+)
+_INSERT: Final = Statement(lambda: insert(tasks))
+_REPLACEABLE: Final = [column for column in tasks.c if column.name not in {"id", "last_seq"}]
+_REPLACE: Final = Statement(
+    lambda: (
+        update(tasks)
+        .where(tasks.c.id == bindparam("row_id"))
+        .values({column: bindparam(f"new_{column.name}") for column in _REPLACEABLE})
+    )
+)
+_LEFT_WAITING: Final = Statement(
+    lambda: cancellable(and_(runs.c.task_id == bindparam("task"), tasks.c.removed == 1, or_(IS_PENDING, IS_WAITING)))
+)
+_CANCEL: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(status=RunStatus.CANCELLED, finished_at=bindparam("at"), expires_at=None, error=bindparam("reason"))
+    )
+)
+_FINISH: Final = Statement(
+    lambda: (
+        update(tasks)
+        .where(
+            tasks.c.id.in_(bindparam("ids", expanding=True)),
+            tasks.c.next_due.is_(None),
+            tasks.c.finished_at.is_(None),
+            tasks.c.problem.is_(None),
+            not_(exists().where(runs.c.task_id == tasks.c.id, is_open())),
+        )
+        .values(finished_at=bindparam("now"))
+    )
+)
+_OF_TASK: Final = tasks.c.id == bindparam("task")
+_PAUSE: Final = Statement(
+    lambda: update(tasks).where(_OF_TASK).values(paused=1, pause_reason=bindparam("reason"), next_due=bindparam("due"))
+)
+_RESUME: Final = Statement(
+    lambda: update(tasks).where(_OF_TASK).values(paused=0, pause_reason=None, failures=0, next_due=bindparam("due"))
+)
+_REMOVE: Final = Statement(
+    lambda: (
+        update(tasks)
+        .where(_OF_TASK)
+        .values(removed=1, next_due=None, paused=0, pause_reason=None, problem=None, finished_at=bindparam("now"))
+    )
+)
+_RECKON: Final = Statement(
+    lambda: update(tasks).where(_OF_TASK).values(anchor=bindparam("new_anchor"), next_due=bindparam("due"))
+)
+_READY_NOW: Final = Statement(
+    lambda: update(runs).where(IS_PENDING, runs.c.ready_at > bindparam("now")).values(ready_at=bindparam("now"))
+)
+_QUARANTINE: Final = Statement(lambda: update(tasks).where(_OF_TASK).values(problem=bindparam("why")))
+_OLD: Final = Statement(
+    lambda: (
+        select(tasks.c.id)
+        .where(
+            IS_FINISHED,
+            tasks.c.finished_at < bindparam("before"),
+            not_(exists().where(runs.c.task_id == tasks.c.id, is_open())),
+            not_(exists().where(runs.c.task_id == tasks.c.id, HAS_THREAD_TO_DELETE)),
+        )
+        .limit(_CHUNK)
+    )
+)
+_DELETE_RUNS: Final = Statement(lambda: delete(runs).where(runs.c.task_id.in_(bindparam("ids", expanding=True))))
+_DELETE_TASKS: Final = Statement(lambda: delete(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True))))

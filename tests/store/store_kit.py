@@ -137,8 +137,7 @@ class Process:
     def sql(self, statement, **values):
         """Execute a statement as somebody would by hand; return its rows, if it has any."""
         with self.database.write() as connection:
-            result = connection.execute(text(statement), values)
-            return result.all() if result.returns_rows else []
+            return connection.execute(text(statement), values).all()
 
     def die(self, dead_pid):
         """Make this process one that has ended: what it had going is nobody's now."""

@@ -152,7 +152,7 @@ def test_a_short_wait_stays_short_after_a_long_one(process, other, path):
     with pytest.raises(StoreError, match="locked"), database.write(0):
         pass
     with database._held(database._writer, 1):
-        waits.append(database._writer.connection.connection.cursor().execute("PRAGMA busy_timeout").fetchone())
+        waits.append(database._writer.connection.driver.cursor().execute("PRAGMA busy_timeout").fetchone())
     other.execute("ROLLBACK")
     database.close()
     assert waits == [(0,)]
@@ -271,13 +271,13 @@ def test_a_read_that_fails_is_a_store_error_and_the_next_one_succeeds(process, f
 def test_a_connection_that_failed_is_not_used_again(process, faulty):
     """Another one is opened, and the old one is closed."""
     process.add(every(60))
-    old = process.database._writer.connection.connection.driver_connection
+    old = process.database._writer.connection.driver
     faulty("commit")
     with pytest.raises(StoreError):
         process.pause(1)
     faulty(None)
     process.pause(1)
-    assert process.database._writer.connection.connection.driver_connection is not old
+    assert process.database._writer.connection.driver is not old
     with pytest.raises(sqlite3.ProgrammingError):
         old.execute("SELECT 1")
 
@@ -298,8 +298,8 @@ def test_a_full_disk_stores_nothing_and_is_named(process):
     """SQLite's own error, not one of ours."""
     process.add(every(60))
     with process.database.write() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        [pages] = connection.driver.execute("PRAGMA page_count").fetchone()
+        connection.driver.execute(f"PRAGMA max_page_count = {pages}")
     tasks = [every(60, task_id=f"t{number}", prompt="long " * 500) for number in range(100)]
     with pytest.raises(StoreError, match="the disk is full"):
         process.add(*tasks)

@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from sqlalchemy import event
 from store_kit import DAY, LEASE, RETENTION, every, once, seconds_of
 
 from scheduler import RunStatus
+from scheduler.store.statements import Connection
 
 
 @pytest.fixture
@@ -156,25 +156,31 @@ def test_a_run_that_is_going_is_not_deleted_with_its_old_task(process):
 
 
 @pytest.fixture
-def plans(process):
+def plans(process, monkeypatch):
     """Return what records how SQLite finds the rows of each statement; only there can it be asked so easily."""
     if process.database.name.startswith("postgresql"):
         pytest.skip("the planner of PostgreSQL looks at how many rows there are")
     found = {}
 
-    def explain(connection, _cursor, statement, parameters, _context, executemany):
-        if statement.startswith(("SELECT", "UPDATE", "DELETE")) and "scheduler_" in statement:
-            values = parameters[0] if executemany else parameters
-            raw = connection.connection.cursor()
-            raw.execute(f"EXPLAIN QUERY PLAN {statement}", values)
-            found[statement] = [row[3] for row in raw.fetchall()]
+    def explain(connection, text, values):
+        if text.startswith(("SELECT", "UPDATE", "DELETE")) and "scheduler_" in text:
+            found[text] = [row[3] for row in connection.driver.execute(f"EXPLAIN QUERY PLAN {text}", values)]
 
-    engines = {process.database._writer._engine, process.database._reader._engine}
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", explain)
-    yield found
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", explain)
+    execute, execute_many = Connection.execute, Connection.execute_many
+
+    def explained(connection, statement, values=None):
+        values = values or {}
+        explain(connection, *connection._compiled(statement).call(values))
+        return execute(connection, statement, values)
+
+    def explained_many(connection, statement, rows):
+        text, rows = connection._compiled(statement).calls(rows)
+        explain(connection, text, rows[0])
+        return execute_many(connection, statement, rows)
+
+    monkeypatch.setattr(Connection, "execute", explained)
+    monkeypatch.setattr(Connection, "execute_many", explained_many)
+    return found
 
 
 def scans(plans):

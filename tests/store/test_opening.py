@@ -162,8 +162,8 @@ def test_a_commit_is_safe_from_a_loss_of_power(path):
     """Write-ahead log, synchronised in full."""
     database = database_at(path, None)
     with database.write() as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.driver.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.driver.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     database.close()
 
 
