@@ -145,6 +145,19 @@ class Question(BaseModel):
     """What the graph gave to `interrupt()`, as JSON."""
 
 
+class TokenUsage(BaseModel):
+    """The tokens that chat models used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    input_tokens: int
+    """What the models read."""
+    output_tokens: int
+    """What they wrote."""
+    total_tokens: int
+    """Both, as the models' providers reckon it."""
+
+
 class Run(BaseModel):
     """One firing of a task: a row of the run history. All datetimes are in UTC."""
 
@@ -180,6 +193,11 @@ class Run(BaseModel):
     """Whether the latest attempt continued from a checkpoint of the run instead of beginning anew."""
     questions: tuple[Question, ...] = ()
     """What the graph asks while the run is `waiting`."""
+    current_step: str | None = None
+    """With `stream`: the node or nodes of the graph's step that ended last; None before the first one has ended."""
+    usage: TokenUsage | None = None
+    """The tokens that the run used: the sum over the `usage_metadata` of the messages that follow the run's own prompt
+    in what the graph returned, those of earlier attempts that it continued among them; None if no message tells."""
 
 
 class TaskChanges(BaseModel):

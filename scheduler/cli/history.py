@@ -194,6 +194,10 @@ def _run_facts(run: Run, prompt: str | None) -> list[tuple[str, str | Text]]:
     ]
     if run.coalesced:
         facts.append(("coalesced", f"it stands for {run.coalesced} further due times"))
+    if run.current_step is not None:
+        facts.append(("step", one_line(run.current_step)))
+    if (used := run.usage) is not None:
+        facts.append(("tokens", f"{used.total_tokens} ({used.input_tokens} in, {used.output_tokens} out)"))
     facts += [("question", f"{each.value}") for each in run.questions]
     facts += [(name, text) for name, text in (("response", run.response), ("error", run.error)) if text]
     for attempt in run.earlier_attempts:

@@ -24,6 +24,7 @@ from scheduler.runner.langgraph_seam import (
     with_checkpointer,
 )
 from scheduler.runner.messages import response_text
+from scheduler.runner.usage import usage_of
 from scheduler.store import STOPPED, Claim, Outcome
 
 __all__ = ["GraphRunner", "RunnerSettings", "check_task"]
@@ -201,8 +202,10 @@ class GraphRunner:
             return self._failed(claim, ValueError(_NOT_KEPT))
         if questions:
             logbook.run_waiting(claim.task.name, claim.task.id, claim.run_id, len(questions))
-            return self._ended(claim, RunStatus.WAITING, response=response_text(result), questions=questions)
-        return await self._succeeded(claim, result, prepared.callback)
+            outcome = self._ended(claim, RunStatus.WAITING, response=response_text(result), questions=questions)
+        else:
+            outcome = await self._succeeded(claim, result, prepared.callback)
+        return replace(outcome, usage=usage_of(result, begun.input, claim.task.prompt))
 
     async def _succeeded(self, claim: Claim, result: object, callback: Callback | None) -> Outcome:
         response = response_text(result)

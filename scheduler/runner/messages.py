@@ -13,9 +13,9 @@ def response_text(result: object) -> str:
     A message is an object with `content`, a mapping with that key, a pair of role and content, or a text; content is a
     text or a list of blocks, of which the texts are taken. A result without any text gives "".
     """
-    messages = _member(result, "messages")
+    messages = member(result, "messages")
     if isinstance(messages, list | tuple):
-        text = _message_text(messages[-1]) if messages else ""
+        text = message_text(messages[-1]) if messages else ""
     elif result is None:
         text = ""
     else:
@@ -23,17 +23,19 @@ def response_text(result: object) -> str:
     return text[:RESPONSE_LIMIT]
 
 
-def _member(value: object, name: str) -> object:
+def member(value: object, name: str) -> object:
+    """Return what a mapping has under a key, or an object as an attribute; None if it has it not."""
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
-def _message_text(message: object) -> str:
+def message_text(message: object) -> str:
+    """Return the text of one message."""
     match message:
         case str():
             return message
         case (str(), content):
             return _content_text(content)
-    return _content_text(_member(message, "content"))
+    return _content_text(member(message, "content"))
 
 
 def _content_text(content: object) -> str:
@@ -48,6 +50,6 @@ def _content_text(content: object) -> str:
 
 def _block_texts(blocks: list[object] | tuple[object, ...]) -> Iterator[str]:
     for block in blocks:
-        text = block if isinstance(block, str) else _member(block, "text")
+        text = block if isinstance(block, str) else member(block, "text")
         if isinstance(text, str):
             yield text

@@ -21,6 +21,7 @@ from scheduler.models import (
     RunTrigger,
     SessionMode,
     TaskDefinition,
+    TokenUsage,
 )
 from scheduler.planning import Firing
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
@@ -172,6 +173,8 @@ def to_run(row: Row) -> Run:
         earlier_attempts=earlier_attempts(row),
         resumed=bool(row.resumed),
         questions=() if row.status != RunStatus.WAITING else _QUESTIONS.validate_json(row.questions),
+        current_step=row.current_step,
+        usage=None if row.usage is None else TokenUsage.model_validate_json(row.usage),
     )
 
 

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, select, update
 
 from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
-from scheduler.models import Attempt, Question, RunStatus, TaskDefinition
+from scheduler.models import Attempt, Question, RunStatus, TaskDefinition, TokenUsage
 from scheduler.planning import retry_delay
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
@@ -46,6 +46,8 @@ class Outcome:
     """Whether the attempt continued from a checkpoint."""
     is_last: bool = False
     """Whether there is no further attempt whatever the task grants: an interrupted run with nothing to continue."""
+    usage: TokenUsage | None = None
+    """The tokens that the run used up to here, as far as is known."""
 
 
 def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now: int) -> list[Outcome]:
@@ -85,6 +87,7 @@ def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]
             "reply": _storable(outcome.response),
             "problem": _storable(outcome.error),
             "continued": int(outcome.resumed),
+            "tokens": _usage_json(outcome),
         }
         for outcome in outcomes
     ]
@@ -105,6 +108,7 @@ def _wait(connection: Connection, owner: str, outcome: Outcome) -> list[Outcome]
         "until": None if most is None else outcome.finished_at + round(most * SECOND),
         "reply": _storable(outcome.response),
         "continued": int(outcome.resumed),
+        "tokens": _usage_json(outcome),
     }
     connection.execute(_WAIT, values)
     task_rows.cancel_if_removed(connection, outcome.claim.task.id, outcome.finished_at)
@@ -117,6 +121,10 @@ def _keep_thread_for_a_while(connection: Connection, outcomes: Iterable[Outcome]
         claim = outcome.claim
         if claim.checkpointed:
             history.keep_own_thread(connection, claim.task, claim.run_id, claim.thread_id, outcome.finished_at)
+
+
+def _usage_json(outcome: Outcome) -> str | None:
+    return None if outcome.usage is None else outcome.usage.model_dump_json()
 
 
 def _storable(text: str | None) -> str | None:
@@ -342,6 +350,8 @@ _MINE = (
     runs.c.attempt == bindparam("try"),
     IS_RUNNING,
 )
+# An attempt that failed knows nothing of what the run had used before.
+_KNOWN_USAGE: Final[ColumnElement[str | None]] = func.coalesce(bindparam("tokens"), runs.c.usage)
 _FINISH: Final = Statement(
     lambda: (
         update(runs)
@@ -353,6 +363,7 @@ _FINISH: Final = Statement(
             error=bindparam("problem"),
             resumed=bindparam("continued"),
             owner=None,
+            usage=_KNOWN_USAGE,
         )
     )
 )
@@ -368,6 +379,7 @@ _WAIT: Final = Statement(
             response=bindparam("reply"),
             resumed=bindparam("continued"),
             error=None,
+            usage=_KNOWN_USAGE,
         )
     )
 )

@@ -460,6 +460,7 @@ _TAKE: Final = Statement(
             attempt=bindparam("try"),
             checkpointed=bindparam("kept"),
             cancel_requested=0,
+            current_step=None,
         )
     )
 )

@@ -4,9 +4,10 @@ Instants are integer microseconds since 1970 in UTC, definitions and attempts ar
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -23,11 +24,12 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.schema import CreateColumn
 
 from scheduler.errors import StoreError
 from scheduler.models import OPEN_STATUSES, RunStatus, RunTrigger
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The schema version that this release writes and reads."""
 
 metadata = MetaData()
@@ -117,6 +119,9 @@ runs = Table(
     Column("response", Text),
     Column("error", Text),
     Column("earlier_attempts", Text),
+    # The step that a streaming run finished last, and the tokens that the run used (JSON).
+    Column("current_step", Text),
+    Column("usage", Text),
     _one_of("status", [str(status) for status in RunStatus]),
     _one_of("trigger", [str(trigger) for trigger in RunTrigger]),
     CheckConstraint(f"(status IN ({_open()})) = (finished_at IS NULL)", name="open_or_finished"),
@@ -180,8 +185,21 @@ owners = Table(
 )
 """The processes that run a scheduler on this store, each with the instant until which its runs count as alive."""
 
-MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {}
-"""From a version to the next one; empty as long as there is only one."""
+
+def _to_2(connection: Connection) -> None:
+    """Add what streaming runs and graphs that count their tokens tell."""
+    _add_column(connection, "scheduler_runs", Column("current_step", Text))
+    _add_column(connection, "scheduler_runs", Column("usage", Text))
+
+
+def _add_column(connection: Connection, table: str, column: Column[Any]) -> None:
+    """Add a column at the end of a table; the definition is spelled out, for that in `runs` may change later."""
+    definition = CreateColumn(column).compile(connection)
+    connection.execute(DDL(f"ALTER TABLE {table} ADD COLUMN {definition}"))  # type: ignore[no-untyped-call]
+
+
+MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2}
+"""What brings the tables from a version to the next one."""
 
 
 def version_of(connection: Connection) -> int | None:

@@ -32,6 +32,8 @@ RUN = {
     "earlier_attempts": [],
     "resumed": False,
     "questions": [],
+    "current_step": None,
+    "usage": None,
     "duration_seconds": "float",
 }
 

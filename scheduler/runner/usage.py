@@ -1,0 +1,67 @@
+"""The tokens that a run used, from the `usage_metadata` of the messages that its graph returned."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from scheduler.models import TokenUsage
+from scheduler.runner.messages import member, message_text
+
+_USER: Final = frozenset({"user", "human"})
+"""What the role of a user's message is called, and the type of LangChain's."""
+
+
+def usage_of(result: object, given: object, prompt: str) -> TokenUsage | None:
+    """Return the tokens that a run used; None if none of its messages tells.
+
+    On a thread that remembers, the result holds the messages of earlier runs as well. Those of this run follow the last
+    user message that says what the run's own input said (`given`, where it is known, else `prompt`); where none does,
+    the last user message; where there is none, all are its own.
+    """
+    messages = _messages(result)
+    asked = _messages(given)
+    text = message_text(asked[-1]) if asked else prompt
+    return _sum(messages[_end_of_input(messages, text) :])
+
+
+def _messages(value: object) -> list[object] | tuple[object, ...]:
+    found = member(value, "messages")
+    return found if isinstance(found, list | tuple) else ()
+
+
+def _end_of_input(messages: list[object] | tuple[object, ...], text: str) -> int:
+    latest = 0
+    for index in range(len(messages), 0, -1):
+        message = messages[index - 1]
+        if not _is_of_user(message):
+            continue
+        if message_text(message) == text:
+            return index
+        latest = latest or index
+    return latest
+
+
+def _is_of_user(message: object) -> bool:
+    if isinstance(message, str):
+        return True  # as LangGraph takes it
+    if isinstance(message, list | tuple):
+        return _is_user(message[0] if message else None)
+    return _is_user(member(message, "role")) or _is_user(member(message, "type"))
+
+
+def _is_user(role: object) -> bool:
+    return isinstance(role, str) and role in _USER
+
+
+def _sum(messages: Iterable[object]) -> TokenUsage | None:
+    told = [usage for each in messages if isinstance(usage := member(each, "usage_metadata"), Mapping)]
+    if not told:
+        return None
+    read = sum(_number(usage, "input_tokens") for usage in told)
+    written = sum(_number(usage, "output_tokens") for usage in told)
+    total = sum(_number(usage, "total_tokens") for usage in told)
+    return TokenUsage(input_tokens=read, output_tokens=written, total_tokens=total)
+
+
+def _number(usage: Mapping[str, object], name: str) -> int:
+    value = usage.get(name)
+    return value if isinstance(value, int) else 0

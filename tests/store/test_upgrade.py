@@ -1,0 +1,140 @@
+"""A store of an earlier schema version is brought to the present one when it is opened, with all that is in it."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+from store_kit import Process, seconds_of
+
+from scheduler import TaskScheduler
+from scheduler.models import TokenUsage
+from scheduler.store import database_at
+from scheduler.store.schema import VERSION
+
+HERE = Path(__file__).parent
+
+
+def written_by(version, dialect):
+    """Return the statements that make a store as an earlier version wrote it."""
+    return (HERE / f"version_{version}_{dialect}.sql").read_text(encoding="utf-8")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def old_store(request, tmp_path):
+    """Return what makes the URL of a store that an earlier version wrote."""
+
+    def make(version):
+        if request.param == "sqlite":
+            connection = sqlite3.connect(tmp_path / "old.db")
+            connection.executescript(written_by(version, "sqlite"))
+            connection.close()
+            return f"sqlite:///{tmp_path / 'old.db'}"
+        url = request.getfixturevalue("postgres_server").new_database()
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(written_by(version, "postgresql").replace("%", "%%"))
+        engine.dispose()
+        return url
+
+    return make
+
+
+@pytest.fixture
+def new_url(request, tmp_path, old_store):
+    """Return the URL of a store that the present version has made on the same kind of database."""
+
+    def make(url):
+        if url.startswith("sqlite"):
+            fresh = f"sqlite:///{tmp_path / 'new.db'}"
+        else:
+            fresh = request.getfixturevalue("postgres_server").new_database()
+        database = database_at(None, fresh)
+        Process(database).store.open()
+        database.close()
+        return fresh
+
+    return make
+
+
+def shape_of(url):
+    """Return what a database says of its tables: columns, checks and indexes."""
+    engine = create_engine(url)
+    looked = inspect(engine)
+    shape = {
+        table: (
+            [(each["name"], str(each["type"]), each["nullable"]) for each in looked.get_columns(table)],
+            sorted((each["name"], each["sqltext"]) for each in looked.get_check_constraints(table)),
+            sorted(_index(each) for each in looked.get_indexes(table)),
+        )
+        for table in looked.get_table_names()
+    }
+    engine.dispose()
+    return shape
+
+
+def _index(found):
+    options = sorted((name, str(value)) for name, value in found.get("dialect_options", {}).items())
+    return found["name"], found["column_names"], found["unique"], options
+
+
+def rows_of(url, table):
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = [dict(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY id")).mappings()]
+    engine.dispose()
+    return found
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_an_upgraded_store_is_like_a_fresh_one(old_store, new_url, version):
+    """The same tables, with the same columns in the same order, the same checks and the same indexes."""
+    url = old_store(version)
+    database = database_at(None, url)
+    Process(database).store.open()
+    database.close()
+    assert shape_of(url) == shape_of(new_url(url))
+
+
+def test_version_1_keeps_its_rows(old_store):
+    """Each task and run as it was, with nothing in the columns that are new."""
+    url = old_store(1)
+    before = {table: rows_of(url, table) for table in ("scheduler_tasks", "scheduler_runs", "scheduler_owners")}
+    database = database_at(None, url)
+    Process(database).store.open()
+    database.close()
+    after = {table: rows_of(url, table) for table in before}
+    new = {"current_step": None, "usage": None}
+    assert after == {**before, "scheduler_runs": [{**row, **new} for row in before["scheduler_runs"]]}
+
+
+def test_version_1_goes_on(old_store):
+    """The runs that were open when it was upgraded end, and tell what is new."""
+    process = Process(database_at(None, old_store(1))).begin(600)
+    assert process.run_pass(600).recovered
+    assert process.statuses("asks") == ["waiting"]
+    process.store.answer_run(process.runs("asks")[0].id, "yes", 600)
+    process.complete(601, usage=TokenUsage(input_tokens=1, output_tokens=2, total_tokens=3))
+    process.complete(602, usage=TokenUsage(input_tokens=1, output_tokens=2, total_tokens=3))
+    (asked,) = process.runs("asks")
+    assert (asked.status, asked.attempt, asked.usage.total_tokens) == ("succeeded", 2, 3)
+    assert next((run.status, run.attempt) for run in process.runs("fails")) == ("succeeded", 2)
+    assert process.runs("paused")[0].status == "succeeded"
+    assert process.due("t") > seconds_of(asked.scheduled_at)
+    process.store.close()
+
+
+def test_an_upgrade_that_is_cut_off_leaves_the_old_version(tmp_path, monkeypatch):
+    """It is one transaction: the next opening begins it anew."""
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(written_by(1, "sqlite"))
+    connection.close()
+    with monkeypatch.context() as patched:
+        patched.setattr("scheduler.store.schema.schema.update", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            TaskScheduler(db_path=path)
+    url = f"sqlite:///{path}"
+    assert "current_step" not in {name for name, *_ in shape_of(url)["scheduler_runs"][0]}
+    TaskScheduler(db_path=path).stop()
+    assert "current_step" in {name for name, *_ in shape_of(url)["scheduler_runs"][0]}
