@@ -21,6 +21,7 @@ from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler
 from scheduler.apscheduler_bridge.jobstore import RUNS, TaskJobStore
 from scheduler.apscheduler_bridge.old_threads import OldThreads
+from scheduler.apscheduler_bridge.pace import Pace
 from scheduler.apscheduler_bridge.signals import Signal
 from scheduler.clock import Clock, to_datetime
 from scheduler.errors import NoEventLoopError, StillStoppingError, StoreError
@@ -33,10 +34,6 @@ _FIRST_RETRY, _LONGEST_RETRY = 0.1, 5.0
 """How long the pass waits after the store has failed, in seconds: doubling from the one to the other."""
 _OUTCOME_DELAY: Final = 0.02
 """How long an outcome may wait for others to be written with, in seconds."""
-_AHEAD_SECONDS: Final = 0.1
-"""Runs that will begin within so many seconds, at the rate at which runs end, are claimed ahead."""
-_MOST_AHEAD: Final = 128
-"""The most runs that are claimed ahead."""
 _CANCEL_PATIENCE: Final = 5.0
 """How long cancelled runs are waited for, in seconds."""
 _LAST_WRITES: Final = 5
@@ -106,8 +103,7 @@ class StoreScheduler(GuardedScheduler):
         self._failing_since = 0
         self._old_threads = OldThreads(store, runner.delete_thread, clock)
         self._has_more = False
-        self._ahead = 0
-        self._ahead_since = 0.0
+        self._pace = Pace(0.0)
         self._flush: asyncio.TimerHandle | None = None
         self.pass_done = Signal()
         """Notified after each pass."""
@@ -159,7 +155,7 @@ class StoreScheduler(GuardedScheduler):
         self._wanted = asyncio.Event()
         self._in_pass = self._stopping = self._was_cancelled = False
         self._retry_delay = 0.0
-        self._has_more, self._ahead, self._ahead_since, self._flush = False, 0, loop.time(), None
+        self._has_more, self._pace, self._flush = False, Pace(loop.time()), None
         self._stopped = concurrent.futures.Future()
 
     @property
@@ -206,7 +202,7 @@ class StoreScheduler(GuardedScheduler):
         self.run_ended.notify()
         if self._retry_delay and not self._stopping:
             return  # The store fails; the next try writes this outcome with the others.
-        if self._stopping or (self._has_more and self._runs.queued <= self._ahead // 2):
+        if self._stopping or (self._has_more and self._runs.queued <= self._pace.ahead // 2):
             self._wanted.set()
         elif self._flush is None:
             self._flush = asyncio.get_running_loop().call_later(_OUTCOME_DELAY, self._want_flush)
@@ -259,21 +255,13 @@ class StoreScheduler(GuardedScheduler):
             self._old_threads.delete_some()
         return self._launch(result)
 
-    def _reckon_ahead(self, ended: int) -> None:
-        """Decide how many runs to claim beyond the free slots: as many as end in a moment, so none while runs are long.
-
-        Without it a storm of short runs would wait for the database between any two batches.
-        """
-        now = asyncio.get_running_loop().time()
-        rate = ended / max(now - self._ahead_since, _OUTCOME_DELAY / 2)
-        self._ahead_since = now
-        self._ahead = min(_MOST_AHEAD, int(rate * _AHEAD_SECONDS))
-
     async def _store_pass(self, *, claiming: bool) -> PassResult:
         outcomes = self._runs.take_outcomes()
-        self._reckon_ahead(len(outcomes))
-        slots = max(0, self._runs.free_slots + self._ahead) if claiming else None
-        call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, list(self._runs.running))
+        self._pace.note_ended(len(outcomes), asyncio.get_running_loop().time())
+        slots = max(0, self._runs.free_slots + self._pace.ahead) if claiming else None
+        running, early = list(self._runs.running), self._pace.early
+        call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, running, early)
+        began = time.perf_counter()
         self._in_pass = True
         self._tasks.offer([], None)
         self._serve_other_jobs()
@@ -284,6 +272,7 @@ class StoreScheduler(GuardedScheduler):
             raise
         else:
             self._has_more = result.has_more
+            self._pace.note_pass(time.perf_counter() - began)
             return result
         finally:
             self._in_pass = False

@@ -3,6 +3,7 @@
 import asyncio
 import traceback
 from collections.abc import Callable, Collection, Coroutine, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,12 +12,23 @@ from apscheduler.executors.base import BaseExecutor
 from apscheduler.job import Job
 
 from scheduler import logbook
-from scheduler.clock import Clock
+from scheduler.clock import SECOND, Clock
 from scheduler.errors import ReachThroughError
 from scheduler.models import RunStatus
 from scheduler.store import STOPPED, Claim, Outcome
 
 _ITSELF: Final = "the graph cancelled itself"
+_SUSPENDED: Final = SECOND
+"""A run that would start so much later than it was claimed for goes back: its process was suspended meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Submitted:
+    """A claim that was submitted and has not started."""
+
+    claim: Claim
+    job: Job
+    run_time: datetime
 
 
 class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no types
@@ -36,14 +48,16 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         self._max_concurrent_runs = max_concurrent_runs
         self._on_end = on_end
         self._going: dict[str, tuple[asyncio.Task[Outcome], Claim]] = {}
-        self._queue: dict[str, tuple[Claim, Job, datetime]] = {}
+        self._queue: dict[str, _Submitted] = {}
+        self._early: dict[str, tuple[asyncio.TimerHandle, _Submitted]] = {}
+        """What was claimed a moment before its due time, and waits for it."""
         self._reasons: dict[str, str] = {}
         self._outcomes: list[Outcome] = []
 
     @property
     def running(self) -> Collection[str]:
         """The ids of the runs that are going, or submitted and about to start."""
-        return self._going.keys() | self._queue.keys()
+        return self._going.keys() | self._queue.keys() | self._early.keys()
 
     @property
     def queued(self) -> int:
@@ -53,7 +67,7 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
     @property
     def free_slots(self) -> int:
         """How many more runs may start now; negative if some wait already."""
-        return self._max_concurrent_runs - len(self._going) - len(self._queue)
+        return self._max_concurrent_runs - len(self._going) - len(self._queue) - len(self._early)
 
     @property
     def has_outcomes(self) -> bool:
@@ -77,17 +91,25 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
     def cancel(self, run_ids: Iterable[str], reason: str) -> None:
         """Cancel runs; they end as `cancelled`, with the reason."""
         for run_id in run_ids:
-            if run_id in self._queue:
-                claim, _, _ = self._queue.pop(run_id)
-                self._outcomes.append(self._cancelled(claim, reason))
+            submitted = self._withdrawn(run_id)
+            if submitted is not None:
+                self._outcomes.append(self._cancelled(submitted.claim, reason))
             elif run_id in self._going and run_id not in self._reasons:
                 self._reasons[run_id] = reason
                 self._going[run_id][0].cancel()
 
     def release_queued(self) -> None:
         """Put runs that were submitted and did not start back into the queue of the store."""
-        queued, self._queue = self._queue, {}
-        self.release(claim for claim, _, _ in queued.values())
+        waiting = [self._withdrawn(run_id) for run_id in (*self._queue, *self._early)]
+        self.release(submitted.claim for submitted in waiting if submitted is not None)
+
+    def _withdrawn(self, run_id: str) -> _Submitted | None:
+        """Take out a run that was submitted and has not started; return None if there is none."""
+        if run_id in self._early:
+            timer, submitted = self._early.pop(run_id)
+            timer.cancel()
+            return submitted
+        return self._queue.pop(run_id, None)
 
     def interrupt_all(self, *, but_cancelled: bool) -> list[asyncio.Task[Outcome]]:
         """Cancel every run, to end as `interrupted`; return those that have to be waited for.
@@ -110,29 +132,48 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         if len(job.args) != 1 or not isinstance(job.args[0], Claim):
             raise ReachThroughError(job.id, "another executor for other functions")
-        claim = job.args[0]
-        self._queue[claim.run_id] = claim, job, run_times[-1]
+        submitted = _Submitted(job.args[0], job, run_times[-1])
+        starts_at = submitted.claim.starts_at
+        wait = 0 if starts_at is None else starts_at - self._clock.now()
+        if wait > 0:
+            timer = asyncio.get_running_loop().call_later(wait / SECOND, self._start_early, submitted.claim)
+            self._early[submitted.claim.run_id] = timer, submitted
+        else:
+            self._queue[submitted.claim.run_id] = submitted
+            self._start_queued()
+
+    def _start_early(self, claim: Claim) -> None:
+        submitted = self._withdrawn(claim.run_id)
+        if submitted is None:
+            return
+        if self._clock.now() - claim.scheduled_at > _SUSPENDED:
+            # Whether the run is still this process's is for the store to say.
+            self.release([claim])
+            self._on_end()
+            return
+        self._queue[claim.run_id] = submitted
         self._start_queued()
 
     def _start_queued(self) -> None:
         while self._queue and len(self._going) < self._max_concurrent_runs:
-            claim, job, run_time = self._queue.pop(next(iter(self._queue)))
-            self._launch(claim, job, run_time)
+            self._launch(self._queue.pop(next(iter(self._queue))))
 
-    def _launch(self, claim: Claim, job: Job, run_time: datetime) -> None:
+    def _launch(self, submitted: _Submitted) -> None:
+        claim = submitted.claim
         task = asyncio.get_running_loop().create_task(self._attempt(claim), name=f"run {claim.run_id}")
         self._going[claim.run_id] = task, claim
         # Told by a callback, not in the coroutine: one that is cancelled before its first step never runs.
-        task.add_done_callback(lambda done: self._ended(done, claim, job, run_time))
+        task.add_done_callback(lambda done: self._ended(done, submitted))
 
-    def _ended(self, task: asyncio.Task[Outcome], claim: Claim, job: Job, run_time: datetime) -> None:
+    def _ended(self, task: asyncio.Task[Outcome], submitted: _Submitted) -> None:
+        claim = submitted.claim
         if self._going.pop(claim.run_id, None) is None:
             return
         outcome = self._outcome_of(task, claim)
         self._outcomes.append(outcome)
         self._start_queued()
         self._on_end()
-        self._run_job_success(job.id, [_event(outcome, job, run_time)])
+        self._run_job_success(submitted.job.id, [_event(outcome, submitted)])
 
     def _outcome_of(self, task: asyncio.Task[Outcome], claim: Claim) -> Outcome:
         reason = self._reasons.pop(claim.run_id, None)
@@ -156,8 +197,9 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         return Outcome(claim, RunStatus.INTERRUPTED, self._clock.now(), error=STOPPED)
 
 
-def _event(outcome: Outcome, job: Job, run_time: datetime) -> JobExecutionEvent:
+def _event(outcome: Outcome, submitted: _Submitted) -> JobExecutionEvent:
     """Return what APScheduler's listeners are told."""
+    job, run_time = submitted.job, submitted.run_time
     alias = job._jobstore_alias  # noqa: SLF001 (APScheduler's own executors read it there)
     if outcome.status is RunStatus.SUCCEEDED:
         return JobExecutionEvent(EVENT_JOB_EXECUTED, job.id, alias, run_time, retval=outcome.response)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.job import Job
 from apscheduler.jobstores.base import BaseJobStore, JobLookupError
+from apscheduler.triggers.base import BaseTrigger
 
 from scheduler.apscheduler_bridge.triggers import ClaimedTrigger, TaskTrigger
 from scheduler.clock import to_datetime
@@ -23,6 +24,15 @@ _FUNC: Final = f"{__name__}:run_task"
 
 async def run_task(task_id: str) -> None:
     """Stand for a task's run in APScheduler's jobs; the run itself is launched by the executor."""
+
+
+class _ClaimedJob(Job):  # type: ignore[misc]  # APScheduler has no types
+    """A due time that was claimed: whatever the clock says meanwhile, it is due, and it alone."""
+
+    __slots__ = ()
+
+    def _get_run_times(self, _now: datetime) -> list[datetime]:
+        return [self.next_run_time]
 
 
 class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no types
@@ -48,20 +58,19 @@ class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no ty
         """End what `offer` began."""
         self._offered, self._settled = [], []
 
-    def get_due_jobs(self, now: datetime) -> list[Job]:
+    def get_due_jobs(self, _now: datetime) -> list[Job]:
         """Return the claims as jobs; `_process_jobs` submits each of them."""
         offered, self._offered = self._offered, []
         self._settled = [claim.task.id for claim in offered]
-        return [self._claimed_job(claim, now) for claim in offered]
+        return [self._claimed_job(claim) for claim in offered]
 
     def get_next_run_time(self) -> datetime | None:
         """Return when the next due time comes, as the last pass has found it."""
         return self._wake_at
 
-    def _claimed_job(self, claim: Claim, now: datetime) -> Job:
-        # A clock that was put back between the claim and here must not hide the job.
-        due = min(to_datetime(claim.scheduled_at), now)
-        return self._job(claim.task, ClaimedTrigger(claim.next_due), due, (claim,))
+    def _claimed_job(self, claim: Claim) -> Job:
+        due = to_datetime(claim.scheduled_at)
+        return self._job(claim.task, ClaimedTrigger(claim.next_due), due, (claim,), _ClaimedJob)
 
     # --- The reader's side ---
 
@@ -85,8 +94,15 @@ class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no ty
         trigger = TaskTrigger(listed.definition, schedule, listed.zone)
         return self._job(listed.definition, trigger, next_due and next_due.astimezone(zone), (listed.id,))
 
-    def _job(self, task: TaskDefinition, trigger: Any, next_run_time: datetime | None, args: tuple[Any, ...]) -> Job:  # noqa: ANN401
-        job = Job.__new__(Job)
+    def _job(
+        self,
+        task: TaskDefinition,
+        trigger: BaseTrigger,
+        next_run_time: datetime | None,
+        args: tuple[Any, ...],
+        kind: type[Job] = Job,
+    ) -> Job:
+        job: Job = object.__new__(kind)
         job.__setstate__(
             {
                 "version": 1,

@@ -269,20 +269,23 @@ class Store:
             owners.retire(connection, self._owner.id)
         return lost
 
-    def run_pass(self, now: int, slots: int | None, results: Sequence[Outcome], running: Collection[str]) -> PassResult:
+    def run_pass(
+        self, now: int, slots: int | None, results: Sequence[Outcome], running: Collection[str], early: int = 0
+    ) -> PassResult:
         """Write outcomes, see to leases, take what is due: one read if there is nothing to do, else one transaction.
 
         `slots` is how many runs may be started (None: due times are left alone altogether), `running` holds the ids
-        of the runs that this process has going.
+        of the runs that this process has going. Due times may be claimed up to `early` before they come; the pass that
+        does so is best made half as long before.
         """
         self._notice_clock(now)
         if not results and not self._is_unsure and now < self._renew_at:
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = self._look(connection, now)
-            if not self._has_work(look, now, slots, running):
-                return PassResult(wake_at=_wake_at(look, now, 0), has_old_threads=look.has_old_threads)
+            if not self._has_work(look, now, slots, running, early):
+                return PassResult(wake_at=_wake_at(look, now, 0, early), has_old_threads=look.has_old_threads)
         with self.database.write(PASS_TIMEOUT) as connection:
-            return self._work(connection, now, slots, results, running)
+            return self._work(connection, now, slots, results, running, early)
 
     def failed(self, now: int) -> None:
         """Note that the database could not be used: for the length of a lease, no lease is taken as ended.
@@ -294,8 +297,14 @@ class Store:
         self._renew_at = 0
         self._is_unsure = True
 
-    def _work(
-        self, connection: Connection, now: int, slots: int | None, results: Sequence[Outcome], running: Collection[str]
+    def _work(  # noqa: PLR0913, PLR0917 (what `run_pass` takes, and the connection)
+        self,
+        connection: Connection,
+        now: int,
+        slots: int | None,
+        results: Sequence[Outcome],
+        running: Collection[str],
+        early: int,
     ) -> PassResult:
         result = PassResult()
         if results:
@@ -313,7 +322,7 @@ class Store:
         # Before what is due is looked at: a run that nobody makes any more is in nobody's way.
         result.recovered = self._recover(connection, now)
         if slots is not None:
-            batch = runs.claim(connection, self._claimer(), now, slots)
+            batch = runs.claim(connection, self._claimer(), now, slots, now + early)
             result.claims, result.not_started = batch.claims, batch.not_started
             result.quarantined += batch.quarantined
         self._purge(connection, now)
@@ -323,7 +332,7 @@ class Store:
         result.has_old_threads = look.has_old_threads
         result.has_more = look.is_ready or (look.next_due is not None and look.next_due <= now)
         free = (slots or 0) - len(result.claims)
-        result.wake_at = now if result.recovered and free else _wake_at(look, now, free)
+        result.wake_at = now if result.recovered and free else _wake_at(look, now, free, early)
         return result
 
     def _claimer(self) -> Claimer:
@@ -335,9 +344,9 @@ class Store:
         self._renew_at = now + self._lease // _RENEWALS
         return [] if had_lease else _no_longer(connection, self._owner.id, running)
 
-    def _has_work(self, look: _Look, now: int, slots: int | None, running: Collection[str]) -> bool:
+    def _has_work(self, look: _Look, now: int, slots: int | None, running: Collection[str], early: int) -> bool:
         may_claim = slots is not None and (slots > 0 or bool(running))
-        is_due = look.next_due is not None and look.next_due <= now and may_claim
+        is_due = look.next_due is not None and look.next_due <= now + early and may_claim
         waits = (look.is_ready and bool(slots)) or look.has_expired
         return is_due or waits or look.has_foreign or look.has_cancels or now >= self._purge_at
 
@@ -396,8 +405,11 @@ def _no_longer(connection: Connection, owner_id: str, running: Collection[str]) 
     return sorted(set(running) - set(connection.execute(_OWN, {"me": owner_id}).scalars()))
 
 
-def _wake_at(look: _Look, now: int, slots: int) -> int | None:
-    moments = [moment for moment in (look.next_due, look.next_ready) if moment is not None]
+def _wake_at(look: _Look, now: int, slots: int, early: int) -> int | None:
+    due = look.next_due
+    if due is not None and due > now + early:
+        due -= early // 2  # what comes sooner was left alone on purpose until it is due
+    moments = [moment for moment in (due, look.next_ready) if moment is not None]
     # What is due already waits for a slot; the end of a run makes the next pass.
     return min((moment for moment in moments if moment > now or slots > 0), default=None)
 

@@ -64,6 +64,8 @@ class Claim:
     """The task's next due time after the claim."""
     checkpointed: bool = False
     """Whether the graph has a checkpointer, so that the run may be continued."""
+    starts_at: int | None = None
+    """When it is to be started, if it was claimed a moment before its due time; None: at once."""
     last_status: RunStatus | None = None
     """How the attempt before this one ended; None for the first."""
     answers: dict[str, Any] | None = None
@@ -106,13 +108,14 @@ class Claimer:
     """Runs that are left to others, if they wait."""
 
 
-def claim(connection: Connection, claimer: Claimer, now: int, slots: int) -> Batch:
+def claim(connection: Connection, claimer: Claimer, now: int, slots: int, until: int) -> Batch:
     """Take runs that wait and due times that have come, at most `slots` together.
 
-    Due times that are not to be started are written into the history on the way; tasks whose definition cannot be
-    used are quarantined.
+    Due times up to `until`, a moment ahead, are taken too where nothing is in their way now: then they can start on
+    time, and several share a transaction. Due times that are not to be started are written into the history on the
+    way; tasks whose definition cannot be used are quarantined.
     """
-    claiming = _Claiming(connection, claimer, now, slots)
+    claiming = _Claiming(connection, claimer, now, slots, until)
     if slots:
         claiming.claim_pending()
     claiming.claim_due()
@@ -128,6 +131,7 @@ class _Claiming:
     claimer: Claimer
     now: int
     slots: int
+    until: int
     batch: Batch = field(default_factory=Batch)
     threads: set[str] = field(default_factory=set)
     """Threads that have a run, for graphs with a checkpointer."""
@@ -166,7 +170,10 @@ class _Claiming:
         for row, task in usable:
             asks = self.claimer.is_checkpointed(task) and history.thread_of(task, "") in asking
             is_busy = row.id in busy or asks
-            situation = Situation(row.next_due, self.now, row.started_runs, is_busy, buffered[row.id], self.slots)
+            if row.next_due > self.now and (is_busy or buffered[row.id] or self._has_no_thread(task)):
+                continue  # What is in its way may be gone when it is due.
+            now = max(self.now, row.next_due)
+            situation = Situation(row.next_due, now, row.started_runs, is_busy, buffered[row.id], self.slots)
             self._decide(row, task, situation)
             self.slots = situation.slots
 
@@ -234,6 +241,10 @@ class _Claiming:
         self.threads |= statuses.keys()
         return {thread for thread, status in statuses.items() if status == RunStatus.WAITING}
 
+    def _has_no_thread(self, task: TaskDefinition) -> bool:
+        """Tell whether another run has the thread of a task's session."""
+        return self.claimer.is_checkpointed(task) and history.thread_of(task, "") in self.threads
+
     def _open_threads(self, threads: Sequence[str], besides: str = "") -> dict[str, str]:
         """Return which of the threads have an open run, and its status; `waiting` before others."""
         found: dict[str, str] = {}
@@ -246,7 +257,7 @@ class _Claiming:
         """Return the tasks that are due: as many as there are slots, and those that may need none, being busy."""
         rows = {row.id: row for row in self.connection.execute(_DUE_AND_RUNNING, {"now": self.now})}
         if self.slots > 0:
-            due = self.connection.execute(_DUE, {"now": self.now, "slots": self.slots})
+            due = self.connection.execute(_DUE, {"until": self.until, "slots": self.slots})
             rows.update((row.id, row) for row in due)
         return sorted(rows.values(), key=lambda row: (row.next_due, row.id))
 
@@ -296,7 +307,8 @@ class _Claiming:
             return 1
         if row["checkpointed"]:
             self.threads.add(row["thread_id"])
-        row.update(started_at=self.now, owner=self.claimer.owner, attempt=1)
+        is_early = firing.scheduled_at > self.now
+        row.update(started_at=max(self.now, firing.scheduled_at), owner=self.claimer.owner, attempt=1)
         self.batch.claims.append(
             Claim(
                 run_id=row["id"],
@@ -308,6 +320,7 @@ class _Claiming:
                 thread_id=row["thread_id"],
                 next_due=planned.next_due,
                 checkpointed=bool(row["checkpointed"]),
+                starts_at=firing.scheduled_at if is_early else None,
             )
         )
         return 0
@@ -473,10 +486,18 @@ _THREADS: Final = Statement(
         not_(_is_stuck(runs)),
     )
 )
-_IS_DUE: Final = and_(CAN_BE_DUE, tasks.c.next_due <= bindparam("now"))
-_DUE: Final = Statement(lambda: select(tasks).where(_IS_DUE).order_by(tasks.c.next_due).limit(bindparam("slots")))
+_DUE: Final = Statement(
+    lambda: (
+        select(tasks)
+        .where(CAN_BE_DUE, tasks.c.next_due <= bindparam("until"))
+        .order_by(tasks.c.next_due)
+        .limit(bindparam("slots"))
+    )
+)
 _DUE_AND_RUNNING: Final = Statement(
-    lambda: select(tasks).where(_IS_DUE, tasks.c.id.in_(select(runs.c.task_id).where(IS_RUNNING)))
+    lambda: select(tasks).where(
+        CAN_BE_DUE, tasks.c.next_due <= bindparam("now"), tasks.c.id.in_(select(runs.c.task_id).where(IS_RUNNING))
+    )
 )
 _OPEN_RUNS: Final = Statement(
     lambda: (

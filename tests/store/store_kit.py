@@ -66,20 +66,21 @@ class Process:
         self.store.begin(instant(now))
         return self
 
-    def run_pass(self, now, slots=32):
+    def run_pass(self, now, slots=32, early=0):
         """Make a pass; what it claims goes on until `end` is called. What could not be written is told once more."""
         ended, self._ended = self._ended, []
         try:
-            result = self.store.run_pass(instant(now), slots, ended, list(self.running))
+            running = list(self.running)
+            result = self.store.run_pass(instant(now), slots, ended, running, round(early * SECOND))
         except BaseException:
             self._ended = ended
             raise
         self.running.update((claim.run_id, claim) for claim in result.claims)
         return result
 
-    def started(self, now, slots=32):
+    def started(self, now, slots=32, early=0):
         """Make a pass; return which due times it started: pairs of task and seconds."""
-        claims = self.run_pass(now, slots).claims
+        claims = self.run_pass(now, slots, early).claims
         return [(claim.task.id, seconds_of(claim.scheduled_at)) for claim in claims]
 
     def end(self, now, status=RunStatus.SUCCEEDED, *, task_id=None, error=None, **more):

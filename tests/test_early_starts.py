@@ -1,0 +1,93 @@
+"""Runs that were claimed before their due time start on it; a stop or a suspension in between loses nothing."""
+
+import asyncio
+import time
+from datetime import timedelta
+
+import pytest
+import time_machine
+from helpers import EchoGraph, one_time, soon, statuses, wait_for_runs, wait_until
+
+from scheduler.apscheduler_bridge import pace
+
+
+class PunctualGraph(EchoGraph):
+    """Notes when it is called."""
+
+    async def ainvoke(self, given, config=None):
+        now = time.time()
+        self.called_at = now
+        return await super().ainvoke(given, config)
+
+
+@pytest.fixture
+def far_ahead(monkeypatch):
+    """Let passes claim what is due within the next minute."""
+    monkeypatch.setattr(pace, "_EARLY", 60)
+    monkeypatch.setattr(pace, "_MOST_EARLY", 60)
+
+
+@pytest.mark.usefixtures("far_ahead")
+async def test_a_claimed_run_waits_for_its_due_time(new_scheduler):
+    """The graph is not called before it, and the history says that it started on it."""
+    graph = PunctualGraph()
+    scheduler = new_scheduler(graph)
+    task = one_time(run_at=soon(80))
+    scheduler.add_task(task)
+    scheduler.start()
+    [run] = await wait_for_runs(scheduler, 1)
+    assert graph.called_at >= task.run_at.timestamp()
+    assert run.started_at == run.scheduled_at == task.run_at
+    assert run.finished_at >= run.started_at
+
+
+@pytest.mark.usefixtures("far_ahead")
+async def test_a_stop_before_the_due_time_gives_the_run_back(new_scheduler, db_path, echo):
+    """It is pending, nothing was called, and the next scheduler runs it on time."""
+    scheduler = new_scheduler(echo)
+    scheduler.add_task(one_time(run_at=soon(30_000)))
+    scheduler.start()
+    await wait_until(lambda: scheduler.list_runs(status="running"), scheduler)
+    await scheduler.stop()
+    assert statuses(db_path) == {"pending": 1}
+    assert echo.calls == []
+    following = new_scheduler(echo)
+    [run] = following.list_runs()
+    assert (run.status, run.attempt, run.started_at) == ("pending", 0, None)
+    with time_machine.travel(run.scheduled_at + timedelta(seconds=1)):
+        following.start()
+        await wait_for_runs(following, 1)
+        await following.stop()
+    assert statuses(db_path) == {"succeeded": 1}
+
+
+@pytest.mark.usefixtures("far_ahead")
+async def test_a_process_that_was_suspended_asks_the_store_again(new_scheduler, echo):
+    """Somebody else may have taken the run over meanwhile: it goes back, and starts only if it is still there."""
+    scheduler = new_scheduler(echo)
+    task = one_time(run_at=soon(60))
+    scheduler.add_task(task)
+    scheduler.start()
+    await wait_until(lambda: scheduler.list_runs(status="running"), scheduler)
+    with time_machine.travel(task.run_at + timedelta(seconds=20)):
+        [run] = await wait_for_runs(scheduler, 1)
+        await scheduler.stop()
+    assert (run.status, run.attempt) == ("succeeded", 1)
+    assert run.started_at > run.scheduled_at
+    assert len(echo.calls) == 1
+
+
+async def test_many_due_times_at_once_keep_to_the_limit(new_scheduler, blocking, monkeypatch):
+    """Claims that wait for their due time take a slot."""
+    monkeypatch.setattr(pace, "_EARLY", 60)
+    monkeypatch.setattr(pace, "_MOST_EARLY", 60)
+    scheduler = new_scheduler(blocking, max_concurrent_runs=2)
+    run_at = soon(60)
+    scheduler.add_tasks(one_time(f"t{number}", run_at=run_at) for number in range(6))
+    scheduler.start()
+    await wait_until(lambda: scheduler.list_runs(status="running"), scheduler)
+    assert len(scheduler.list_runs(status="running")) == 2
+    blocking.release.set()
+    await wait_for_runs(scheduler, 6)
+    assert blocking.most <= 2
+    await asyncio.sleep(0)
