@@ -26,6 +26,7 @@ from helpers import (
 from langgraph.graph import START, MessagesState, StateGraph
 
 from scheduler import RunStatus, SchedulerError, StoreError, TaskNotFoundError, TaskScheduler
+from scheduler.apscheduler_bridge.pace import Pace
 
 
 async def began(graph, number=1):
@@ -361,13 +362,15 @@ async def test_stop_awaited_inside_a_run(new_scheduler, db_path):
     class Last(EchoGraph):
         async def ainvoke(self, given, config=None):
             self.stopping = self.scheduler.stop()
+            called.set()
             return await super().ainvoke(given, config)
 
-    graph = Last()
+    graph, called = Last(), asyncio.Event()
     graph.scheduler = scheduler = new_scheduler(graph, shutdown_grace_seconds=PATIENCE)
     scheduler.add_task(one_time())
     scheduler.start()
-    await wait_until(lambda: graph.calls, scheduler)
+    async with asyncio.timeout(PATIENCE):
+        await called.wait()
     await stopped(scheduler)
     assert statuses(db_path) == {"succeeded": 1}
 
@@ -421,11 +424,11 @@ async def test_end_of_the_loop_lets_a_graph_clear_up(new_scheduler, db_path, lan
 async def test_runs_claimed_ahead(new_scheduler, blocking, db_path, monkeypatch):
     """Runs that were claimed ahead of a free slot go back into the queue at `stop()`: their graph was not called."""
     scheduler = new_scheduler(blocking, max_concurrent_runs=1)
-    monkeypatch.setattr(scheduler.scheduler, "_reckon_ahead", lambda _ended: None)
+    monkeypatch.setattr(Pace, "note_ended", lambda *_: None)
     due = soon(20)
     scheduler.add_tasks(one_time(f"t{number}", due) for number in range(5))
     scheduler.start()
-    scheduler.scheduler._ahead = 10
+    scheduler.scheduler._pace.ahead = 10
     await began(blocking)
     await stopped(scheduler)
     assert len(blocking.calls) == 1

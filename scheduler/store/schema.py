@@ -3,6 +3,7 @@
 Instants are integer microseconds since 1970 in UTC, definitions and attempts are JSON text.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -83,9 +84,7 @@ CAN_BE_DUE: Final = and_(
     tasks.c.finished_at.is_(None),
     tasks.c.problem.is_(None),
 )
-Index("scheduler_tasks_due", tasks.c.next_due, sqlite_where=CAN_BE_DUE, postgresql_where=CAN_BE_DUE)
 IS_FINISHED: Final = tasks.c.finished_at.is_not(None)
-Index("scheduler_tasks_finished", tasks.c.finished_at, sqlite_where=IS_FINISHED, postgresql_where=IS_FINISHED)
 
 runs = Table(
     "scheduler_runs",
@@ -129,15 +128,6 @@ runs = Table(
 )
 
 IS_SCHEDULED: Final = runs.c.trigger == literal_column(f"'{RunTrigger.SCHEDULE}'")
-Index(
-    "scheduler_runs_once",
-    runs.c.task_id,
-    runs.c.scheduled_at,
-    unique=True,
-    sqlite_where=IS_SCHEDULED,
-    postgresql_where=IS_SCHEDULED,
-)
-Index("scheduler_runs_history", runs.c.task_id, runs.c.seq, unique=True)
 
 
 def is_open(table: FromClause = runs) -> ColumnElement[bool]:
@@ -152,26 +142,14 @@ def has_status(status: RunStatus, table: FromClause = runs) -> ColumnElement[boo
 
 IS_PENDING: Final = has_status(RunStatus.PENDING)
 IS_RUNNING: Final = has_status(RunStatus.RUNNING)
-Index("scheduler_runs_pending", runs.c.ready_at, sqlite_where=IS_PENDING, postgresql_where=IS_PENDING)
-Index("scheduler_runs_running", runs.c.owner, sqlite_where=IS_RUNNING, postgresql_where=IS_RUNNING)
 IS_WAITING: Final = has_status(RunStatus.WAITING)
-Index("scheduler_runs_waiting", runs.c.expires_at, sqlite_where=IS_WAITING, postgresql_where=IS_WAITING)
 HAS_THREAD_TO_DELETE: Final = runs.c.thread_until.is_not(None)
-Index(
-    "scheduler_runs_thread_until",
-    runs.c.thread_until,
-    sqlite_where=HAS_THREAD_TO_DELETE,
-    postgresql_where=HAS_THREAD_TO_DELETE,
-)
 
 
 def holds_thread(table: FromClause = runs) -> ColumnElement[bool]:
     """Return the condition that a run is not over and its graph keeps its thread; other runs are not in this index."""
     return and_(is_open(table), table.c.checkpointed == literal_column("1"))
 
-
-Index("scheduler_runs_threads", runs.c.thread_id, sqlite_where=holds_thread(), postgresql_where=holds_thread())
-Index("scheduler_runs_open", runs.c.task_id, runs.c.status, sqlite_where=is_open(), postgresql_where=is_open())
 
 owners = Table(
     "scheduler_owners",
@@ -184,6 +162,26 @@ owners = Table(
     Column("lease_until", BigInteger, nullable=False),
 )
 """The processes that run a scheduler on this store, each with the instant until which its runs count as alive."""
+
+
+@functools.cache
+def _define_indexes() -> None:
+    """Add the indexes to the tables; not before they are needed, since SQLAlchemy imports each dialect for them."""
+    _index("tasks_due", tasks.c.next_due, where=CAN_BE_DUE)
+    _index("tasks_finished", tasks.c.finished_at, where=IS_FINISHED)
+    _index("runs_once", runs.c.task_id, runs.c.scheduled_at, where=IS_SCHEDULED, unique=True)
+    Index("scheduler_runs_history", runs.c.task_id, runs.c.seq, unique=True)
+    _index("runs_pending", runs.c.ready_at, where=IS_PENDING)
+    _index("runs_running", runs.c.owner, where=IS_RUNNING)
+    _index("runs_waiting", runs.c.expires_at, where=IS_WAITING)
+    _index("runs_thread_until", runs.c.thread_until, where=HAS_THREAD_TO_DELETE)
+    _index("runs_threads", runs.c.thread_id, where=holds_thread())
+    _index("runs_open", runs.c.task_id, runs.c.status, where=is_open())
+
+
+def _index(name: str, *columns: Column[Any], where: ColumnElement[bool], unique: bool = False) -> None:
+    """Index those rows alone that meet a condition."""
+    Index(f"scheduler_{name}", *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def _to_2(connection: Connection) -> None:
@@ -222,6 +220,7 @@ def upgrade(connection: Connection) -> None:
     """Create the tables, or bring older ones to `VERSION`, in the transaction that is under way."""
     version = version_of(connection)
     if version is None:
+        _define_indexes()
         metadata.create_all(connection)
         connection.execute(schema.insert().values(version=VERSION))
         return

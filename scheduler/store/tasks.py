@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -72,16 +74,30 @@ def prepare(task: TaskDefinition, default_zone: str, source: str | None = None) 
 
     `source` is what brings it; None: a program or a person, by hand. Raises `ValueError`.
     """
-    checked = TaskDefinition.model_validate(dict(task))
+    checked = TaskDefinition.model_validate(_given(task))
     text = checked.model_dump_json(exclude_defaults=True)
     zone = checked.timezone or default_zone
     return NewTask(checked, text, zone, _schedule_key(checked, zone), source)
 
 
+def _given(task: TaskDefinition) -> dict[str, Any]:
+    """Return the fields that were given or changed: those that may be wrong, the mutable ones always among them."""
+    values = task.__dict__
+    return {name: values[name] for name in task.model_fields_set | _MUTABLE if name in values}
+
+
+_MUTABLE: Final = frozenset({"metadata", "context"})
+
+
 def _schedule_key(task: TaskDefinition, zone: str) -> str:
-    moments = [None if moment is None else to_micros(moment) for moment in (task.run_at, task.start_at, task.end_at)]
     in_zone = None if task.cron_expression is None else zone
-    return json.dumps([task.cron_expression, in_zone, task.interval_seconds, *moments, task.jitter_seconds])
+    interval, jitter = task.interval_seconds, task.jitter_seconds
+    return _key_text(task.cron_expression, in_zone, interval, task.run_at, task.start_at, task.end_at, jitter)
+
+
+@lru_cache(maxsize=4096)
+def _key_text(cron: str | None, zone: str | None, interval: int | None, *others: datetime | int | None) -> str:
+    return json.dumps([cron, zone, interval, *(to_micros(x) if isinstance(x, datetime) else x for x in others)])
 
 
 # --- Adding ---
@@ -90,15 +106,16 @@ def _schedule_key(task: TaskDefinition, zone: str) -> str:
 def add(connection: Connection, new_tasks: Sequence[NewTask], now: int) -> None:
     """Add tasks, or replace those with the same id. Raises `InvalidTaskError`; the caller's transaction is undone."""
     existing = _existing(connection, [new.task.id for new in new_tasks])
+    first_due = _FirstDue(now)
     inserted, updated = [], []
     for new in new_tasks:
         row = existing.get(new.task.id)
         if row is None:
-            inserted.append(_first_values(new, now))
+            inserted.append(_first_values(new, first_due))
         elif row.removed:
-            updated.append(_for_update(_first_values(new, now)))
+            updated.append(_for_update(_first_values(new, first_due)))
         else:
-            updated.append(_for_update(_replacement(connection, row, new, now)))
+            updated.append(_for_update(_replacement(connection, row, new, first_due)))
     if inserted:
         connection.execute_many(_INSERT, inserted)
     if updated:
@@ -117,15 +134,32 @@ def _existing(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
     return found
 
 
-def _first_values(new: NewTask, now: int) -> dict[str, Any]:
+class _FirstDue:
+    """The first due times of schedules that begin now; tasks with the same schedule share the reckoning."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self._known: dict[str, int] = {}
+
+    def of(self, new: NewTask) -> int:
+        """Return when a task is due first. Raises `InvalidTaskError`."""
+        due = self._known.get(new.schedule_key)
+        if due is None:
+            due = _first_due(new, self.now)
+            if not new.task.jitter_seconds:  # jitter differs from task to task
+                self._known[new.schedule_key] = due
+        return due
+
+
+def _first_values(new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
     """Return the row of a task whose schedule begins now."""
     return {
         "id": new.task.id,
         "definition": new.text,
         "schedule": new.schedule_key,
         "zone": new.zone,
-        "anchor": now,
-        "next_due": _first_due(new, now),
+        "anchor": first_due.now,
+        "next_due": first_due.of(new),
         "paused": int(not new.task.enabled),
         "pause_reason": None,
         "started_runs": 0,
@@ -196,11 +230,12 @@ def _first_due(new: NewTask, now: int) -> int:
     raise InvalidTaskError(task.id, f"{problem}; give one that comes")
 
 
-def _replacement(connection: Connection, row: Row, new: NewTask, now: int) -> dict[str, Any]:
+def _replacement(connection: Connection, row: Row, new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
     """Return the changed columns of a task that is added again."""
+    now = first_due.now
     if row.schedule != new.schedule_key:
         account_for_owed(connection, row, now, _OWED_CHANGED)
-        values = _first_values(new, now)
+        values = _first_values(new, first_due)
         values["paused"], values["pause_reason"] = row.paused, row.pause_reason
     else:
         values = {**row._asdict(), "definition": new.text, "zone": new.zone, "problem": None, "source": new.source}
