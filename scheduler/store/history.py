@@ -3,11 +3,11 @@
 import itertools
 import os
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Table, bindparam, delete, insert, not_, select, update
+from sqlalchemy import bindparam, delete, not_, select, update
 
 from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
@@ -25,7 +25,7 @@ from scheduler.models import (
 )
 from scheduler.planning import Firing
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
-from scheduler.store.statements import Connection, Row, Statement
+from scheduler.store.statements import Bulk, Connection, Row, Statement
 
 _QUESTIONS: Final = TypeAdapter(tuple[Question, ...])
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
@@ -222,12 +222,9 @@ _NEW: Final = (
 """The columns of `new_row`; the others are empty at first."""
 
 
-def insertion(insert_into: Callable[[Table], Any]) -> Any:  # noqa: ANN401 (a kind of SQLAlchemy's Insert)
-    """Return what inserts a `new_row`, given the `insert` of some dialect."""
-    return insert_into(runs).values({name: bindparam(name) for name in _NEW})
-
-
-_INSERT: Final = Statement(lambda: insertion(insert))
+INSERT_IF_NEW: Final = Bulk(lambda given: given.insert(runs, _NEW).on_conflict_do_nothing())
+"""Inserts a `new_row` whose due time has no row yet."""
+_INSERT: Final = Bulk(lambda given: given.insert(runs, _NEW))
 _GROW: Final = Statement(
     lambda: (
         update(runs)

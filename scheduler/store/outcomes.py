@@ -1,11 +1,12 @@
 """How attempts end in the runs table: outcomes, retries, runs that are taken back, and runs of owners that are gone."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, select, update
+from sqlalchemy import BigInteger, ColumnElement, Integer, Text, and_, bindparam, func, select, update
+from sqlalchemy.types import TypeEngine
 
 from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
@@ -15,7 +16,7 @@ from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.runs import CANCELLED_BY_NEXT, Claim
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
-from scheduler.store.statements import Connection, Row, Statement
+from scheduler.store.statements import Bulk, Connection, Row, Statement, parameter
 
 STOPPED: Final = "the scheduler was stopped"
 """The reason that stands in attempts which the stop of their scheduler ended."""
@@ -55,7 +56,7 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
     final = []
     for outcome in outcomes:
         if outcome.status is RunStatus.PENDING:
-            connection.execute(_TAKE_BACK, _key(owner, outcome))
+            connection.execute_many(_TAKE_BACK, [_key(owner, outcome)])
             task_rows.cancel_if_removed(connection, outcome.claim.task.id, now)
         elif outcome.status is RunStatus.WAITING:
             final += _wait(connection, owner, outcome)
@@ -344,33 +345,42 @@ _ANSWER: Final = Statement(
     )
 )
 _EXPIRED: Final = Statement(lambda: task_rows.cancellable(and_(IS_WAITING, runs.c.expires_at <= bindparam("now"))))
-_MINE = (
-    runs.c.id == bindparam("run"),
-    runs.c.owner == bindparam("by"),
-    runs.c.attempt == bindparam("try"),
-    IS_RUNNING,
-)
-# An attempt that failed knows nothing of what the run had used before.
-_KNOWN_USAGE: Final[ColumnElement[str | None]] = func.coalesce(bindparam("tokens"), runs.c.usage)
-_FINISH: Final = Statement(
-    lambda: (
+
+
+def _mine(given: Callable[[str, type[TypeEngine[Any]]], ColumnElement[Any]]) -> ColumnElement[bool]:
+    """Return the condition that a run is still the attempt of its owner."""
+    return and_(
+        runs.c.id == given("run", Text),
+        runs.c.owner == given("by", Text),
+        runs.c.attempt == given("try", Integer),
+        IS_RUNNING,
+    )
+
+
+def _known_usage(tokens: ColumnElement[str | None]) -> ColumnElement[str | None]:
+    """Return what a run has used: an attempt that failed knows nothing of the attempts before."""
+    return func.coalesce(tokens, runs.c.usage)
+
+
+_FINISH: Final = Bulk(
+    lambda given: (
         update(runs)
-        .where(*_MINE)
+        .where(_mine(given))
         .values(
-            status=bindparam("state"),
-            finished_at=bindparam("end"),
-            response=bindparam("reply"),
-            error=bindparam("problem"),
-            resumed=bindparam("continued"),
+            status=given("state"),
+            finished_at=given("end", BigInteger),
+            response=given("reply"),
+            error=given("problem"),
+            resumed=given("continued", Integer),
             owner=None,
-            usage=_KNOWN_USAGE,
+            usage=_known_usage(given("tokens")),
         )
     )
 )
 _WAIT: Final = Statement(
     lambda: (
         update(runs)
-        .where(*_MINE)
+        .where(_mine(parameter))
         .values(
             status=RunStatus.WAITING,
             owner=None,
@@ -379,7 +389,7 @@ _WAIT: Final = Statement(
             response=bindparam("reply"),
             resumed=bindparam("continued"),
             error=None,
-            usage=_KNOWN_USAGE,
+            usage=_known_usage(parameter("tokens")),
         )
     )
 )
@@ -392,10 +402,10 @@ _THREADS: Final = Statement(
         .limit(20)
     )
 )
-_TAKE_BACK: Final = Statement(
-    lambda: (
+_TAKE_BACK: Final = Bulk(
+    lambda given: (
         update(runs)
-        .where(*_MINE)
+        .where(_mine(given))
         .values(status=RunStatus.PENDING, owner=None, started_at=None, attempt=runs.c.attempt - 1)
     )
 )
@@ -422,7 +432,7 @@ _INTERRUPT: Final = Statement(
 _WITH_TASK: Final = select(runs, tasks.c.definition, tasks.c.zone, tasks.c.removed).join(
     tasks, tasks.c.id == runs.c.task_id
 )
-_OWN_RUN: Final = Statement(lambda: _WITH_TASK.where(*_MINE))
+_OWN_RUN: Final = Statement(lambda: _WITH_TASK.where(_mine(parameter)))
 _RUNNING_OF: Final = Statement(lambda: _WITH_TASK.where(IS_RUNNING, runs.c.owner == bindparam("by")))
 _OWNERS: Final = Statement(lambda: select(runs.c.owner).where(IS_RUNNING).distinct())
 _SET_FAILURES: Final = Statement(

@@ -1,17 +1,15 @@
 """What is asked of the runs table as a queue: claim what is due, trigger by hand, cancel."""
 
-import importlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 from sqlalchemy import (
-    ClauseElement,
+    BigInteger,
     ColumnElement,
     FromClause,
     and_,
@@ -43,7 +41,7 @@ from scheduler.store.schema import (
     runs,
     tasks,
 )
-from scheduler.store.statements import Connection, Row, Statement
+from scheduler.store.statements import Bulk, Connection, Row, Statement
 
 CANCELLED_BY_NEXT: Final = "the task became due again (overlap=cancel_other)"
 """The reason that stands in runs which `OverlapPolicy.CANCEL_OTHER` ended."""
@@ -180,7 +178,7 @@ class _Claiming:
     def write(self) -> None:
         """Insert the rows of runs, and move the tasks to their next due times."""
         if self.rows:
-            inserted = self.connection.execute_many(_INSERTS[self.connection.dialect.name], self.rows)
+            inserted = self.connection.execute_many(history.INSERT_IF_NEW, self.rows)
             if inserted != len(self.rows):
                 self._drop_repeated()
         if self.advances:
@@ -404,13 +402,6 @@ def cancel_requests(connection: Connection, owner: str) -> list[str]:
     return connection.execute(_CANCEL_REQUESTS, {"by": owner}).scalars()
 
 
-def _insert_if_new(dialect: str) -> ClauseElement:
-    """Return what inserts runs whose due time has no row yet, as a dialect says it; the other is not imported."""
-    insert: Any = importlib.import_module(f"sqlalchemy.dialects.{dialect}").insert
-    inserting: ClauseElement = history.insertion(insert).on_conflict_do_nothing()
-    return inserting
-
-
 _other = runs.alias("other")
 _IS_READY: Final = and_(IS_PENDING, runs.c.ready_at <= bindparam("now"))
 _BLOCKED: Final = exists().where(
@@ -506,7 +497,6 @@ _OPEN_RUNS: Final = Statement(
         .group_by(runs.c.task_id, runs.c.status, runs.c.attempt, runs.c.trigger)
     )
 )
-_INSERTS: Final = {name: Statement(partial(_insert_if_new, name)) for name in ("sqlite", "postgresql")}
 _STORED: Final = Statement(lambda: select(runs.c.id).where(runs.c.id.in_(bindparam("ids", expanding=True))))
 _ASK_TO_CANCEL: Final = Statement(
     lambda: update(runs).where(runs.c.task_id == bindparam("task"), IS_RUNNING).values(cancel_requested=1)
@@ -516,11 +506,15 @@ _WAITING: Final = Statement(
         and_(runs.c.task_id == bindparam("task"), or_(IS_WAITING, and_(IS_PENDING, IS_SCHEDULED)))
     )
 )
-_ADVANCE: Final = Statement(
-    lambda: (
+_ADVANCE: Final = Bulk(
+    lambda given: (
         update(tasks)
-        .where(tasks.c.id == bindparam("task"))
-        .values(next_due=bindparam("due"), last_seq=bindparam("seq"), started_runs=bindparam("started"))
+        .where(tasks.c.id == given("task"))
+        .values(
+            next_due=given("due", BigInteger),
+            last_seq=given("seq", BigInteger),
+            started_runs=given("started", BigInteger),
+        )
     )
 )
 _CANCEL_REQUESTS: Final = Statement(

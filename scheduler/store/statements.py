@@ -5,12 +5,29 @@ What it would do beyond this is not needed here: every value is text, an integer
 """
 
 import contextlib
+import json
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from sqlalchemy import ClauseElement, Dialect
+from sqlalchemy import (
+    JSON,
+    ClauseElement,
+    ColumnElement,
+    Dialect,
+    FromClause,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy import Connection as CoreConnection
+from sqlalchemy.types import TypeEngine
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -38,12 +55,116 @@ class Statement:
         return found
 
 
+def parameter(name: str, kind: type[TypeEngine[Any]] = Text) -> ColumnElement[Any]:
+    """Return a parameter of a statement; `kind` is what PostgreSQL has to be told of it."""
+    return bindparam(name, type_=kind())
+
+
+class Given(Protocol):
+    """What each row of a `Bulk` gives."""
+
+    def __call__(self, name: str, kind: type[TypeEngine[Any]] = Text) -> ColumnElement[Any]:
+        """Return the value that stands under a name."""
+        ...
+
+    def insert(self, table: Table, columns: Sequence[str]) -> Any:  # noqa: ANN401 (the dialect's own Insert)
+        """Return what inserts a row with these columns."""
+        ...
+
+
+class Bulk:
+    """A statement that changes something for each of many rows.
+
+    A few go one by one. Many go together, as one text of JSON, which the database takes apart: SQLite works through
+    them without giving Python's lock back and taking it again for each, and PostgreSQL is asked once.
+    """
+
+    def __init__(self, build: Callable[[Given], ClauseElement]) -> None:
+        """Take what builds it from what each row gives; it is called once for each form."""
+        self._build = build
+        self._names: list[str] = []
+        self._single: dict[str, Compiled] = {}
+        self._together: dict[str, Compiled] = {}
+
+    def compiled(self, dialect: Dialect) -> "Compiled":
+        """Return its text for one row."""
+        if dialect.name not in self._single:
+            self._single[dialect.name] = Compiled(self._build(_Parameters(dialect)), dialect)
+        return self._single[dialect.name]
+
+    def together(self, dialect: Dialect, rows: Sequence[Values]) -> tuple[str, Values]:
+        """Return text and parameters for all rows at once."""
+        if dialect.name not in self._together:
+            asked = _Parameters(dialect)
+            self._build(asked)
+            self._names = list(asked.kinds)
+            self._together[dialect.name] = Compiled(self._build(_Rows(dialect, asked.kinds)), dialect)
+        in_order = [[row[name] for name in self._names] for row in rows]
+        return self._together[dialect.name].call({_ROWS: json.dumps(in_order)})
+
+
+_ROWS: Final = "given_rows"
+_FEW: Final = 4
+"""So many rows, and fewer, go one by one."""
+_MOST: Final = 500
+"""So many rows go together at most."""
+
+
+class _Parameters:
+    """Gives parameters, and notes which."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.kinds: dict[str, type[TypeEngine[Any]]] = {}
+
+    def __call__(self, name: str, kind: type[TypeEngine[Any]] = Text) -> ColumnElement[Any]:
+        self.kinds[name] = kind
+        return parameter(name, kind)
+
+    def insert(self, table: Table, columns: Sequence[str]) -> Any:  # noqa: ANN401
+        values = {name: self(name, type(table.c[name].type)) for name in columns}
+        return _insert_into(table, self._dialect).values(values)
+
+
+class _Rows:
+    """Gives the columns of a table that the database makes of JSON: an array of arrays, in the order of `kinds`."""
+
+    def __init__(self, dialect: Dialect, kinds: Mapping[str, type[TypeEngine[Any]]]) -> None:
+        self._dialect = dialect
+        items: list[ColumnElement[Any]]
+        if dialect.name == "sqlite":
+            each = func.json_each(bindparam(_ROWS)).table_valued("value", name="each_row")
+            items = [func.json_extract(each.c.value, literal_column(f"'$[{place}]'")) for place in range(len(kinds))]
+        else:
+            each = func.json_array_elements(cast(bindparam(_ROWS), JSON)).table_valued("value", name="each_row")
+            items = [
+                cast(each.c.value.op("->>")(literal_column(str(place))), kind())
+                for place, kind in enumerate(kinds.values())
+            ]
+        self._rows: FromClause = select(*(item.label(name) for name, item in zip(kinds, items, strict=True))).subquery(
+            _ROWS
+        )
+
+    def __call__(self, name: str, kind: type[TypeEngine[Any]] = Text) -> ColumnElement[Any]:  # noqa: ARG002 (its column has it)
+        return self._rows.c[name]
+
+    def insert(self, table: Table, columns: Sequence[str]) -> Any:  # noqa: ANN401
+        # SQLite would take ON CONFLICT for the condition of a join without a WHERE before it.
+        rows = select(*(self._rows.c[name] for name in columns)).where(true())
+        return _insert_into(table, self._dialect).from_select(columns, rows, include_defaults=False)
+
+
+def _insert_into(table: Table, dialect: Dialect) -> Any:  # noqa: ANN401
+    """Return an INSERT that knows the dialect's ON CONFLICT; the other dialect is not imported."""
+    return import_module(f"sqlalchemy.dialects.{dialect.name}").insert(table)
+
+
 class Compiled:
     """The text of a statement for one kind of database, the values that it brings itself, and the form of its rows."""
 
     def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
         """Compile it."""
-        self._sql = cast("SQLCompiler", statement.compile(dialect=dialect))
+        self._sql: SQLCompiler = statement.compile(dialect=dialect)  # type: ignore[assignment]  # it says: Compiled
         self._text = str(self._sql)
         self._lists = [str(name) for name, bind in self._sql.binds.items() if bind.expanding]
         required = {name for name, bind in self._sql.binds.items() if bind.required}
@@ -140,11 +261,16 @@ class Connection:
             make = compiled.row or _row_of([column[0] for column in cursor.description])
             return Result(list(map(make, cursor)), cursor.rowcount)
 
-    def execute_many(self, statement: Statement, rows: Sequence[Values]) -> int:
+    def execute_many(self, statement: Statement | Bulk, rows: Sequence[Values]) -> int:
         """Execute a statement for each row; return how many rows were changed."""
+        changed = 0
         with contextlib.closing(self.driver.cursor()) as cursor:
-            cursor.executemany(*self._compiled(statement).calls(rows))
-            changed: int = cursor.rowcount
+            if isinstance(statement, Statement) or len(rows) <= _FEW:
+                cursor.executemany(*statement.compiled(self.dialect).calls(rows))
+                return int(cursor.rowcount)
+            for start in range(0, len(rows), _MOST):
+                cursor.execute(*statement.together(self.dialect, rows[start : start + _MOST]))
+                changed += cursor.rowcount
         return changed
 
     def _compiled(self, statement: Statement | ClauseElement) -> Compiled:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
-    insert,
     not_,
     or_,
     select,
@@ -29,7 +28,7 @@ from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_FINISHED, IS_PENDING, IS_WAITING, is_open, runs, tasks
-from scheduler.store.statements import Connection, Row, Statement
+from scheduler.store.statements import Bulk, Connection, Row, Statement
 
 _CHUNK: Final = 500
 _OWED_PAUSED: Final = "the task was paused before it could start"
@@ -483,13 +482,13 @@ _WAITING: Final = Statement(
 _OPEN_OF_TASKS: Final = Statement(
     lambda: select(runs.c.task_id, runs.c.status).where(runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open())
 )
-_INSERT: Final = Statement(lambda: insert(tasks))
+_INSERT: Final = Bulk(lambda given: given.insert(tasks, tasks.c.keys()))
 _REPLACEABLE: Final = [column for column in tasks.c if column.name not in {"id", "last_seq"}]
-_REPLACE: Final = Statement(
-    lambda: (
+_REPLACE: Final = Bulk(
+    lambda given: (
         update(tasks)
-        .where(tasks.c.id == bindparam("row_id"))
-        .values({column: bindparam(f"new_{column.name}") for column in _REPLACEABLE})
+        .where(tasks.c.id == given("row_id"))
+        .values({column: given(f"new_{column.name}", type(column.type)) for column in _REPLACEABLE})
     )
 )
 _LEFT_WAITING: Final = Statement(

@@ -6,7 +6,7 @@ import pytest
 from store_kit import DAY, LEASE, RETENTION, every, once, seconds_of
 
 from scheduler import RunStatus
-from scheduler.store.statements import Connection
+from scheduler.store.statements import Bulk, Connection
 
 
 @pytest.fixture
@@ -174,8 +174,9 @@ def plans(process, monkeypatch):
         return execute(connection, statement, values)
 
     def explained_many(connection, statement, rows):
-        text, rows = connection._compiled(statement).calls(rows)
-        explain(connection, text, rows[0])
+        if isinstance(statement, Bulk):
+            explain(connection, *statement.together(connection.dialect, rows))
+        explain(connection, *statement.compiled(connection.dialect).call(rows[0]))
         return execute_many(connection, statement, rows)
 
     monkeypatch.setattr(Connection, "execute", explained)
