@@ -33,7 +33,7 @@ class Decision(Enum):
     MISS = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Firing:
     """A due time, what becomes of it, how many earlier ones it stands for beside itself, and why it was not started."""
 

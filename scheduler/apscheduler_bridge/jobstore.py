@@ -19,11 +19,13 @@ from scheduler.store import Claim, Listed, Store
 RUNS: Final = "runs"
 """The alias of the executor that launches runs of tasks."""
 _ANY_NUMBER: Final = 2**31 - 1
-_FUNC: Final = f"{__name__}:run_task"
 
 
 async def run_task(task_id: str) -> None:
     """Stand for a task's run in APScheduler's jobs; the run itself is launched by the executor."""
+
+
+_FUNC_REF: Final = f"{__name__}:run_task"
 
 
 class _ClaimedJob(Job):  # type: ignore[misc]  # APScheduler has no types
@@ -103,22 +105,12 @@ class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no ty
         kind: type[Job] = Job,
     ) -> Job:
         job: Job = object.__new__(kind)
-        job.__setstate__(
-            {
-                "version": 1,
-                "id": task.id,
-                "func": _FUNC,
-                "trigger": trigger,
-                "executor": RUNS,
-                "args": args,
-                "kwargs": {},
-                "name": task.name,
-                "misfire_grace_time": None,
-                "coalesce": True,
-                "max_instances": _ANY_NUMBER,
-                "next_run_time": next_run_time,
-            }
-        )
+        # As its __setstate__ does, which would import the function by its name for each job.
+        job.id, job.name = task.id, task.name
+        job.func, job.func_ref = run_task, _FUNC_REF
+        job.trigger, job.next_run_time = trigger, next_run_time
+        job.executor, job.args, job.kwargs = RUNS, args, {}
+        job.misfire_grace_time, job.coalesce, job.max_instances = None, True, _ANY_NUMBER
         job._scheduler = self._scheduler  # noqa: SLF001 (BaseJobStore asks its subclasses to set both)
         job._jobstore_alias = self._alias  # noqa: SLF001
         return job

@@ -28,9 +28,9 @@ _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _MAY_GO_ON: Final = _FAILURES | {RunStatus.INTERRUPTED}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
-    """How an attempt ended; `PENDING` says that it was claimed and never launched."""
+    """How an attempt ended; `PENDING` says that it was claimed and never launched. Like a claim, it is not changed."""
 
     claim: Claim
     status: RunStatus

@@ -47,9 +47,12 @@ CANCELLED_BY_NEXT: Final = "the task became due again (overlap=cancel_other)"
 """The reason that stands in runs which `OverlapPolicy.CANCEL_OTHER` ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim:
-    """An attempt of a run that this process has taken and must now start."""
+    """An attempt of a run that this process has taken and must now start.
+
+    It is not changed once it is made; it is not frozen, as that would make its making three times as dear.
+    """
 
     run_id: str
     task: TaskDefinition
