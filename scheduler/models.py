@@ -317,7 +317,7 @@ def _within_calendar(value: datetime) -> datetime:
 
 
 def _json_object(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-    for path, item in _walk(str(info.field_name), value):
+    for path, item in _walk(str(info.field_name), value) if value else ():
         if not _is_json(item):
             context = {"path": path, "kind": type(item).__name__, "item": _shown(item)[:80]}
             raise PydanticCustomError("json", "{path} is {item} ({kind}), which JSON cannot carry", context)
@@ -508,22 +508,28 @@ def _error(details: list[InitErrorDetails]) -> ValidationError:
 
 def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
     kind = task.task_type
-    for owner, field in _SCHEDULE_FIELDS.items():
-        value = getattr(task, field)
-        if owner is kind and value is None:
-            yield field, f"Task {task.id}: {field} required for {kind} tasks"
-        elif owner is not kind and value is not None:
-            yield field, _foreign(task, field, f"leave it out, or use task_type={owner.value!r}")
+    given = (task.cron_expression is not None) + (task.interval_seconds is not None) + (task.run_at is not None)
+    if given != 1 or getattr(task, _SCHEDULE_FIELDS[kind]) is None:
+        yield from _wrong_schedules(task)
     if kind is TaskType.ONE_TIME:
         for field in ("start_at", "end_at"):
             if getattr(task, field) is not None:
                 yield field, _foreign(task, field, "leave it out: run_at says when")
     if task.session_retention is not None and task.session_mode is not SessionMode.PER_RUN:
-        given = f"session_retention={task.session_retention:g} is for conversations of single runs"
-        yield "session_retention", f"Task {task.id}: {given}; leave it out, or use session_mode='per_run'"
+        kept = f"session_retention={task.session_retention:g} is for conversations of single runs"
+        yield "session_retention", f"Task {task.id}: {kept}; leave it out, or use session_mode='per_run'"
     if task.start_at and task.end_at and task.end_at < task.start_at:
         order = f"end_at={task.end_at.isoformat()} is before start_at={task.start_at.isoformat()}"
         yield "end_at", f"Task {task.id}: {order}; give an end_at that is not before start_at"
+
+
+def _wrong_schedules(task: TaskDefinition) -> Iterator[tuple[str, str]]:
+    for owner, field in _SCHEDULE_FIELDS.items():
+        value = getattr(task, field)
+        if owner is task.task_type and value is None:
+            yield field, f"Task {task.id}: {field} required for {task.task_type} tasks"
+        elif owner is not task.task_type and value is not None:
+            yield field, _foreign(task, field, f"leave it out, or use task_type={owner.value!r}")
 
 
 def _foreign(task: TaskDefinition, field: str, mend: str) -> str:
