@@ -256,7 +256,11 @@ class _Claiming:
 
     def _due_rows(self) -> list[Row]:
         """Return the tasks that are due: as many as there are slots, and those that may need none, being busy."""
-        rows = {row.id: row for row in self.connection.execute(_DUE_AND_RUNNING, {"now": self.now})}
+        rows: dict[str, Row] = {}
+        running = set(self.connection.execute(_RUNNING_TASKS).scalars())
+        if running:
+            busy = self.connection.execute(_DUE_OF_THESE, {"now": self.now, "ids": list(running)})
+            rows.update((row.id, row) for row in busy)
         if self.slots > 0:
             due = self.connection.execute(_DUE, {"until": self.until, "slots": self.slots})
             rows.update((row.id, row) for row in due)
@@ -488,9 +492,11 @@ _DUE: Final = Statement(
         .limit(bindparam("slots"))
     )
 )
-_DUE_AND_RUNNING: Final = Statement(
+# Two statements: PostgreSQL, asked for both at once, compares each task that is due with each run that is going.
+_RUNNING_TASKS: Final = Statement(lambda: select(runs.c.task_id).where(IS_RUNNING))
+_DUE_OF_THESE: Final = Statement(
     lambda: select(tasks).where(
-        CAN_BE_DUE, tasks.c.next_due <= bindparam("now"), tasks.c.id.in_(select(runs.c.task_id).where(IS_RUNNING))
+        CAN_BE_DUE, tasks.c.next_due <= bindparam("now"), tasks.c.id.in_(bindparam("ids", expanding=True))
     )
 )
 _OPEN_RUNS: Final = Statement(
