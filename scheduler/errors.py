@@ -64,6 +64,14 @@ class StoreError(SchedulerError):
         self.store = store
 
 
+class StoreNotFoundError(StoreError):
+    """There is no store where `create=False` looked for one; nothing was created there."""
+
+    def __init__(self, store: str) -> None:
+        """Say where."""
+        super().__init__(store, "there is none", "name another one, or create it with create=True")
+
+
 class GraphError(SchedulerError):
     """The graph cannot be imported or cannot be invoked by the scheduler."""
 

@@ -62,6 +62,7 @@ class TaskScheduler:
         durability: str | None = None,
         recursion_limit: int | None = None,
         sync_node_threads: int | None = None,
+        create: bool = True,
     ) -> None:
         """Open the store; the graph is imported by `start()`.
 
@@ -86,9 +87,11 @@ class TaskScheduler:
             recursion_limit: how many steps a graph may take, for tasks that do not say.
             sync_node_threads: how many synchronous nodes may work at once, such as `max_concurrent_runs`; `start()`
                 then gives the event loop a default executor of so many threads. None leaves the loop as it is.
+            create: False looks for a store that is there already, and leaves the place as it is if there is none.
 
         Raises:
-            StoreError: the store cannot be opened; it was not changed.
+            StoreError: the store cannot be opened; it was not changed. With `create=False`,
+                `StoreNotFoundError` if there is none.
             ValueError: an argument is out of its range.
         """
         _check_zone(timezone)
@@ -115,7 +118,7 @@ class TaskScheduler:
         settings = LoopSettings(timezone, max_concurrent_runs, longest_wait, shutdown_grace_seconds, sync_node_threads)
         self.scheduler = StoreScheduler(self._store, runner, self._clock, settings)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
-        self._store.open()
+        self._store.open(create=create)
 
     # --- Lifecycle ---
 

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 from pydantic import ValidationError
 
-from scheduler.errors import RunNotFoundError, SchedulerError, TaskNotFoundError
+from scheduler.errors import RunNotFoundError, SchedulerError, StoreNotFoundError, TaskNotFoundError
 
 
 class ExitCode(IntEnum):
@@ -33,7 +33,7 @@ def exit_code(error: Exception) -> ExitCode:
     """Return the exit code of an error that reached the top."""
     if isinstance(error, CommandError):
         return error.code
-    if isinstance(error, (TaskNotFoundError, RunNotFoundError)):
+    if isinstance(error, (TaskNotFoundError, RunNotFoundError, StoreNotFoundError)):
         return ExitCode.NOT_FOUND
     return ExitCode.USAGE if isinstance(error, ValueError) else ExitCode.FAILED
 
@@ -46,4 +46,7 @@ def sentence(error: Exception) -> str:
         return f"there is no task {error.task_id!r}; task-scheduler list shows those that there are"
     if isinstance(error, RunNotFoundError):
         return f"there is no run {error.run_id!r}, or it is too old to be kept; task-scheduler runs shows the latest"
+    if isinstance(error, StoreNotFoundError):
+        mend = "name another one with --db or --db-url, or add a task to create it"
+        return f"there is no store at {error.store}; {mend}"
     return " ".join(str(error).split())

@@ -1,7 +1,6 @@
 """Options that several commands have: the store, JSON, ids that the shell completes."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,30 +14,25 @@ from scheduler.cli.output import clean
 
 DEFAULT_STORE: Final = "scheduler.db"
 VARIABLE: Final = "SCHEDULER_DB"
-_SQLITE: Final = re.compile(r"sqlite(\+\w+)?:///(?P<path>[^?]+)(\?.*)?")
 _COMPLETED_RUNS: Final = 50
 
 
 @contextmanager
 def opened(db: Path | None, db_url: str | None, *, create: bool = False, **options: Any) -> Iterator[TaskScheduler]:  # noqa: ANN401
-    """Open the store that the options, the environment or the default name; a missing file only if told to create it.
+    """Open the store that the options, the environment or the default name; create one only if told to.
 
     `options` are those of `TaskScheduler`. Raises `CommandError`, `StoreError`.
     """
-    scheduler = TaskScheduler(**store_arguments(db, db_url, create=create), **options)
+    scheduler = TaskScheduler(**store_arguments(db, db_url), create=create, **options)
     try:
         yield scheduler
     finally:
         scheduler.stop()
 
 
-def store_arguments(db: Path | None, db_url: str | None, *, create: bool = False) -> dict[str, Any]:
-    """Return where the store is, as arguments of `TaskScheduler`. Raises `CommandError` if it is missing."""
+def store_arguments(db: Path | None, db_url: str | None) -> dict[str, Any]:
+    """Return where the store is, as arguments of `TaskScheduler`. Raises `CommandError`."""
     path, url = _place(db, db_url)
-    file = path if url is None else _file_of(url)
-    if not create and file is not None and not file.exists():
-        mend = "name another one with --db or --db-url, or add a task to create it"
-        raise CommandError(f"there is no store at {file}; {mend}", ExitCode.NOT_FOUND)
     return {"db_path": path} if url is None else {"db_url": url}
 
 
@@ -49,11 +43,6 @@ def _place(db: Path | None, db_url: str | None) -> tuple[Path, str | None]:
         return db or Path(DEFAULT_STORE), db_url
     named = os.environ.get(VARIABLE) or DEFAULT_STORE
     return Path(named), named if "://" in named else None
-
-
-def _file_of(url: str) -> Path | None:
-    found = _SQLITE.fullmatch(url)
-    return Path(found["path"]) if found and found["path"] != ":memory:" else None
 
 
 def _completions(ctx: typer.Context, incomplete: str, *, of_runs: bool) -> list[tuple[str, str]]:

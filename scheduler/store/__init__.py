@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, exists, func, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from scheduler.clock import SECOND
+from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import history, outcomes, owners, runs, tasks
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
@@ -144,10 +145,16 @@ class Store:
         self._last_pass = 0
         self._purge_at = 0
 
-    def open(self) -> None:
-        """Open the database now, so that what is wrong with it is said now."""
-        with self.database.write():
-            pass
+    def open(self, *, create: bool) -> None:
+        """Open the database now, so that what is wrong with it is said now.
+
+        Unless it is told to create the tables, it raises `StoreNotFoundError` where there are none.
+        """
+        if create:
+            with self.database.write():
+                pass
+        elif not self.database.exists():
+            raise StoreNotFoundError(self.database.name)
 
     # --- The face's calls ---
 

@@ -19,6 +19,10 @@ class Database(Protocol):
 
     name: str
 
+    def exists(self) -> bool:
+        """Tell whether the store's tables are there, of whatever version. Changes nothing. Raises `StoreError`."""
+        ...
+
     def write(self, timeout: float = CALL_TIMEOUT) -> contextlib.AbstractContextManager[Connection]:
         """Give a connection inside a transaction that excludes other writers; commit it if nothing is raised.
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from scheduler.errors import StoreError
 from scheduler.store.engine import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
-from scheduler.store.schema import refuse_newer, upgrade
+from scheduler.store.schema import VERSION, refuse_newer, upgrade, version_of
 from scheduler.store.statements import Connection, Statement
 
 POOL_SIZE: Final = 4
@@ -52,6 +52,13 @@ class PostgresDatabase:
         self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
         weakref.finalize(self, self._engine.dispose)
 
+    def exists(self) -> bool:
+        """See `Database`."""
+        with self._connected(self._viewing.connect, prepare=False) as connection:
+            version = version_of(connection.core)
+        self._is_prepared = version == VERSION
+        return version is not None
+
     @contextlib.contextmanager
     def write(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:
         """See `Database`."""
@@ -83,13 +90,14 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def _connected(
-        self, connect: Callable[[], contextlib.AbstractContextManager[CoreConnection]]
+        self, connect: Callable[[], contextlib.AbstractContextManager[CoreConnection]], *, prepare: bool = True
     ) -> Iterator[Connection]:
         """Give a connection of the pool, with database errors said in the words of the store."""
         if os.getpid() != self._pid:
             raise refuse_fork(self.name)
         try:
-            self._prepare()
+            if prepare:
+                self._prepare()
             with connect() as core:
                 connection = Connection(core)
                 try:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.errors import StoreError
 from scheduler.store.engine import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
-from scheduler.store.schema import refuse_newer, upgrade
+from scheduler.store.schema import VERSION, refuse_newer, upgrade, version_of
 from scheduler.store.statements import Connection
 
 
@@ -35,6 +35,18 @@ class SqliteDatabase:
         self._writer = _Kept(_engine(path, write=True))
         self._reader = self._writer if path is None else _Kept(_engine(path, write=False))
         weakref.finalize(self, _close_all, (self._writer, self._reader))
+
+    def exists(self) -> bool:
+        """See `Database`. Tables that need no upgrade can then be read without a transaction of the writer."""
+        if self._path is None or not self._path.is_file():
+            return False
+        with self._held(self._reader, CALL_TIMEOUT):
+            core = self._reader.connect(self._path).core
+            version = version_of(core)
+            core.rollback()
+            if version != VERSION:
+                self._reader.close()
+        return version is not None
 
     @contextlib.contextmanager
     def write(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:

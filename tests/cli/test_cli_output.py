@@ -84,25 +84,47 @@ def test_what_is_harmless_stays(text):
 # --- The store ---
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *("list", "show a", "pause a", "resume a", "remove a --yes", "trigger a", "runs", "runs --follow"),
-        *("run a", "watch", "export", "list --json"),
-    ],
-)
+READING = [
+    *("list", "show a", "pause a", "resume a", "remove a --yes", "trigger a", "runs", "runs --follow"),
+    *("run a", "watch", "waiting", "answer a yes", "export", "list --json"),
+]
+
+
+@pytest.mark.parametrize("command", READING)
 def test_a_missing_store_is_not_created(place, command):
     """One line, exit code 3, and no file."""
     result = place.quick(*command.split(), code=3)
-    assert result.stderr.startswith("error: there is no store at scheduler.db; ")
+    assert result.stderr.startswith(f"error: there is no store at {place.folder / 'scheduler.db'}; ")
     assert result.stdout == ""
     assert not (place.folder / "scheduler.db").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"another program's"], ids=["empty", "not-ours"])
+@pytest.mark.parametrize("command", READING)
+def test_a_file_without_a_store_is_left_alone(place, command, content):
+    """An empty file, or a database with the tables of another program: exit code 3, and nothing was written."""
+    file = place.folder / "scheduler.db"
+    file.touch()
+    if content:
+        with sqlite3.connect(file) as other:
+            other.execute("CREATE TABLE theirs (x)")
+        other.close()
+    before = file.read_bytes()
+    result = place.quick(*command.split(), code=3)
+    assert result.stderr.startswith(f"error: there is no store at {file}; ")
+    assert result.stdout == ""
+    assert file.read_bytes() == before
+    assert [each.name for each in place.folder.glob("scheduler.db*")] == ["scheduler.db"]
+
+
 def test_check_tells_of_a_missing_store(place):
     """As one of its findings; it creates none either."""
-    assert "there is no store at scheduler.db" in place.quick("check", code=1).stdout
+    told = f"there is no store at {place.folder / 'scheduler.db'}"
+    assert told in place.quick("check", code=1).stdout
     assert not (place.folder / "scheduler.db").exists()
+    (place.folder / "scheduler.db").touch()
+    assert told in place.quick("check", code=1).stdout
+    assert (place.folder / "scheduler.db").read_bytes() == b""
 
 
 def test_a_dry_run_creates_no_store(place):
@@ -122,8 +144,8 @@ def test_where_the_store_is(place, monkeypatch):
     assert place.quick("list", variables=variable).stdout.count("\n") == 2
     variable = {"SCHEDULER_DB": "sqlite:///two.db"}
     assert place.quick("list", variables=variable).stdout.count("\n") == 2
-    assert "no store at missing.db" in place.quick("list", "--db", "missing.db", code=3, variables=variable).stderr
-    assert "no store at no.db" in place.quick("list", "--db-url", "sqlite:///no.db", code=3).stderr
+    assert "/missing.db; " in place.quick("list", "--db", "missing.db", code=3, variables=variable).stderr
+    assert "/no.db; " in place.quick("list", "--db-url", "sqlite:///no.db", code=3).stderr
     assert "two stores" in place.quick("list", "--db", "one.db", "--db-url", "sqlite:///two.db", code=2).stderr
     assert "is no SQLAlchemy URL" in place.quick("list", "--db-url", "nonsense", code=2).stderr
 
