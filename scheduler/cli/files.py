@@ -1,18 +1,19 @@
 """apply, export: tasks from a file, and into one."""
 
 import sys
-from collections.abc import Iterable
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
 from scheduler import TaskChanges, TaskDefinition, TaskScheduler, load_tasks
-from scheduler.cli.errors import CommandError, ExitCode, sentence
-from scheduler.cli.options import Db, DbUrl, Json, complete_task, opened, store_arguments
+from scheduler.cli.errors import CommandError, sentence
+from scheduler.cli.options import Db, DbUrl, Json, complete_task, opened
 from scheduler.cli.output import clean, console, note, say, show_json
+from scheduler.errors import StoreNotFoundError
 from scheduler.tasks_file import dump_tasks
 
 _CODE_FIELDS: Final = ("result_callback", "input_builder", "graph")
@@ -39,7 +40,7 @@ def apply(
     """Make the store hold what a tasks file says, all of it or nothing."""
     tasks = _loaded(file)
     with _opened_for(db, db_url, dry_run=dry_run) as scheduler:
-        code = _new_code(scheduler, tasks)
+        code = new_code(scheduler, tasks)
         for each in code:
             note(f"New code will be called: {each['field']}={each['path']!r} of task {each['task_id']}")
         with console(stderr=True).status(f"{len(tasks)} tasks"), redirect_stdout(sys.stderr):
@@ -53,15 +54,15 @@ def apply(
         _show_changes(changes, dry_run=dry_run)
 
 
-def _opened_for(db: Path | None, db_url: str | None, *, dry_run: bool) -> Any:  # noqa: ANN401 (a context manager)
-    if dry_run:
+@contextmanager
+def _opened_for(db: Path | None, db_url: str | None, *, dry_run: bool) -> Iterator[TaskScheduler]:
+    """Open the store; a dry run creates none, and is tried on an empty one."""
+    with ExitStack() as stack:
         try:
-            store_arguments(db, db_url)
-        except CommandError as error:
-            if error.code is ExitCode.NOT_FOUND:  # a dry run creates nothing: it is tried on an empty store
-                return opened(None, "sqlite://")
-            raise
-    return opened(db, db_url, create=True)
+            scheduler = stack.enter_context(opened(db, db_url, create=not dry_run))
+        except StoreNotFoundError:
+            scheduler = stack.enter_context(opened(None, "sqlite://", create=True))
+        yield scheduler
 
 
 def _loaded(file: Path) -> list[TaskDefinition]:
@@ -85,7 +86,7 @@ def source_of(file: Path) -> str:
     return str(file.absolute())
 
 
-def _new_code(scheduler: TaskScheduler, tasks: Iterable[TaskDefinition]) -> list[dict[str, str]]:
+def new_code(scheduler: TaskScheduler, tasks: Iterable[TaskDefinition]) -> list[dict[str, str]]:
     """Return what these tasks would let the scheduler import that no stored task does."""
     stored = [listed["definition"] for listed in scheduler.list_tasks() if listed["definition"] is not None]
     known = {getattr(task, field) for task in stored for field in _CODE_FIELDS}

@@ -7,11 +7,14 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from scheduler import TaskScheduler
+from scheduler.cli.applying import applied
+from scheduler.cli.checkpoints import VARIABLE, beside, opened_saver
 from scheduler.cli.options import Db, DbUrl, store_arguments
 from scheduler.cli.output import clean, say
 from scheduler.models import Durability
@@ -30,6 +33,28 @@ def serve(
     graph: Annotated[
         str, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="The graph of tasks that name none.")
     ] = "graph:graph",
+    tasks: Annotated[
+        Path | None,
+        typer.Option(
+            "--tasks",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Apply a tasks file at the start, with --prune, and again whenever it is edited.",
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoints",
+            metavar="PATH",
+            envvar=VARIABLE,
+            help="Where conversations are kept: an SQLite file, else the one beside the store; or PostgreSQL's URL.",
+        ),
+    ] = None,
+    no_checkpoints: Annotated[
+        bool, typer.Option("--no-checkpoints", help="Keep no conversations, unless the graph does it by itself.")
+    ] = False,
     timezone: Annotated[
         str, typer.Option("--timezone", metavar="ZONE", help="The zone of new tasks that name none.")
     ] = "UTC",
@@ -63,8 +88,9 @@ def serve(
 ) -> None:
     """Run a scheduler on the store until Ctrl+C or SIGTERM; running runs may end. It logs to standard error."""
     _log_to_stderr(verbose=verbose)
+    store = store_arguments(db, db_url)
     options = {
-        **store_arguments(db, db_url, create=True),
+        **store,
         "graph": graph,
         "timezone": timezone,
         "max_concurrent_runs": max_concurrent_runs,
@@ -76,24 +102,27 @@ def serve(
         "durability": durability,
         "recursion_limit": recursion_limit,
     }
+    place = None if no_checkpoints else checkpoints or beside(store, graph, input_builder)
     try:
-        asyncio.run(_serve(options))
+        asyncio.run(_serve(options, tasks, place))
     except asyncio.CancelledError:
         raise typer.Exit(_STOPPED_AT_ONCE) from None
     except KeyboardInterrupt:  # only where there are no signal handlers; the scheduler has stopped
         raise typer.Exit(0) from None
 
 
-async def _serve(options: dict[str, Any]) -> None:
+async def _serve(options: dict[str, Any], tasks: Path | None, checkpoints: str | None) -> None:
     stopping = asyncio.Event()
     _stop_on_signals(stopping)
-    scheduler = TaskScheduler(**options)
-    try:
-        scheduler.start()
-        say(BANNER)
-        await stopping.wait()
-    finally:
-        await scheduler.stop()
+    async with opened_saver(checkpoints) as saver:
+        scheduler = TaskScheduler(**options, checkpointer=saver)
+        try:
+            async with applied(scheduler, tasks):
+                scheduler.start()
+                say(BANNER)
+                await stopping.wait()
+        finally:
+            await scheduler.stop()
 
 
 def _stop_on_signals(stopping: asyncio.Event) -> None:
@@ -133,6 +162,7 @@ def _log_to_stderr(*, verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_CleanFormatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # the scheduler's own lines say the same
+    for name in ("apscheduler", "watchfiles", "psycopg.pool"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # the scheduler's own lines say the same
     if verbose:
         logging.getLogger("scheduler").setLevel(logging.DEBUG)

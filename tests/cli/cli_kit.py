@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -129,11 +130,11 @@ def end_of(store, run_id, status, field, text):
 
 
 def wait_for(process, text):
-    """Read a program's output up to a line that holds a text; return that line."""
+    """Read a program's output up to a line that holds a text, or matches it; return that line."""
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if text in line:
+        if text in line or re.search(text, line):
             return line
     pytest.fail(f"the program ended before it printed {text!r}:\n{''.join(lines)}")
 

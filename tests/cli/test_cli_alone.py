@@ -4,10 +4,12 @@ import os
 import re
 import shutil
 import signal
+import time
 import tomllib
 
 import pytest
-from cli_kit import ROOT, end, wait_for
+from cli_kit import GRAPH, ROOT, end, wait_for
+from helpers import PATIENCE
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="the signals are POSIX ones"),
@@ -28,6 +30,100 @@ def test_serving(place):
         assert code == 0, rest
         assert "Scheduler stopped" in rest
     assert {run["status"] for run in place.quick_json("runs")} == {"succeeded"}
+
+
+ASKING = """
+from langchain_core.messages import AIMessage
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
+
+async def node(state: MessagesState):
+    if state["messages"][-1].text == "Ask.":
+        return {"messages": [AIMessage(f"You said {interrupt('Go on?')}.")]}
+    return {"messages": [AIMessage(f"{len(state['messages'])} messages")]}
+
+builder = StateGraph(MessagesState)
+builder.add_node("node", node)
+builder.add_edge(START, "node")
+graph = builder.compile(%s)
+"""
+SERVE = ("-m", "scheduler", "serve", "--poll-interval", "0.05")
+
+
+def test_serving_conversations(place):
+    """A saver beside the store: a session is remembered over a restart, and a graph can ask."""
+    (place.folder / "graph.py").write_text(ASKING % "")
+    for task_id, prompt in (("count", "Count."), ("ask", "Ask.")):
+        place.quick("add", "--id", task_id, "--prompt", prompt, "--cron", "@yearly", "--session", task_id)
+    for number in (1, 3):
+        with place.start(*SERVE) as process:
+            wait_for(process, "Scheduler running")
+            assert place.run("trigger", "count", "--wait").stdout.endswith(f"\n{number} messages\n")
+            assert end(process)[0] == 0
+    assert (place.folder / "scheduler.checkpoints.db").exists()
+    with place.start(*SERVE) as process:
+        wait_for(process, "Scheduler running")
+        run_id = place.quick_json("trigger", "ask")["id"]
+        wait_for(process, "waits for an answer")
+        end_of_patience = time.monotonic() + PATIENCE
+        while "Go on?" not in place.quick("waiting").stdout:  # the log says it a moment before the store
+            assert time.monotonic() < end_of_patience
+        place.run("answer", run_id, "yes")
+        assert wait_for(process, "Task ask completed").endswith("Response: You said yes.\n")
+        end(process)
+
+
+@pytest.mark.parametrize(
+    ("saver", "options", "files"),
+    [
+        ("", ("--no-checkpoints",), []),
+        ("", ("--checkpoints", "own.db"), ["own.db"]),
+        ("checkpointer=__import__('langgraph.checkpoint.memory').checkpoint.memory.InMemorySaver()", (), []),
+    ],
+    ids=["none", "named", "the-graph's-own"],
+)
+def test_where_conversations_are_kept(place, saver, options, files):
+    """Where an option says, or nowhere; a graph that has a checkpointer keeps it."""
+    (place.folder / "graph.py").write_text(ASKING % saver)
+    with place.start(*SERVE, *options) as process:
+        wait_for(process, "Scheduler running")
+        end(process)
+    assert [file.name for file in place.folder.glob("*.db") if file.name != "scheduler.db"] == files
+
+
+def test_a_saver_that_cannot_be_opened(place):
+    """One line and exit code 1; a password is not shown."""
+    failed = place.run("serve", "--checkpoints", "missing/file.db", code=1)
+    assert failed.stderr == "error: --checkpoints missing/file.db: unable to open database file; name another file\n"
+    failed = place.run("serve", "--checkpoints", "graph.py", code=1)
+    assert failed.stderr == "error: --checkpoints graph.py: file is not a database; name another file\n"
+    assert place.folder.joinpath("graph.py").read_text() == GRAPH
+
+
+def test_serving_a_tasks_file(place):
+    """Applied at the start and after an edit, and pruned; a broken edit leaves the tasks as they were."""
+    task = '[[task]]\nid = "{0}"\nname = "{0}"\nprompt = "Go."\nschedule = "every day at noon"\n'
+    file = place.folder / "tasks.toml"
+    file.write_text(task.format("a") + 'result_callback = "graph.notify"\n')
+    with place.start(*SERVE, "--tasks", "tasks.toml") as process:
+        wait_for(process, "New code will be called: result_callback='graph.notify' of task a")
+        wait_for(process, "tasks.toml applied: 1 added, 0 changed, 0 kept, 0 removed")
+        wait_for(process, "Scheduler running")
+        file.write_text("[[task]\n")
+        wait_for(process, "ERROR.* The tasks stay as they were: tasks.toml, line 1: ")
+        assert [task["id"] for task in place.quick_json("list")] == ["a"]
+        file.write_text(task.format("b"))
+        wait_for(process, "tasks.toml applied: 1 added, 0 changed, 0 kept, 1 removed")
+        assert [task["id"] for task in place.quick_json("list")] == ["b"]
+        assert end(process)[0] == 0
+    assert place.quick("apply", "tasks.toml").stdout == "1 kept\n", "the command and `serve` are one source"
+    file.write_text("[[task]\n")
+    assert (
+        place.run("serve", "--tasks", "tasks.toml", code=2)
+        .stderr.splitlines()[-1]
+        .startswith("error: tasks.toml, line 1")
+    )
+    place.run("serve", "--tasks", "nothing.toml", code=2)
 
 
 def test_serving_without_a_graph(place):

@@ -1,0 +1,49 @@
+"""`serve --tasks`: applies a tasks file at the start, and again whenever it was edited, as main.py does."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from scheduler import SchedulerError, TaskScheduler, load_tasks
+from scheduler.cli.errors import sentence
+from scheduler.cli.files import new_code, source_of
+from scheduler.tasks_file import watch_tasks
+
+log = logging.getLogger("scheduler.serve")
+
+
+@asynccontextmanager
+async def applied(scheduler: TaskScheduler, file: Path | None) -> AsyncIterator[None]:
+    """Apply a file, and its edits until the end. Raises what `load_tasks` and `apply_tasks` raise, at first."""
+    if file is None:
+        yield
+        return
+    edits = watch_tasks(file)  # before the first look, so that no edit is missed
+    await asyncio.to_thread(_apply, scheduler, file)
+    watching = asyncio.create_task(_apply_edits(scheduler, file, edits))
+    try:
+        yield
+    finally:
+        watching.cancel()
+
+
+async def _apply_edits(scheduler: TaskScheduler, file: Path, edits: AsyncIterator[None]) -> None:
+    async for _ in edits:
+        try:
+            await asyncio.to_thread(_apply, scheduler, file)
+        except (SchedulerError, ValueError) as error:
+            log.error("The tasks stay as they were: %s", sentence(error))  # noqa: TRY400 (one line)
+
+
+def _apply(scheduler: TaskScheduler, file: Path) -> None:
+    tasks = load_tasks(file)
+    code = new_code(scheduler, tasks)
+    done = scheduler.apply_tasks(tasks, source=source_of(file), prune=True)
+    for each in code:
+        log.info("New code will be called: %s=%r of task %s", each["field"], each["path"], each["task_id"])
+    for task_id, reason in done.left_out:
+        log.warning("Task %s is left out: %s", task_id, reason)
+    numbers = len(done.added), len(done.changed), len(done.kept), len(done.removed)
+    log.info("%s applied: %d added, %d changed, %d kept, %d removed", file, *numbers)

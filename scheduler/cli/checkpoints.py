@@ -1,0 +1,111 @@
+"""Where `serve` keeps the conversations: a LangGraph saver that is open while the scheduler runs."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path  # noqa: TC003 (as everywhere here)
+from typing import TYPE_CHECKING, Any, Final
+
+from scheduler.cli.errors import CommandError
+from scheduler.runner.graphs import load_graph
+from scheduler.runner.langgraph_seam import takes_checkpointer
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg.rows import DictRow
+
+VARIABLE: Final = "SCHEDULER_CHECKPOINTS"
+_POSTGRES: Final = ("postgresql://", "postgres://", "postgresql+psycopg://")
+_CONNECTIONS: Final = 4
+_LOCK: Final = 0x7A5C_5C4E_D01F
+"""The advisory lock of who makes the tables; any number that nobody else takes will do."""
+_LOCK_SECONDS: Final = 0.1
+
+
+def beside(store: dict[str, Any], graph: str, input_builder: str | None) -> str | None:
+    """Return the file beside a store in a file, as main.py has it; None where the graph takes no saver, or has one.
+
+    `store` is what `store_arguments` returns. Raises `GraphError`.
+    """
+    path: Path | None = store.get("db_path")
+    if path is None or not takes_checkpointer(load_graph(graph, needs_messages=input_builder is None)):
+        return None
+    return str(path.with_suffix(".checkpoints.db"))
+
+
+@asynccontextmanager
+async def opened_saver(place: str | None) -> AsyncIterator[object | None]:
+    """Open the saver on an SQLite file or a PostgreSQL URL. Raises `CommandError` if it cannot be."""
+    if place is None:
+        yield None
+    elif place.startswith(_POSTGRES):
+        async with _postgres(place.replace("+psycopg", "", 1)) as saver:
+            yield saver
+    else:
+        async with _sqlite(place) as saver:
+            yield saver
+
+
+@asynccontextmanager
+async def _sqlite(place: str) -> AsyncIterator[object]:
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver  # noqa: PLC0415 (other commands do not pay for it)
+
+    _look_at(place)
+    async with AsyncSqliteSaver.from_conn_string(place) as saver:
+        yield saver
+
+
+def _look_at(place: str) -> None:
+    """Refuse a file that cannot be used, before a driver's thread is started on it, whose errors are tracebacks."""
+    try:
+        with closing(sqlite3.connect(place)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        raise CommandError(f"--checkpoints {place}: {error}; name another file") from error
+
+
+@asynccontextmanager
+async def _postgres(url: str) -> AsyncIterator[object]:
+    """Open a pool, so that the saver outlives a restart of the server. No error shows the URL: it has a password."""
+    try:
+        import psycopg  # noqa: PLC0415 (see above)
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415
+        from psycopg.rows import dict_row  # noqa: PLC0415
+        from psycopg_pool import AsyncConnectionPool, PoolTimeout  # noqa: PLC0415
+    except ImportError as error:
+        mend = "pip install langgraph-checkpoint-postgres 'psycopg[binary]'"
+        raise CommandError(f"--checkpoints on PostgreSQL: {error}; {mend}") from error
+    pool: AsyncConnectionPool[AsyncConnection[DictRow]] = AsyncConnectionPool(
+        url,
+        max_size=_CONNECTIONS,
+        open=False,
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+        check=AsyncConnectionPool.check_connection,
+    )
+    try:
+        async with pool:
+            await pool.wait(timeout=10)
+            saver = AsyncPostgresSaver(pool)
+            async with pool.connection() as connection, _alone(connection):
+                await saver.setup()
+            yield saver
+    except (psycopg.Error, PoolTimeout) as error:
+        raise CommandError(f"--checkpoints on PostgreSQL: {error}") from error
+
+
+@asynccontextmanager
+async def _alone(connection: "AsyncConnection[DictRow]") -> AsyncIterator[None]:
+    """Hold a lock while the tables are made: processes that begin together would make them twice.
+
+    It is tried again and again: a statement that waits for it would hold up indexes that are built concurrently.
+    """
+    while True:
+        taken = await (await connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", [_LOCK])).fetchone()
+        if taken and taken["mine"]:
+            break
+        await asyncio.sleep(_LOCK_SECONDS)
+    try:
+        yield
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
