@@ -145,16 +145,15 @@ class Store:
         self._last_pass = 0
         self._purge_at = 0
 
-    def open(self, *, create: bool) -> None:
+    def open(self, *, create: bool = True) -> None:
         """Open the database now, so that what is wrong with it is said now.
 
         Unless it is told to create the tables, it raises `StoreNotFoundError` where there are none.
         """
-        if create:
-            with self.database.write():
-                pass
-        elif not self.database.exists():
+        if not create and not self.database.exists():
             raise StoreNotFoundError(self.database.name)
+        with self.database.write() if create else self.database.read():
+            pass
 
     # --- The face's calls ---
 
