@@ -1,20 +1,33 @@
-"""The commands in one list, with an example each; and what becomes of an error."""
+"""The commands in one list, with an example each; and what becomes of an error.
 
-from collections.abc import Callable
+A command's module is imported when the command is asked for: `list` does not pay for what `serve` needs.
+"""
+
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
 
-from scheduler.cli import add, answers, changes, check, files, history, init, look, serve, watch
 from scheduler.cli.errors import exit_code, sentence
 from scheduler.cli.output import fail
 from scheduler.errors import SchedulerError
 
 
-class _OneLineErrors(TyperGroup):
-    """Shows an error of the user's, or of the store's, as one line instead of a traceback."""
+class _Commands(TyperGroup):
+    """Builds a command when it is asked for, and shows an error of the user's, or of the store's, as one line."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002 (typer's own)
+        """Return the names, in the order of the help."""
+        return list(_BY_NAME)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Return a command; for a name that there is not, build all, so that a similar one can be proposed."""
+        if cmd_name not in self.commands:
+            for name in [cmd_name] if cmd_name in _BY_NAME else _BY_NAME:
+                self.add_command(_built(*_BY_NAME[name]), name)
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401 (typer's own signature)
         """Run the command."""
@@ -32,53 +45,61 @@ class Command:
     """A command as the help lists it."""
 
     name: str
-    function: Callable[..., None]
+    path: str
+    """Module and function, in this package."""
     example: str
 
 
 COMMANDS: Final = {
     "Tasks": [
-        Command("add", add.add, 'add --id stand-up --schedule "every weekday at 9am" --prompt "What is on today?"'),
-        Command("list", look.list_tasks, "list --json"),
-        Command("show", look.show, "show stand-up"),
-        Command("pause", changes.pause, "pause stand-up"),
-        Command("resume", changes.resume, "resume stand-up"),
-        Command("remove", changes.remove, "remove stand-up --yes"),
-        Command("next", look.next_, 'next "0 9 * * 1" --timezone Europe/Berlin'),
+        Command("add", "add:add", 'add --id stand-up --schedule "every weekday at 9am" --prompt "What is on today?"'),
+        Command("list", "look:list_tasks", "list --json"),
+        Command("show", "look:show", "show stand-up"),
+        Command("pause", "changes:pause", "pause stand-up"),
+        Command("resume", "changes:resume", "resume stand-up"),
+        Command("remove", "changes:remove", "remove stand-up --yes"),
+        Command("next", "look:next_", 'next "0 9 * * 1" --timezone Europe/Berlin'),
     ],
     "Runs": [
-        Command("trigger", history.trigger, "trigger stand-up --wait --timeout 2m"),
-        Command("runs", history.runs, "runs stand-up --status failed --since 2h"),
-        Command("run", history.run, "run 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77"),
-        Command("watch", watch.watch, "watch"),
-        Command("waiting", answers.waiting, "waiting"),
-        Command("answer", answers.answer, 'answer 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77 "Yes, go on."'),
+        Command("trigger", "history:trigger", "trigger stand-up --wait --timeout 2m"),
+        Command("runs", "history:runs", "runs stand-up --status failed --since 2h"),
+        Command("run", "history:run", "run 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77"),
+        Command("watch", "watch:watch", "watch"),
+        Command("waiting", "answers:waiting", "waiting"),
+        Command("answer", "answers:answer", 'answer 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77 "Yes, go on."'),
     ],
     "Files and projects": [
-        Command("apply", files.apply, "apply tasks.toml --prune --dry-run"),
-        Command("export", files.export, "export --output tasks.toml"),
-        Command("init", init.init, 'init --yes --task "every day at 9am=Summarise the news."'),
+        Command("apply", "files:apply", "apply tasks.toml --prune --dry-run"),
+        Command("export", "files:export", "export --output tasks.toml"),
+        Command("init", "init:init", 'init --yes --task "every day at 9am=Summarise the news."'),
     ],
     "Operation": [
-        Command("serve", serve.serve, "serve --graph my_package.graphs:research"),
-        Command("check", check.check, "check --graph graph:graph"),
+        Command("serve", "serve:serve", "serve --graph my_package.graphs:research"),
+        Command("check", "check:check", "check --graph graph:graph"),
     ],
 }
 
 
-def _build() -> typer.Typer:
-    built = typer.Typer(
-        cls=_OneLineErrors,
-        help="See and change the tasks of a scheduler, and run one.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    for panel, commands in COMMANDS.items():
-        for each in commands:
-            epilog = f"Example: task-scheduler {each.example}"
-            built.command(each.name, epilog=epilog, rich_help_panel=panel)(each.function)
-    return built
+_BY_NAME: Final = {each.name: (panel, each) for panel, commands in COMMANDS.items() for each in commands}
 
 
-app: Final = _build()
+def _built(panel: str, command: Command) -> Any:  # noqa: ANN401 (typer's own type)
+    module, _, function = command.path.partition(":")
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    epilog = f"Example: task-scheduler {command.example}"
+    decorate = alone.command(command.name, epilog=epilog, rich_help_panel=panel)
+    decorate(getattr(import_module(f"scheduler.cli.{module}"), function))
+    return typer.main.get_command(alone)
+
+
+app: Final = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _all() -> None:
+    """See and change the tasks of a scheduler, and run one."""

@@ -195,10 +195,11 @@ def test_what_it_is_called(place, command):
 
 
 def test_listing_leaves_langgraph_out(place):
-    """It costs seconds to import, and a listing does not need it."""
+    """It costs seconds to import, and a listing does not need it, nor other commands."""
     shutil.copy(ROOT / "graph.py", place.folder)
     place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
     with place.start("-X", "importtime", "-m", "scheduler", "list") as process:
         output = process.stdout.read()
     assert " scheduler.cli" in output
     assert not re.search(r"\|\s+lang(graph|chain)", output)
+    assert "scheduler.cli.serve" not in output, "a command is imported when it is asked for"

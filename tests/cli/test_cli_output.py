@@ -341,7 +341,7 @@ def test_help_gives_an_example(place, name):
 
 
 def options_of(name):
-    parameters = ROOT_COMMAND.commands[name].params
+    parameters = ROOT_COMMAND.get_command(None, name).params
     return [option for each in parameters for option in each.opts if option.startswith("--")]
 
 
