@@ -30,7 +30,7 @@ _ISO_DATE: Final = r"(\d{4})-(\d{2})-(\d{2})"
 _LAST_DAY: Final = 31
 _LAST_COMMON_DAY: Final = 28
 _LENGTHS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_LEAP_YEAR: Final = 2000
+_LONGEST: Final = (31, 29, *_LENGTHS[2:])
 
 
 class CalendarDate(NamedTuple):
@@ -191,5 +191,10 @@ def _read_year(reader: Reader) -> int | None:
 def _checked(day: CalendarDate) -> CalendarDate:
     if not 1 <= day.month <= len(MONTH_NAMES):
         raise Refusal(f"there is no month {day.month}: a date is written year-month-day")
-    day.in_year(_LEAP_YEAR if day.year is None else day.year)
+    if day.year is not None:
+        day.in_year(day.year)
+    elif not 1 <= day.day <= _LONGEST[day.month - 1]:
+        month = MONTH_NAMES[day.month - 1]
+        last = ordinal(_LENGTHS[day.month - 1])
+        raise Refusal(f"{month} has no {ordinal(day.day)}", [f"on the {last} of every {month} at 9am"])
     return day

@@ -119,6 +119,9 @@ def _read_period(reader: Reader) -> Days | None:
 
 
 def _read_days_in_months(reader: Reader, months: frozenset[int]) -> Days:
+    if reader.next[:1].isdecimal():
+        rest = " ".join(reader.words[1:])
+        raise Refusal("the day of one month stands after 'every year on'", [f"every year on {rest}"])
     _expect_on(reader, "the 1st")
     return Days(read_ordinals(reader), months)
 
