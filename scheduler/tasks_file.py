@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from scheduler.errors import TasksFileError
+from scheduler.errors import InvalidTaskError, TasksFileError
 from scheduler.models import TaskDefinition
 from scheduler.words import is_relative, parse_schedule
 
@@ -66,6 +66,19 @@ def load_tasks(path: str | os.PathLike[str]) -> list[TaskDefinition]:
     return tasks
 
 
+def located(path: str | os.PathLike[str], error: InvalidTaskError) -> TasksFileError:
+    """Return an error that `apply_tasks` raised for a task of a file, with the file and the line."""
+    file = Path(path)
+    line = None
+    with suppress(TasksFileError):  # it may have been edited since
+        text = _read(file)
+        ids = [table.get("id") for table in _tables(file, text)]
+        wrong = re.match(r"\w+", str(error).removeprefix(f"Task {error.task_id}: "))
+        if error.task_id in ids:
+            line = _Places.of(text).line(ids.index(error.task_id), wrong[0] if wrong else "")
+    return TasksFileError(str(file), line, str(error))
+
+
 def _read(file: Path) -> str:
     try:
         text = file.read_bytes().decode("utf-8-sig")
@@ -111,8 +124,12 @@ class _WrongField(Exception):  # noqa: N818 (it never leaves this file)
 
 def _task(table: dict[str, Any]) -> TaskDefinition:
     fields = dict(table)
+    _refuse_unknown(fields)
     if _SCHEDULE in fields:
         fields = _with_schedule(fields)
+    elif not fields.keys() & set(_SAID_BY_WORDS):
+        mend = f'give {_SCHEDULE}, such as {_SCHEDULE} = "every day at 9am"'
+        raise _WrongField(("", f"Task {fields.get('id')}: it does not say when it is due; {mend}"))
     for name in _JSON_FIELDS:
         if isinstance(fields.get(name), str):
             fields[name] = _parsed_json(fields, name)
@@ -121,6 +138,19 @@ def _task(table: dict[str, Any]) -> TaskDefinition:
     except ValidationError as error:
         lines = error.errors(include_url=False, include_input=False)
         raise _WrongField(*((str(line["loc"][0]), line["msg"]) for line in lines)) from None
+
+
+def _refuse_unknown(fields: dict[str, Any]) -> None:
+    """Refuse a field that there is not, before what may be missing because of it."""
+    known = [*TaskDefinition.model_fields, _SCHEDULE]
+    problems = []
+    for name in fields.keys() - known:
+        from difflib import get_close_matches  # noqa: PLC0415 (only a mistake needs it)
+
+        likely = get_close_matches(name, known, 1) or [f"one of {', '.join(known)}"]
+        problems.append((name, f"Task {fields.get('id')}: {name} is no field of a task; write {likely[0]}"))
+    if problems:
+        raise _WrongField(*problems)
 
 
 def _with_schedule(fields: dict[str, Any]) -> dict[str, Any]:

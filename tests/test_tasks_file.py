@@ -13,9 +13,9 @@ from helpers import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler import OverlapPolicy, SchedulerError, TaskDefinition, TaskType, load_tasks
-from scheduler.errors import TasksFileError
-from scheduler.tasks_file import dump_tasks, watch_tasks
+from scheduler import OverlapPolicy, SchedulerError, TaskDefinition, TaskScheduler, TaskType, load_tasks
+from scheduler.errors import InvalidTaskError, TasksFileError
+from scheduler.tasks_file import dump_tasks, located, watch_tasks
 
 ROOT = Path(__file__).parent.parent
 HEAD = '[[task]]\nid = "t"\nname = "T"\nprompt = "Go."\n'
@@ -149,6 +149,8 @@ WRONG = {
     "one table alone": (HEAD.replace("[[task]]", "[task]") + HOURLY, 1, "begin each task with [[task]]"),
     "no table": ("task = 3", 1, "begin each task with [[task]]"),
     "an unknown field": (HEAD + HOURLY + "promt = 3", 6, "Task t: promt is no field of a task"),
+    "a field misspelt": (HEAD + 'schedul = "every day at noon"', 5, "schedul is no field of a task; write schedule"),
+    "no schedule at all": (HEAD, 1, 'Task t: it does not say when it is due; give schedule, such as schedule = "'),
     "a wrong value": (HEAD + HOURLY + "\nmax_runs = 0", 7, "Task t: max_runs=0"),
     "a wrong kind of value": (HEAD + HOURLY + "enabled = 'yes'", 6, "Task t: enabled='yes'"),
     "a missing field": ('# One.\n[[task]]\nid = "t"\nprompt = "Go."\n' + HOURLY, 2, "Task t: name is required"),
@@ -202,6 +204,31 @@ def test_what_is_wrong(load, tmp_path, text, line, words):
     assert words in str(caught.value)
     assert isinstance(caught.value, SchedulerError)
     assert (caught.value.file, caught.value.line) == (str(tmp_path / "tasks.toml"), line)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (HEAD + HOURLY + "\n[[task]]\nid = 'u'\nname = 'U'\nprompt = 'Go.'\n" + HOURLY, None),
+        (HEAD + "\nresult_callback = 'os.system'\n" + HOURLY, 6),
+        (HEAD + HOURLY + "graph = 'no_such_module:graph'", 6),
+    ],
+    ids=["gone", "callback", "graph"],
+)
+def test_what_is_wrong_only_where_it_is_applied(tmp_path, text, line):
+    """It has a place in the file, too, unless the task has left the file meanwhile."""
+    file = tmp_path / "tasks.toml"
+    file.write_text(text)
+    task = next(task for task in load_tasks(file) if task.id == "t")
+    face = TaskScheduler(persistent=False)
+    with pytest.raises(InvalidTaskError) as caught:
+        face.apply_tasks(
+            [task.model_copy(update={"id": "x", "result_callback": "os.system"} if line is None else {})], source="f"
+        )
+    face.stop()
+    error = located(file, caught.value)
+    assert error.line == line
+    assert str(error) == f"{file}, line {line}: {caught.value}" if line else f"{file}: {caught.value}"
 
 
 def test_a_file_that_is_not_there(tmp_path):

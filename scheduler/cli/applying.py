@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from scheduler import SchedulerError, TaskScheduler, load_tasks
+from scheduler import SchedulerError, TaskScheduler
 from scheduler.cli.errors import sentence
-from scheduler.cli.files import new_code, source_of
+from scheduler.cli.files import applied, loaded, new_code
 from scheduler.tasks_file import watch_tasks
 
 log = logging.getLogger("scheduler.serve")
 
 
 @asynccontextmanager
-async def applied(scheduler: TaskScheduler, file: Path | None) -> AsyncIterator[None]:
-    """Apply a file, and its edits until the end. Raises what `load_tasks` and `apply_tasks` raise, at first."""
+async def kept_applied(scheduler: TaskScheduler, file: Path | None) -> AsyncIterator[None]:
+    """Apply a file, and its edits until the end. Raises `CommandError`, `StoreError` at first."""
     if file is None:
         yield
         return
@@ -33,14 +33,14 @@ async def _apply_edits(scheduler: TaskScheduler, file: Path, edits: AsyncIterato
     async for _ in edits:
         try:
             await asyncio.to_thread(_apply, scheduler, file)
-        except (SchedulerError, ValueError) as error:
+        except SchedulerError as error:
             log.error("The tasks stay as they were: %s", sentence(error))  # noqa: TRY400 (one line)
 
 
 def _apply(scheduler: TaskScheduler, file: Path) -> None:
-    tasks = load_tasks(file)
+    tasks = loaded(file)
     code = new_code(scheduler, tasks)
-    done = scheduler.apply_tasks(tasks, source=source_of(file), prune=True)
+    done = applied(scheduler, tasks, file, prune=True)
     for each in code:
         log.info("New code will be called: %s=%r of task %s", each["field"], each["path"], each["task_id"])
     for task_id, reason in done.left_out:

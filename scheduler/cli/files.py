@@ -13,8 +13,8 @@ from scheduler import TaskChanges, TaskDefinition, TaskScheduler, load_tasks
 from scheduler.cli.errors import CommandError, sentence
 from scheduler.cli.options import Db, DbUrl, Json, complete_task, opened
 from scheduler.cli.output import clean, console, note, say, show_json
-from scheduler.errors import StoreNotFoundError
-from scheduler.tasks_file import dump_tasks
+from scheduler.errors import InvalidTaskError, StoreNotFoundError
+from scheduler.tasks_file import dump_tasks, located
 
 _CODE_FIELDS: Final = ("result_callback", "input_builder", "graph")
 _MARKS: Final = {
@@ -38,13 +38,13 @@ def apply(
     as_json: Json = False,
 ) -> None:
     """Make the store hold what a tasks file says, all of it or nothing."""
-    tasks = _loaded(file)
+    tasks = loaded(file)
     with _opened_for(db, db_url, dry_run=dry_run) as scheduler:
         code = new_code(scheduler, tasks)
         for each in code:
             note(f"New code will be called: {each['field']}={each['path']!r} of task {each['task_id']}")
         with console(stderr=True).status(f"{len(tasks)} tasks"), redirect_stdout(sys.stderr):
-            changes = _applied(scheduler, tasks, file, prune=prune, dry_run=dry_run)
+            changes = applied(scheduler, tasks, file, prune=prune, dry_run=dry_run)
     for task_id, reason in changes.left_out:
         note(f"warning: task {task_id} is left out: {reason}")
     if as_json:
@@ -65,20 +65,22 @@ def _opened_for(db: Path | None, db_url: str | None, *, dry_run: bool) -> Iterat
         yield scheduler
 
 
-def _loaded(file: Path) -> list[TaskDefinition]:
+def loaded(file: Path) -> list[TaskDefinition]:
+    """Return the tasks of a file. Raises `CommandError`."""
     try:
         return load_tasks(file)
     except ValueError as error:
         raise CommandError(sentence(error)) from error
 
 
-def _applied(
-    scheduler: TaskScheduler, tasks: list[TaskDefinition], file: Path, *, prune: bool, dry_run: bool
+def applied(
+    scheduler: TaskScheduler, tasks: list[TaskDefinition], file: Path, *, prune: bool, dry_run: bool = False
 ) -> TaskChanges:
+    """Make the store hold the tasks of a file. Raises `CommandError`."""
     try:
         return scheduler.apply_tasks(tasks, source=source_of(file), prune=prune, dry_run=dry_run)
-    except ValueError as error:
-        raise CommandError(f"{file}: {sentence(error)}; nothing was changed") from error
+    except InvalidTaskError as error:
+        raise CommandError(f"{sentence(located(file, error))}; nothing was changed") from error
 
 
 def source_of(file: Path) -> str:
@@ -110,7 +112,7 @@ def _show_changes(changes: TaskChanges, *, dry_run: bool) -> None:
         for field, (_, _, did, would) in _MARKS.items()
         if (ids := getattr(changes, field))
     ]
-    say(", ".join(done) or "The file holds no tasks.")
+    say(", ".join(done) or ("Nothing to do." if changes.left_out else "The file holds no tasks."))
 
 
 def export(

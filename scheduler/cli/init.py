@@ -191,12 +191,13 @@ def _tell(graph: str, written: Sequence[str], lines: Sequence[Lines]) -> None:
         say(f"Wrote {file}")
     people = console()
     for each in lines:
-        where = (
-            f"{each.file} exists and was not changed. After line {each.after}, add:"
-            if each.after
-            else f"At the top of {each.file}, add:"
-        )
-        people.print(Text(f"\n{where}"), soft_wrap=True)
+        people.print(Text(f"\n{each.file} exists and was not changed. {_where(each)}:"), soft_wrap=True)
         people.print(Text(clean(each.text.rstrip("\n")), "green"), soft_wrap=True)
     if not lines:
         say("Start it with: python main.py")
+
+
+def _where(lines: Lines) -> str:
+    if lines.replaces:
+        return f"In place of line {lines.after + 1}, write"
+    return f"After line {lines.after}, add" if lines.after else "At its top, add"

@@ -16,7 +16,9 @@ REQUIREMENT: Final = "langgraph-task-scheduler"
 
 _MAKERS: Final = frozenset({"compile", "create_agent", "create_react_agent"})
 _USUAL: Final = ("graph", "app", "agent")
-_DEPENDENCIES: Final = re.compile(r"^dependencies\s*=\s*\[", re.MULTILINE)
+_SECTION: Final = re.compile(r"^\[project\][^\n]*\n?(?:(?!\[)[^\n]*\n?)*", re.MULTILINE)
+_DEPENDENCIES: Final = re.compile(r"^dependencies\s*=\s*\[(?P<rest>.*)$", re.MULTILINE)
+_ON_ONE_LINE: Final = re.compile(r"(?P<items>[^#]*?),?\s*\](?P<end>\s*(?:#.*)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Lines:
     after: int
     """The number of the line behind which they belong."""
     text: str
+    replaces: int = 0
+    """How many lines behind that one they take the place of."""
 
 
 def find_graphs(file: Path = GRAPH_FILE) -> list[str]:
@@ -119,12 +123,20 @@ def lines_for_program(source: str, graph: str, *, persistent: bool) -> list[Line
         return [Lines(file, 0, made)]
     if any(isinstance(node, ast.Name) and node.id == "TaskScheduler" for node in ast.walk(tree)):
         return []  # it has one
-    imports = "from pathlib import Path\n\nfrom scheduler import TaskScheduler, load_tasks\n"
-    tasks = '\nTASKS = Path(__file__).with_name("tasks.toml")\n'
-    found = [Lines(file, _after_imports(tree), imports + tasks)]
+    imports, rest = made.split("\n\n\n", 1)
+    imports = imports.partition("\n\n")[2] + "\n"  # without the docstring
     coroutine = _coroutine(tree)
-    if coroutine is None:
-        return [*found, Lines(file, len(source.splitlines()), made[made.index("\n\nasync def main") :].lstrip("\n"))]
+    if coroutine is not None:
+        imports = imports[imports.index("from pathlib") :]
+        return [Lines(file, _after_imports(tree), imports), *_lines_for_coroutine(file, coroutine, constructor)]
+    program_of_its_own = "\n\n" + rest.replace("main()", "run_tasks()")
+    return [
+        Lines(file, _after_imports(tree), imports),
+        Lines(file, len(source.splitlines()), program_of_its_own),
+    ]
+
+
+def _lines_for_coroutine(file: str, coroutine: ast.AsyncFunctionDef, constructor: str) -> list[Lines]:
     indent = " " * coroutine.body[0].col_offset
     start = [
         f"scheduler = {constructor}",
@@ -137,11 +149,8 @@ def lines_for_program(source: str, graph: str, *, persistent: bool) -> list[Line
     begin = (first.end_lineno or first.lineno) if is_docstring else first.lineno - 1
     end = coroutine.end_lineno or coroutine.lineno
     return [
-        *found,
-        *(
-            Lines(file, line, "".join(f"{indent}{each}\n" for each in texts))
-            for line, texts in ((begin, start), (end, stop))
-        ),
+        Lines(file, line, "".join(f"{indent}{each}\n" for each in texts))
+        for line, texts in ((begin, start), (end, stop))
     ]
 
 
@@ -167,10 +176,15 @@ def lines_for_dependencies(source: str) -> list[Lines]:
     """Return what an existing pyproject.toml needs; nothing if it has it."""
     if re.search(rf"[\"']{REQUIREMENT}\b", source):
         return []
-    found = _DEPENDENCIES.search(source)
-    if found:
-        after = source[: found.end()].count("\n") + 1
-        return [Lines(str(PROJECT_FILE), after, f'    "{REQUIREMENT}",\n')]
-    section = re.search(r"^\[project\]", source, re.MULTILINE)
-    after = source[: section.end()].count("\n") + 1 if section else len(source.splitlines())
-    return [Lines(str(PROJECT_FILE), after, f'dependencies = ["{REQUIREMENT}"]\n')]
+    section = _SECTION.search(source)
+    if section is None:
+        return [Lines(str(PROJECT_FILE), len(source.splitlines()), f'\n[project]\ndependencies = ["{REQUIREMENT}"]\n')]
+    found = _DEPENDENCIES.search(source, section.start(), section.end())
+    if found is None:
+        after = source.count("\n", 0, section.start()) + 1
+        return [Lines(str(PROJECT_FILE), after, f'dependencies = ["{REQUIREMENT}"]\n')]
+    line = source.count("\n", 0, found.start()) + 1
+    if one := _ON_ONE_LINE.fullmatch(found["rest"]):
+        items = ", ".join([*filter(None, [one["items"].strip()]), f'"{REQUIREMENT}"'])
+        return [Lines(str(PROJECT_FILE), line - 1, f"dependencies = [{items}]{one['end']}\n", replaces=1)]
+    return [Lines(str(PROJECT_FILE), line, f'    "{REQUIREMENT}",\n')]

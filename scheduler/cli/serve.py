@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from scheduler import TaskScheduler
-from scheduler.cli.applying import applied
+from scheduler.cli.applying import kept_applied
 from scheduler.cli.checkpoints import VARIABLE, beside, opened_saver
 from scheduler.cli.options import Db, DbUrl, store_arguments
 from scheduler.cli.output import clean, say
@@ -117,7 +117,7 @@ async def _serve(options: dict[str, Any], tasks: Path | None, checkpoints: str |
     async with opened_saver(checkpoints) as saver:
         scheduler = TaskScheduler(**options, checkpointer=saver)
         try:
-            async with applied(scheduler, tasks):
+            async with kept_applied(scheduler, tasks):
                 scheduler.start()
                 say(BANNER)
                 await stopping.wait()

@@ -119,7 +119,7 @@ def test_serving_a_tasks_file(place):
     assert place.quick("apply", "tasks.toml").stdout == "1 kept\n", "the command and `serve` are one source"
     file.write_text("[[task]\n")
     assert (
-        place.run("serve", "--tasks", "tasks.toml", code=2)
+        place.run("serve", "--tasks", "tasks.toml", code=1)
         .stderr.splitlines()[-1]
         .startswith("error: tasks.toml, line 1")
     )

@@ -1,7 +1,11 @@
 """What commands print and return, where one process has shown that they work."""
 
+import importlib.util
 import re
 import sqlite3
+import subprocess
+import sys
+import tomllib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -439,25 +443,53 @@ asyncio.run(work())
 '''
 
 
-def test_lines_for_an_existing_program():
-    """Each goes in its place; put there, they make a program."""
-    lines = lines_for_program(EXISTING, "graph:graph", persistent=True)
-    assert [line.after for line in lines] == [3, 7, 8]
-    source = EXISTING.splitlines(keepends=True)
+def added_to(source, lines):
+    """Do what `init` says."""
+    result = source.splitlines(keepends=True)
     for line in reversed(lines):
-        source.insert(line.after, line.text)
-    compile("".join(source), "main.py", "exec")
+        result[line.after : line.after + line.replaces] = [line.text]
+    return "".join(result)
+
+
+@pytest.mark.parametrize(
+    ("source", "places"),
+    [
+        (EXISTING, [3, 7, 8]),
+        ('import sys\n\n\ndef main():\n    print("here", file=sys.stderr)\n\n\nmain()\n', [1, 8]),
+    ],
+    ids=["a coroutine", "no coroutine"],
+)
+def test_lines_for_an_existing_program(tmp_path, source, places):
+    """Each goes in its place; put there, they make a program, which has all names that it uses."""
+    lines = lines_for_program(source, "graph:graph", persistent=True)
+    assert [line.after for line in lines] == places
+    file = tmp_path / "main.py"
+    file.write_text(added_to(source, lines))
+    compile(file.read_text(), "main.py", "exec")
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F", str(file)]
+    if importlib.util.find_spec("ruff"):  # it knows of names that are not defined
+        done = subprocess.run(ruff, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
     assert lines_for_program(program("graph:graph", persistent=True), "graph:graph", persistent=True) == []
 
 
 @pytest.mark.parametrize(
-    ("source", "after"),
+    ("source", "dependencies"),
     [
-        ('[project]\nname = "x"\ndependencies = [\n    "y",\n]\n', [3]),
-        ('[project]\nname = "x"\n', [1]),
-        ('[project]\ndependencies = ["langgraph-task-scheduler>=1"]\n', []),
+        ('[project]\nname = "x"\ndependencies = [\n    "y",\n]\n', ["langgraph-task-scheduler", "y"]),
+        ('[project]\nname = "x"\n', ["langgraph-task-scheduler"]),
+        ('[project]\nname = "x"\ndependencies = ["y", "z[a]"] # two\n', ["y", "z[a]", "langgraph-task-scheduler"]),
+        ("[project]\ndependencies = []\n[tool.x]\n", ["langgraph-task-scheduler"]),
+        ('[tool.x]\ndependencies = ["no"]\n\n[project]\nname = "x"\n', ["langgraph-task-scheduler"]),
+        ('[project]\nname = "x"\n\n[tool.x]\ndependencies = ["no"]\n', ["langgraph-task-scheduler"]),
+        ("[tool.x]\ny = 1\n", ["langgraph-task-scheduler"]),
+        ('[project]\ndependencies = ["langgraph-task-scheduler>=1"]\n', ["langgraph-task-scheduler>=1"]),
     ],
 )
-def test_lines_for_dependencies(source, after):
-    """Where the project has none of it."""
-    assert [line.after for line in lines_for_dependencies(source)] == after
+def test_lines_for_dependencies(source, dependencies):
+    """Put where `init` says, they are TOML, and the project has what it had before."""
+    changed = tomllib.loads(added_to(source, lines_for_dependencies(source)))
+    assert changed["project"]["dependencies"] == dependencies
+    before = tomllib.loads(source)
+    assert changed.get("tool") == before.get("tool")
+    assert changed["project"].get("name") == before.get("project", {}).get("name")
