@@ -205,7 +205,8 @@ def _run_facts(run: Run, prompt: str | None) -> list[tuple[str, str | Text]]:
         told = f"{attempt.status}, {local(attempt.started_at)}, {seconds}"
         facts.append((f"attempt {attempt.number}", f"{told}: {attempt.error}" if attempt.error else told))
     if run.attempt > 1:
-        facts.append((f"attempt {run.attempt}", f"{run.status}, {local(run.started_at)}"))
+        seconds = shown_seconds(took(run.started_at, run.finished_at))
+        facts.append((f"attempt {run.attempt}", f"{run.status}, {local(run.started_at)}, {seconds}"))
     return facts
 
 

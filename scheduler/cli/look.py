@@ -7,6 +7,7 @@ import typer
 from rich.text import Text
 
 from scheduler import Run, TaskDefinition, TaskNotFoundError, TaskScheduler, TaskType, next_due_times
+from scheduler.cli.errors import CommandError, ExitCode, sentence
 from scheduler.cli.history import run_rows
 from scheduler.cli.moments import in_local_words, on_the_clock
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
@@ -131,7 +132,10 @@ def next_(
 ) -> None:
     """Preview the due times of a schedule. No store is read."""
     fields = schedule_fields(schedule, timezone)
-    task = TaskDefinition(id="preview", name="preview", prompt="preview", **fields)
+    try:
+        task = TaskDefinition(id="preview", name="preview", prompt="preview", **fields)
+    except ValueError as error:
+        raise CommandError(sentence(error).removeprefix("Task preview: "), ExitCode.USAGE) from None
     zone = task.timezone or timezone or "UTC"
     times = next_due_times(task.model_copy(update={"timezone": zone}), count)
     words = in_words(task, zone if task.task_type is TaskType.CRON else task.timezone)

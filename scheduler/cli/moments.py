@@ -97,9 +97,11 @@ def took(start: datetime | None, end: datetime | None) -> float | None:
 
 
 def shown_seconds(seconds: float | None) -> str:
-    """Return a duration as a person reads it: `0.3 s`, `2 min 5 s`, `3 h 0 min`."""
+    """Return a duration as a person reads it: `12 ms`, `0.3 s`, `2 min 5 s`, `3 h 0 min`."""
     if seconds is None:
         return "-"
+    if 0 <= seconds < 0.1:  # noqa: PLR2004 (what one decimal would show as next to nothing)
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 60:  # noqa: PLR2004 (a minute)
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

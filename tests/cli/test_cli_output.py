@@ -403,7 +403,10 @@ def test_local_words(ahead, words):
     assert re.fullmatch(words, in_local_words(NOW + ahead, NOW))
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(None, "-"), (0.26, "0.3 s"), (125, "2 min 5 s"), (7260, "2 h 1 min")])
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, "-"), (0.012, "12 ms"), (0.26, "0.3 s"), (125, "2 min 5 s"), (7260, "2 h 1 min")],
+)
 def test_lengths(seconds, shown):
     """As a person reads them."""
     assert shown_seconds(seconds) == shown
