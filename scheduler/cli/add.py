@@ -130,10 +130,11 @@ def add(
         fields["context"] = _json_object("--context", context)
     task = TaskDefinition(**{**fields, **when})
     with opened(db, db_url, create=True) as scheduler:
-        if not replace and exists(scheduler, task_id):
+        is_known = exists(scheduler, task_id)
+        if is_known and not replace:
             raise CommandError(f"task {task_id!r} exists; give --replace to replace it, or another --id")
         scheduler.add_task(task)
-        report(scheduler, task_id, "Added", as_json=as_json)
+        report(scheduler, task_id, "Replaced" if is_known else "Added", as_json=as_json)
 
 
 def _seconds(text: str) -> float:

@@ -5,13 +5,14 @@ A command's module is imported when the command is asked for: `list` does not pa
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final
+from importlib.metadata import version
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from scheduler.cli.errors import exit_code, sentence
-from scheduler.cli.output import fail
+from scheduler.cli.output import fail, say
 from scheduler.errors import SchedulerError
 
 
@@ -100,6 +101,16 @@ app: Final = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)
+    if wanted:
+        say(f"task-scheduler {version('langgraph-task-scheduler')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _all() -> None:
+def _all(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """See and change the tasks of a scheduler, and run one."""

@@ -166,6 +166,12 @@ def test_a_project_gets_a_scheduler(place):
     again = place.json("init", "--yes", "--task", "every 90 minutes=Look after it.")
     assert again["written"] == []
     assert [line["file"] for line in again["lines"]] == ["tasks.toml", "pyproject.toml"]
+    assert {**again, "lines": again["lines"][1:]} == {
+        "graph": "graph:graph",
+        "problem": None,
+        "written": [],
+        "lines": [{"file": "pyproject.toml", "after": 3, "text": '    "langgraph-task-scheduler",\n', "replaces": 0}],
+    }
     assert {name: (place.folder / name).read_text() for name in before} == before
 
 

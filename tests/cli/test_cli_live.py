@@ -109,7 +109,8 @@ def test_a_life_of_a_task(live):
     assert live.quick("add", "--id", "short", "--prompt", "Go.", "--every", "1h", code=1).stderr == (
         "error: task 'short' exists; give --replace to replace it, or another --id\n"
     )
-    live.quick("add", "--id", "short", "--prompt", "Go on.", "--every", "1h", "--replace")
+    replaced = live.quick("add", "--id", "short", "--prompt", "Go on.", "--every", "1h", "--replace")
+    assert replaced.stdout.startswith("Replaced short; next due 20")
     lines = live.run("list").stdout.splitlines()
     assert lines[0].split("  ")[0] == "ID"
     (line,) = [line for line in lines if line.startswith("short ")]

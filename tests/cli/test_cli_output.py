@@ -1,5 +1,6 @@
 """What commands print and return, where one process has shown that they work."""
 
+import importlib.metadata
 import importlib.util
 import re
 import sqlite3
@@ -266,6 +267,8 @@ def test_removing_asks(place, monkeypatch):
     assert result.stderr == "Remove task 'a'? [y/N]: Answer y or n.\nRemove task 'a'? [y/N]: Nothing was removed.\n"
     assert place.quick("remove", "a", given="y\n").stdout == "Removed a.\n"
     assert place.quick_json("list") == []
+    place.quick("add", "--id", "b", "--prompt", "Go.", "--every", "1h")
+    assert place.quick_json("remove", "b", "--yes") == {"removed": "b"}
 
 
 def test_a_finished_task_is_shown(place):
@@ -335,6 +338,13 @@ def test_a_feed_misses_nothing(place):
 
 
 # --- Help and documentation ---
+
+
+def test_the_version(place):
+    """That of the package that is installed."""
+    assert (
+        place.quick("--version").stdout == f"task-scheduler {importlib.metadata.version('langgraph-task-scheduler')}\n"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -69,6 +69,24 @@ def test_the_image(tmp_path):
     assert {file.name for file in (tmp_path / "data").iterdir()} == {"scheduler.db", "scheduler.checkpoints.db"}
 
 
+def test_a_config_map_that_is_edited(tmp_path):
+    """Kubernetes puts another folder in place of the one that the file's link leads to; the new tasks are applied."""
+    project = Project(tmp_path)
+    for name, task_id in (("..first", "one"), ("..second", "two")):
+        (tmp_path / name).mkdir()
+        task = f'[[task]]\nid = "{task_id}"\nname = "T"\nprompt = "Go."\nschedule = "every day at noon"\n'
+        (tmp_path / name / "tasks.toml").write_text(task)
+    (tmp_path / "..data").symlink_to("..first")
+    (tmp_path / "tasks.toml").unlink()
+    (tmp_path / "tasks.toml").symlink_to("..data/tasks.toml")
+    with project.start("task-scheduler", "serve", "--tasks", "tasks.toml") as process:
+        wait_for(process, "Scheduler running")
+        (tmp_path / "..next").symlink_to("..second")
+        (tmp_path / "..next").rename(tmp_path / "..data")
+        wait_for(process, "tasks.toml applied: 1 added, 0 changed, 0 kept, 1 removed")
+        end(process)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the server of the tests is for Linux")
 def test_many_replicas(tmp_path, postgres_url):
     """Three of them, with what the manifest gives them: each run starts once, conversations are kept."""
