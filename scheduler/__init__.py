@@ -14,6 +14,7 @@ from scheduler.models import (
     TaskType,
     TokenUsage,
 )
+from scheduler.observing import RunEvent, RunEventKind
 from scheduler.schedule import next_due_times
 from scheduler.task_scheduler import TaskScheduler
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "OverlapPolicy",
     "Run",
+    "RunEvent",
+    "RunEventKind",
     "RunNotFoundError",
     "RunStatus",
     "SchedulerError",

@@ -80,6 +80,15 @@ class GraphError(SchedulerError):
         super().__init__(f"graph={graph!r}: {problem}; {mend}")
 
 
+class TelemetryError(SchedulerError):
+    """Telemetry was asked for, and OpenTelemetry's API is not installed."""
+
+    def __init__(self) -> None:
+        """Say what is missing and how to get it."""
+        mend = "pip install 'langgraph-task-scheduler[otel]', or leave telemetry out"
+        super().__init__(f"telemetry=True needs the package opentelemetry-api; {mend}")
+
+
 class NoEventLoopError(SchedulerError, RuntimeError):
     """`start()` was called where no asyncio loop is running."""
 

@@ -109,6 +109,26 @@ def callback_failed(task_name: str, task_id: str, error: BaseException) -> None:
     _logger.error("Task %s (%s): result_callback failed", task_name, task_id, exc_info=error)
 
 
+def no_steps(task_name: str, task_id: str, graph: str) -> None:
+    """Say that the steps of a task cannot be seen although it asks for it."""
+    _logger.warning("Task %s (%s) has stream=True, and its graph, a %s, does not stream", task_name, task_id, graph)
+
+
+def listener_is_slow(name: str, limit: int) -> None:
+    """Say that a listener does not keep up; said once."""
+    _logger.warning("Listener %s is too slow: more than %d events wait, and the oldest are dropped", name, limit)
+
+
+def listener_failed(name: str, kind: str, run_id: str, error: BaseException) -> None:
+    """Say that a listener raised."""
+    _logger.error("Listener %s failed at %s of run %s", name, kind, run_id, exc_info=error)
+
+
+def events_undelivered(name: str, number: int, seconds: float) -> None:
+    """Say that a listener was not done when the scheduler stopped."""
+    _logger.warning("Listener %s was not done %g s after the stop: %d events are dropped", name, seconds, number)
+
+
 def quarantined(task_id: str, problem: str) -> None:
     """Say that a task is left alone."""
     _logger.error("Task %s is left alone until it is added again: %s", task_id, problem)

@@ -250,6 +250,7 @@ _MENDS: Final = {
     "recursion_limit": "give a whole number, 1 or more, or None for LangGraph's default",
     "durability": "give one of Durability: 'exit', 'async', 'sync', or None for LangGraph's default",
     "context": "give a dict of JSON values, or None",
+    "stream": "give True or False",
     "input_builder": "give the dotted path of a function that takes the task, such as 'my_package.inputs.build'",
     "pause_after_failures": "give a whole number, 1 or more, or None for never",
 }
@@ -447,6 +448,8 @@ class TaskDefinition(BaseModel):
     """The run's context, for graphs that have a `context_schema`; JSON."""
     input_builder: Annotated[str, AfterValidator(_callback_path)] | None = None
     """Dotted path of a function from the task to the graph's input, for graphs whose state has no `messages`."""
+    stream: _Flag = False
+    """True: the graph is streamed, and each step of it is told while the run goes on, as `Run.current_step`."""
     pause_after_failures: _Count | None = None
     """So many failed runs in a row pause the task."""
     graph: Annotated[str, AfterValidator(_graph_path)] | None = None

@@ -14,6 +14,7 @@ from scheduler.apscheduler_bridge import LoopSettings, StoreScheduler
 from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
+from scheduler.observing import Callback, Listener, Observers, RunEventKind, Telemetry, check_callback
 from scheduler.runner import GraphRunner, RunnerSettings, check_task
 from scheduler.store import Listed, Store, database_at
 
@@ -63,6 +64,8 @@ class TaskScheduler:
         recursion_limit: int | None = None,
         sync_node_threads: int | None = None,
         create: bool = True,
+        on_event: Callback | None = None,
+        telemetry: bool = False,
     ) -> None:
         """Open the store; the graph is imported by `start()`.
 
@@ -88,10 +91,13 @@ class TaskScheduler:
             sync_node_threads: how many synchronous nodes may work at once, such as `max_concurrent_runs`; `start()`
                 then gives the event loop a default executor of so many threads. None leaves the loop as it is.
             create: False looks for a store that is there already, and leaves the place as it is if there is none.
+            on_event: an async function that is told of every `RunEvent`, as by `add_listener`.
+            telemetry: True gives a span of each attempt, and metrics, to OpenTelemetry.
 
         Raises:
             StoreError: the store cannot be opened; it was not changed. With `create=False`,
                 `StoreNotFoundError` if there is none.
+            TelemetryError: OpenTelemetry is not installed.
             ValueError: an argument is out of its range.
         """
         _check_zone(timezone)
@@ -101,6 +107,8 @@ class TaskScheduler:
         _check_seconds(poll_interval=poll_interval, lease_seconds=lease_seconds)
         _check_seconds(finished_retention_days=finished_retention_days)
         _check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
+        if on_event is not None:
+            check_callback(on_event, "on_event")
         self._clock = WallClock()
         if db_url is not None and not persistent:
             message = "persistent=False keeps everything in memory; leave db_url out, or persistent"
@@ -109,16 +117,21 @@ class TaskScheduler:
         retention = round(finished_retention_days * _DAY * SECOND)
         self._store = Store(database, timezone, history_limit, round(lease_seconds * SECOND), retention)
         chosen = None if durability is None else Durability(durability)
-        runner = GraphRunner(
-            RunnerSettings(graph, checkpointer, input_builder, context, chosen, recursion_limit), self._clock
-        )
+        self._observers = Observers(self._clock, poll_interval, Telemetry(self._clock) if telemetry else None)
+        runner_settings = RunnerSettings(graph, checkpointer, input_builder, context, chosen, recursion_limit)
+        runner = GraphRunner(runner_settings, self._clock, self._observers.step_finished)
         self._store.is_checkpointed = runner.is_checkpointed
+        self._store.is_observed = self._observers.is_listening
         # A lease is renewed by the passes, so they must come often enough for it.
         longest_wait = min(poll_interval, lease_seconds / 3)
         settings = LoopSettings(timezone, max_concurrent_runs, longest_wait, shutdown_grace_seconds, sync_node_threads)
-        self.scheduler = StoreScheduler(self._store, runner, self._clock, settings)
+        self.scheduler = StoreScheduler(self._store, runner, self._clock, settings, self._observers)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
         self._store.open(create=create)
+        if self._observers.telemetry is not None:
+            self._observers.telemetry.queue_depth = self.scheduler.queue_depth
+        if on_event is not None:
+            self.add_listener(on_event)
 
     # --- Lifecycle ---
 
@@ -312,6 +325,27 @@ class TaskScheduler:
         (`lease_seconds`) is over. Raises `StoreError`.
         """
         return self._store.running_schedulers(self._clock.now())
+
+    def add_listener(self, callback: Callback, events: Iterable[RunEventKind | str] | None = None) -> Listener:
+        """Have an async function told of what this scheduler does with runs, from now on: one `RunEvent` after another.
+
+        Each listener has a queue and a task of its own, so a slow one delays neither runs nor other listeners; of more
+        than 1,000 events that wait for it, the oldest are dropped. What it raises is logged. `stop()` gives the
+        listeners 2 s for what is queued. An event is told when it is stored already, so that `get_run` shows it;
+        what other processes do is not told, nor what calls such as `pause_task` and `remove_task` do to runs that
+        wait.
+
+        Args:
+            callback: is called as `await callback(event)`, on the loop of the scheduler.
+            events: which kinds of events it wants, such as `["failed", "timed_out"]`; None: all.
+
+        Returns:
+            what removes it again: `listener.remove()`.
+
+        Raises:
+            ValueError: it is no async function, or there is no such kind of event.
+        """
+        return self._observers.add(callback, events)
 
 
 def _shown(listed: Listed) -> dict[str, Any]:

@@ -5,9 +5,9 @@ import concurrent.futures
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent, JobSubmissionEvent
 from apscheduler.executors.asyncio import AsyncIOExecutor
@@ -17,6 +17,7 @@ from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
 from scheduler import logbook
 from scheduler.apscheduler_bridge import garbage
+from scheduler.apscheduler_bridge.attempts import Runner
 from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler
 from scheduler.apscheduler_bridge.jobstore import RUNS, TaskJobStore
@@ -26,7 +27,8 @@ from scheduler.apscheduler_bridge.signals import Signal
 from scheduler.clock import Clock, to_datetime
 from scheduler.errors import NoEventLoopError, StillStoppingError, StoreError
 from scheduler.models import RunStatus
-from scheduler.store import Claim, NotStarted, Outcome, PassResult, Store
+from scheduler.observing import Observers
+from scheduler.store import NotStarted, Outcome, PassResult, Store
 
 T = TypeVar("T")
 
@@ -51,26 +53,6 @@ class LoopSettings:
     sync_node_threads: int | None = None
 
 
-class Runner(Protocol):
-    """What makes attempts."""
-
-    def load(self) -> None:
-        """Import the graph. Raises `GraphError`."""
-        ...
-
-    def run(self, claim: Claim) -> Coroutine[Any, Any, Outcome]:
-        """Make one attempt."""
-        ...
-
-    def drain(self) -> None:
-        """Ask runs that can continue later to stop soon."""
-        ...
-
-    async def delete_thread(self, thread_id: str, path: str | None) -> None:
-        """Delete what a graph keeps of a thread; `path` names the graph, None the scheduler's."""
-        ...
-
-
 class StoreScheduler(GuardedScheduler):
     """APScheduler's `AsyncIOScheduler`, whose due times come from the store.
 
@@ -86,14 +68,18 @@ class StoreScheduler(GuardedScheduler):
         runner: Runner,
         clock: Clock,
         settings: LoopSettings,
+        observers: Observers,
     ) -> None:
-        """Take the store, what makes attempts, and the clock."""
+        """Take the store, what makes attempts, the clock, and who wants to know."""
         self._store = store
         self._runner = runner
         self._clock = clock
         self._settings = settings
+        self._observers = observers
         self._tasks = TaskJobStore(store)
-        self._runs = RunExecutor(runner.run, clock, settings.max_concurrent_runs, self._run_has_ended)
+        self._runs = RunExecutor(
+            observers.observed(runner.run), clock, settings.max_concurrent_runs, self._run_has_ended
+        )
         self._wanted = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._stopped: concurrent.futures.Future[None] | None = None
@@ -257,10 +243,11 @@ class StoreScheduler(GuardedScheduler):
 
     async def _store_pass(self, *, claiming: bool) -> PassResult:
         outcomes = self._runs.take_outcomes()
+        steps = self._observers.take_steps(at_once=bool(outcomes))
         self._pace.note_ended(len(outcomes), asyncio.get_running_loop().time())
         slots = max(0, self._runs.free_slots + self._pace.ahead) if claiming else None
         running, early = list(self._runs.running), self._pace.early
-        call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, running, early)
+        call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, running, early, steps=steps)
         began = time.perf_counter()
         self._in_pass = True
         self._tasks.offer([], None)
@@ -269,6 +256,7 @@ class StoreScheduler(GuardedScheduler):
             result = await self._in_thread(call)
         except Exception:
             self._runs.give_back(outcomes)
+            self._observers.give_steps_back(steps)
             raise
         else:
             self._has_more = result.has_more
@@ -315,11 +303,20 @@ class StoreScheduler(GuardedScheduler):
             self._report_not_started(each)
         for task_id, problem in result.quarantined:
             logbook.quarantined(task_id, problem)
+        self._observers.pass_done(result)
 
     def _report_not_started(self, each: NotStarted) -> None:
         task = f"{each.name} ({each.task_id})"
         logbook.not_started(task, status=each.status, number=each.number, last=each.scheduled_at, reason=each.reason)
         self._dispatch_event(_not_started_event(each))
+
+    def queue_depth(self) -> int | None:
+        """Return how many runs could begin and have not begun, from any thread; None where nothing fires."""
+        if not self.running:
+            return None
+        with contextlib.suppress(StoreError):
+            return self._store.queue_depth(self._clock.now())
+        return None
 
     # --- When the store fails ---
 
@@ -332,6 +329,7 @@ class StoreScheduler(GuardedScheduler):
         """Say it once an outage; return how long to wait."""
         now = self._clock.now()
         self._store.failed(now)
+        self._observers.store_failed()
         if not self._retry_delay:
             self._failing_since = now
             if isinstance(error, StoreError):
@@ -432,6 +430,7 @@ class StoreScheduler(GuardedScheduler):
             await self._outlast(self._runs.interrupt_all(but_cancelled=self._was_cancelled))
             self._runs.give_up()
             await self._write_last()
+            await self._observers.end()
             await self._in_thread(self._store.database.close)
         finally:
             self._close_up()
@@ -460,11 +459,11 @@ class StoreScheduler(GuardedScheduler):
                 self._stopped.set_result(None)
 
     async def _write_last(self) -> None:
-        outcomes = self._runs.take_outcomes()
+        outcomes, steps = self._runs.take_outcomes(), self._observers.take_steps(at_once=True)
         for attempt in range(_LAST_WRITES):
             try:
-                call = functools.partial(self._store.end, outcomes, self._clock.now())
-                self._report(PassResult(lost=await self._in_thread(call)))
+                call = functools.partial(self._store.end, outcomes, self._clock.now(), steps)
+                self._report(await self._in_thread(call))
             except StoreError as error:
                 if attempt == _LAST_WRITES - 1:
                     logbook.outcomes_unwritten(len(outcomes), error)

@@ -80,6 +80,7 @@ def add(
     durability: Annotated[
         Durability | None, _what("--durability", "WHEN", f"When checkpoints are written: {', '.join(Durability)}.")
     ] = None,
+    stream: Annotated[bool, _what("--stream", None, "The steps of the graph are told while it runs.")] = False,
     overlap: Annotated[
         OverlapPolicy | None, _trouble("--overlap", "POLICY", f"Due while a run is going: {', '.join(OverlapPolicy)}.")
     ] = None,

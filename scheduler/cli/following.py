@@ -14,13 +14,13 @@ _REMEMBERED: Final = 20_000
 
 
 class RunFeed:
-    """The changes of status in the history, each once."""
+    """The changes of status, and the steps, in the history, each once."""
 
     def __init__(self, scheduler: TaskScheduler, task_id: str | None) -> None:
         """Look at one task, or at all."""
         self._scheduler = scheduler
         self._task_id = task_id
-        self._known: dict[str, tuple[RunStatus, int]] = {}
+        self._known: dict[str, tuple[RunStatus, int, str | None]] = {}
         self._open: set[str] = set()
         self._has_begun = False
 
@@ -54,7 +54,7 @@ class RunFeed:
             return None
 
     def _note(self, run: Run) -> bool:
-        stands = (run.status, run.attempt)
+        stands = (run.status, run.attempt, None if run.finished_at else run.current_step)
         is_new = self._known.get(run.id) != stands
         self._known[run.id] = stands
         (self._open.add if run.finished_at is None else self._open.discard)(run.id)

@@ -159,7 +159,8 @@ def _show_change(people: Any, run: Run, *, as_json: bool) -> None:  # noqa: ANN4
     line.append(f"{run.status:<11} ", STYLES[run.status]).append(one_line(run.task_id), "bold")
     seconds = took(run.started_at, run.finished_at)
     line.append(f"  {run.id}" + ("" if seconds is None else f"  {shown_seconds(seconds)}"))
-    if told := one_line(run.error or run.response):
+    step = run.current_step if run.status is RunStatus.RUNNING else None
+    if told := one_line(step or run.error or run.response):
         line.append(f"  {told}")
     people.print(line, soft_wrap=True)
     people.file.flush()

@@ -16,7 +16,7 @@ from scheduler.cli.history import run_rows
 from scheduler.cli.look import next_due_cell
 from scheduler.cli.moments import local, shown_seconds, took
 from scheduler.cli.options import Db, DbUrl, Json, opened
-from scheduler.cli.output import cell, console, show, show_json, status_cell, table
+from scheduler.cli.output import cell, console, one_line, show, show_json, status_cell, table
 from scheduler.cli.shapes import in_words, run_shape, task_shape
 
 _OPEN: Final = (RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PENDING)
@@ -87,7 +87,7 @@ def _drawn(screen: Screen) -> RenderableType:
     running = f"{screen.schedulers} running" if screen.schedulers else "none running: nothing fires"
     parts: list[RenderableType] = [Text(f"{local(screen.now)}   schedulers: {running}", "bold"), Text()]
     parts += _section(
-        "Now", ("TASK", "STATUS", "SINCE", "FOR"), [_open_row(run, screen.now) for run in screen.open_runs]
+        "Now", ("TASK", "STATUS", "SINCE", "FOR", "STEP"), [_open_row(run, screen.now) for run in screen.open_runs]
     )
     parts += _section("Next", ("TASK", "DUE", "SCHEDULE"), [_task_row(task) for task in screen.tasks])
     columns, rows = run_rows(screen.lately, with_task=True)
@@ -102,7 +102,8 @@ def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | T
 
 def _open_row(run: Run, now: datetime) -> list[str | Text]:
     since = run.started_at or run.scheduled_at
-    return [cell(run.task_id, "bold"), status_cell(run.status), local(since), shown_seconds(took(since, now))]
+    lasted = shown_seconds(took(since, now))
+    return [cell(run.task_id, "bold"), status_cell(run.status), local(since), lasted, one_line(run.current_step)]
 
 
 def _task_row(task: dict[str, Any]) -> list[str | Text]:

@@ -13,7 +13,7 @@ from scheduler.errors import GraphError, InvalidTaskError
 from scheduler.models import Durability, RunStatus, TaskDefinition
 from scheduler.runner.beginning import Begin, Beginning, beginning
 from scheduler.runner.callbacks import Callback, check_builder, load_builder, load_callback
-from scheduler.runner.graphs import Graph, load_graph
+from scheduler.runner.graphs import Graph, can_stream, load_graph
 from scheduler.runner.langgraph_seam import (
     has_checkpointer,
     is_drained,
@@ -24,6 +24,7 @@ from scheduler.runner.langgraph_seam import (
     with_checkpointer,
 )
 from scheduler.runner.messages import response_text
+from scheduler.runner.streaming import stream_graph
 from scheduler.runner.usage import usage_of
 from scheduler.store import STOPPED, Claim, Outcome
 
@@ -59,10 +60,17 @@ class _Prepared:
 class GraphRunner:
     """Invokes the graph for claims; `load()` must have succeeded before."""
 
-    def __init__(self, settings: RunnerSettings, clock: Clock) -> None:
-        """Take the graph of tasks that name none, and what else holds for all."""
+    def __init__(
+        self,
+        settings: RunnerSettings,
+        clock: Clock,
+        step_finished: Callable[[Claim, str], None] = lambda _claim, _step: None,
+    ) -> None:
+        """Take the graph of tasks that name none, what else holds for all, and whom to tell of streamed steps."""
         self._settings = settings
         self._clock = clock
+        self._step_finished = step_finished
+        self._without_steps: set[str] = set()
         self._graphs: dict[str | None, Graph] = {}
         self._prepared: dict[tuple[str | None, str | None, str | None], _Prepared] = {}
         self._controls: set[Any] = set()
@@ -136,14 +144,26 @@ class GraphRunner:
         options = self._options(graph, claim.task)
         control = new_control(graph)
         if control is None:
-            return await graph.ainvoke(begun.input, config, **options)
+            return await self._call(graph, claim, begun.input, config, options)
         if self._is_draining:
             control.request_drain(STOPPED)
         self._controls.add(control)
         try:
-            return await graph.ainvoke(begun.input, config, control=control, **options)
+            return await self._call(graph, claim, begun.input, config, {**options, "control": control})
         finally:
             self._controls.discard(control)
+
+    async def _call(
+        self, graph: Graph, claim: Claim, given: object, config: dict[str, Any], options: dict[str, Any]
+    ) -> object:
+        """Call the graph; streamed, if its task asks for that and the graph can do it."""
+        task = claim.task
+        if task.stream and can_stream(graph):
+            return await stream_graph(graph, given, config, options, lambda step: self._step_finished(claim, step))
+        if task.stream and task.id not in self._without_steps:
+            self._without_steps.add(task.id)
+            logbook.no_steps(task.name, task.id, type(graph).__name__)
+        return await graph.ainvoke(given, config, **options)
 
     def _raised(self, claim: Claim, error: Exception, *, has_expired: bool) -> Outcome:
         if is_drained(error):

@@ -1,6 +1,6 @@
 """Tasks and runs in SQL (SQLAlchemy Core). The only room that knows SQL; here is what the other rooms call."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
 from scheduler.store.sqlite import SqliteDatabase
 from scheduler.store.statements import Connection, Row, Statement
+from scheduler.store.told import Told, note_batch, note_changed, note_ended
 
 __all__ = [
     "STOPPED",
@@ -31,6 +32,7 @@ __all__ = [
     "Outcome",
     "PassResult",
     "Store",
+    "Told",
     "database_at",
 ]
 
@@ -82,6 +84,8 @@ class PassResult:
     """Whether there are threads of single runs to be deleted."""
     wake_at: int | None = None
     """When the next due time or retry comes, as far as the store knows."""
+    told: Told | None = None
+    """What has become of runs, if somebody listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,8 @@ class Store:
         self._owner = owners.this_process()
         self.is_checkpointed: Callable[[TaskDefinition], bool] = lambda _task: False
         """Tells whether the graph of a task has a checkpointer; set before the first pass."""
+        self.is_observed: Callable[[], bool] = lambda: False
+        """Tells whether anybody wants to know what becomes of runs."""
         self._renew_at = 0
         self._trust_leases_from = 0
         self._is_unsure = False
@@ -224,6 +230,11 @@ class Store:
         with self.database.read() as connection:
             return owners.count_alive(connection, self._owner, now)
 
+    def queue_depth(self, now: int) -> int:
+        """Return how many runs could begin and have not begun: tasks that are due, and runs that are pending."""
+        with self.database.read() as connection:
+            return int(connection.execute(_QUEUE_DEPTH, {"now": now}).scalars()[0])
+
     def list_tasks(self) -> list[Listed]:
         """Return the tasks that are not finished, by next due time."""
         with self.database.read() as connection:
@@ -266,32 +277,41 @@ class Store:
         self._is_unsure = False
         self._disowned = frozenset()
 
-    def end(self, results: Sequence[Outcome], now: int) -> list[Outcome]:
-        """Write the last outcomes and give the lease back; return the outcomes that came too late."""
+    def end(self, results: Sequence[Outcome], now: int, steps: Iterable[tuple[Claim, str]] = ()) -> PassResult:
+        """Write the last outcomes and give the lease back."""
         with self.database.write(PASS_TIMEOUT) as connection:
-            lost = outcomes.finish(connection, self._owner.id, results, now)
+            result = self._finish(connection, now, results, steps)
             if self._is_unsure:
                 outcomes.take_back_unlaunched(connection, self._owner.id, ())
             owners.retire(connection, self._owner.id)
-        return lost
+        return result
 
-    def run_pass(
-        self, now: int, slots: int | None, results: Sequence[Outcome], running: Collection[str], early: int = 0
+    def run_pass(  # noqa: PLR0913 (all that a pass has to know)
+        self,
+        now: int,
+        slots: int | None,
+        results: Sequence[Outcome],
+        running: Collection[str],
+        early: int = 0,
+        *,
+        steps: Sequence[tuple[Claim, str]] = (),
     ) -> PassResult:
         """Write outcomes, see to leases, take what is due: one read if there is nothing to do, else one transaction.
 
         `slots` is how many runs may be started (None: due times are left alone altogether), `running` holds the ids
-        of the runs that this process has going. Due times may be claimed up to `early` before they come; the pass that
-        does so is best made half as long before.
+        of the runs that this process has going, `steps` what streaming runs have finished. Due times may be claimed up
+        to `early` before they come; the pass that does so is best made half as long before.
         """
         self._notice_clock(now)
-        if not results and not self._is_unsure and now < self._renew_at:
+        if not results and not steps and not self._is_unsure and now < self._renew_at:
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = self._look(connection, now)
             if not self._has_work(look, now, slots, running, early):
                 return PassResult(wake_at=_wake_at(look, now, 0, early), has_old_threads=look.has_old_threads)
         with self.database.write(PASS_TIMEOUT) as connection:
-            return self._work(connection, now, slots, results, running, early)
+            result = self._finish(connection, now, results, steps)
+            self._work(connection, now, slots, running, early=early, result=result)
+        return result
 
     def failed(self, now: int) -> None:
         """Note that the database could not be used: for the length of a lease, no lease is taken as ended.
@@ -303,19 +323,30 @@ class Store:
         self._renew_at = 0
         self._is_unsure = True
 
-    def _work(  # noqa: PLR0913, PLR0917 (what `run_pass` takes, and the connection)
+    def _finish(
+        self, connection: Connection, now: int, results: Sequence[Outcome], steps: Iterable[tuple[Claim, str]]
+    ) -> PassResult:
+        """Write steps and outcomes: the steps first, for a run that is over takes none any more."""
+        result = PassResult()
+        outcomes.note_steps(connection, self._owner.id, steps)
+        if results:
+            result.lost = outcomes.finish(connection, self._owner.id, results, now)
+            result.quarantined = [(each.claim.task.id, each.quarantine) for each in results if each.quarantine]
+        if self.is_observed():
+            result.told = Told()
+            note_ended(connection, result.told, results, result.lost)
+        return result
+
+    def _work(  # noqa: PLR0913 (what `run_pass` takes, and what it has done so far)
         self,
         connection: Connection,
         now: int,
         slots: int | None,
-        results: Sequence[Outcome],
         running: Collection[str],
+        *,
         early: int,
-    ) -> PassResult:
-        result = PassResult()
-        if results:
-            result.lost = outcomes.finish(connection, self._owner.id, results, now)
-            result.quarantined = [(each.claim.task.id, each.quarantine) for each in results if each.quarantine]
+        result: PassResult,
+    ) -> None:
         if self._is_unsure:
             outcomes.take_back_unlaunched(connection, self._owner.id, running)
             self._is_unsure = False
@@ -324,13 +355,17 @@ class Store:
             result.taken_over = self._renew(connection, now, running)
         # A further attempt of a run does not begin here beside one that was taken over and is still going.
         self._disowned = self._disowned.union(result.taken_over).intersection(running)
-        outcomes.expire(connection, now)
+        expired = outcomes.expire(connection, now)
         # Before what is due is looked at: a run that nobody makes any more is in nobody's way.
         result.recovered = self._recover(connection, now)
+        if result.told:
+            note_changed(connection, result.told, [*expired, *result.recovered])
         if slots is not None:
             batch = runs.claim(connection, self._claimer(), now, slots, now + early)
             result.claims, result.not_started = batch.claims, batch.not_started
             result.quarantined += batch.quarantined
+            if result.told:
+                note_batch(connection, result.told, batch)
         self._purge(connection, now)
         look = self._look(connection, now)
         if look.has_cancels:
@@ -339,7 +374,6 @@ class Store:
         result.has_more = look.is_ready or (look.next_due is not None and look.next_due <= now)
         free = (slots or 0) - len(result.claims)
         result.wake_at = now if result.recovered and free else _wake_at(look, now, free, early)
-        return result
 
     def _claimer(self) -> Claimer:
         return Claimer(self._owner.id, self._history_limit, self.is_checkpointed, self._disowned)
@@ -452,3 +486,9 @@ _LOOK: Final = Statement(
     )
 )
 _OWN: Final = Statement(lambda: select(runs_table.c.id).where(runs_table.c.owner == bindparam("me"), IS_RUNNING))
+_QUEUE_DEPTH: Final = Statement(
+    lambda: select(
+        select(func.count()).where(CAN_BE_DUE, tasks_table.c.next_due <= bindparam("now")).scalar_subquery()
+        + select(func.count()).where(IS_PENDING, runs_table.c.ready_at <= bindparam("now")).scalar_subquery()
+    )
+)

@@ -73,6 +73,15 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
     return lost
 
 
+def note_steps(connection: Connection, owner: str, steps: Iterable[tuple[Claim, str]]) -> None:
+    """Write which step of its graph each streaming run finished last; one that is not this owner's is left alone."""
+    values = [
+        {"run": claim.run_id, "by": owner, "try": claim.attempt, "step": _storable(step)} for claim, step in steps
+    ]
+    if values:
+        connection.execute_many(_STEP, values)
+
+
 def _key(owner: str, outcome: Outcome) -> dict[str, Any]:
     return {"run": outcome.claim.run_id, "by": owner, "try": outcome.claim.attempt}
 
@@ -248,11 +257,12 @@ def _answers_json(row: Row, value: object) -> str:
         raise ValueError(message) from None
 
 
-def expire(connection: Connection, now: int) -> None:
-    """Cancel runs that have waited for an answer for too long."""
+def expire(connection: Connection, now: int) -> list[str]:
+    """Cancel runs that have waited for an answer for too long; return them."""
     rows = connection.execute(_EXPIRED, {"now": now}).all()
     if rows:
         task_rows.finish_if_over(connection, task_rows.cancel(connection, rows, now, _NOBODY), now)
+    return [row.id for row in rows]
 
 
 # --- Threads of single runs ---
@@ -377,6 +387,7 @@ _FINISH: Final = Bulk(
         )
     )
 )
+_STEP: Final = Statement(lambda: update(runs).where(*_MINE).values(current_step=bindparam("step")))
 _WAIT: Final = Statement(
     lambda: (
         update(runs)

@@ -83,6 +83,8 @@ class NotStarted:
     status: RunStatus
     number: int
     reason: str
+    seq: int
+    """The number of its row among the runs of the task."""
 
 
 @dataclass(slots=True)
@@ -92,6 +94,8 @@ class Batch:
     claims: list[Claim] = field(default_factory=list)
     not_started: list[NotStarted] = field(default_factory=list)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    """Runs that waited and are cancelled by their task's next due time."""
 
 
 # --- Claiming ---
@@ -284,7 +288,7 @@ class _Claiming:
         situation.started -= replaceable
         planned = plan(task, schedule_of(task, row.zone, row.anchor), situation)
         if planned.cancel_running:
-            _cancel_open(self.connection, task.id, self.now)
+            self.batch.cancelled += _cancel_open(self.connection, task.id, self.now)
         else:
             situation.started += replaceable
         seq = int(row.last_seq)
@@ -294,7 +298,7 @@ class _Claiming:
             else:
                 seq += 1
                 situation.slots += self._note(task, firing, planned, seq)
-            self._note_not_started(task, firing)
+            self._note_not_started(task, firing, seq)
         if planned.next_due != row.next_due or seq != row.last_seq:
             advance = {"task": task.id, "due": planned.next_due, "seq": seq, "started": situation.started}
             self.advances.append(advance)
@@ -330,10 +334,10 @@ class _Claiming:
         )
         return 0
 
-    def _note_not_started(self, task: TaskDefinition, firing: Firing) -> None:
+    def _note_not_started(self, task: TaskDefinition, firing: Firing, seq: int) -> None:
         if firing.reason is not None:
             status, number = _STATUS_OF[firing.decision], firing.coalesced + 1
-            note = NotStarted(task.id, task.name, firing.scheduled_at, status, number, firing.reason)
+            note = NotStarted(task.id, task.name, firing.scheduled_at, status, number, firing.reason, seq)
             self.batch.not_started.append(note)
 
     def _drop_repeated(self) -> None:
@@ -397,11 +401,12 @@ def trigger(connection: Connection, task_id: str, now: int, history_limit: int) 
     return str(run["id"])
 
 
-def _cancel_open(connection: Connection, task_id: str, now: int) -> None:
-    """Ask for the running runs of a task to be cancelled, and cancel those that wait on its schedule."""
+def _cancel_open(connection: Connection, task_id: str, now: int) -> list[str]:
+    """Ask for the running runs of a task to be cancelled, and cancel those that wait on its schedule; return these."""
     connection.execute(_ASK_TO_CANCEL, {"task": task_id})
     waiting = connection.execute(_WAITING, {"task": task_id}).all()
     task_rows.cancel(connection, waiting, now, CANCELLED_BY_NEXT)
+    return [row.id for row in waiting]
 
 
 def cancel_requests(connection: Connection, owner: str) -> list[str]:

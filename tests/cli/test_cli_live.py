@@ -70,6 +70,7 @@ DEFINITION = {
     "durability": None,
     "context": None,
     "input_builder": None,
+    "stream": False,
     "pause_after_failures": None,
     "graph": None,
 }

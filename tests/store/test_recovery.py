@@ -119,7 +119,7 @@ def test_a_process_that_ended_as_it_should_leaves_nothing(process, new_process):
     process.add(every(60))
     process.run_pass(60)
     process.end(61, RunStatus.INTERRUPTED)
-    assert process.store.end(process._ended, instant(61)) == []
+    assert process.store.end(process._ended, instant(61)).lost == []
     assert process.sql("SELECT * FROM scheduler_owners") == []
     assert new_process(62).run_pass(62).recovered == []
     assert process.statuses() == ["interrupted"]

@@ -1,0 +1,111 @@
+"""Listeners: async callables, each with a queue and a task of its own, so that none slows a pass, a run or another."""
+
+import asyncio
+import contextvars
+import functools
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from scheduler import logbook
+from scheduler.observing.events import RunEvent, RunEventKind
+
+QUEUE_LIMIT: Final = 1_000
+"""So many events wait for a listener; beyond that the oldest are dropped."""
+
+Callback = Callable[[RunEvent], Awaitable[object]]
+
+
+class Listener:
+    """A callback that is told of runs until it is removed; `add_listener` returns it."""
+
+    def __init__(
+        self, callback: Callback, kinds: frozenset[RunEventKind], forget: Callable[["Listener"], None]
+    ) -> None:
+        """Take an async callable, what it wants to know, and what forgets it."""
+        self._callback = callback
+        self._kinds = kinds
+        self._forget = forget
+        self._queue: deque[RunEvent] = deque()
+        self._dropped = 0
+        self._worker: asyncio.Task[None] | None = None
+        # Not that of the run whose event comes first.
+        self._context = contextvars.copy_context()
+
+    @property
+    def dropped(self) -> int:
+        """How many events came while the queue was full, each of which has pushed out the oldest one."""
+        return self._dropped
+
+    def remove(self) -> None:
+        """Tell it nothing more, not even what waits in its queue; from any thread, and more than once."""
+        self._forget(self)
+        self._queue.clear()
+
+    def put(self, event: RunEvent) -> None:
+        """Queue an event, on the loop; the oldest one gives way if there are too many."""
+        if event.kind not in self._kinds:
+            return
+        if len(self._queue) >= QUEUE_LIMIT:
+            self._queue.popleft()
+            self._dropped += 1
+            if self._dropped == 1:
+                logbook.listener_is_slow(self._name, QUEUE_LIMIT)
+        self._queue.append(event)
+        self._work()
+
+    def _work(self) -> "asyncio.Task[None]":
+        """Return the task that empties the queue, begun anew if there is none, or its loop was closed."""
+        loop = asyncio.get_running_loop()
+        if self._worker is None or self._worker.done() or self._worker.get_loop() is not loop:
+            self._worker = loop.create_task(self._deliver(), name=f"listener {self._name}", context=self._context)
+        return self._worker
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is queued, for so long at most; then let go of the rest."""
+        worker = self._work()
+        await asyncio.wait([worker], timeout=seconds)
+        if not worker.done():
+            logbook.events_undelivered(self._name, len(self._queue) + 1, seconds)
+            self._queue.clear()
+            worker.cancel()
+            await asyncio.wait([worker], timeout=seconds)
+
+    @property
+    def _name(self) -> str:
+        return getattr(self._callback, "__qualname__", None) or type(self._callback).__qualname__
+
+    async def _deliver(self) -> None:
+        """Tell the events one after another until there are no more."""
+        while self._queue:
+            event = self._queue.popleft()
+            try:
+                await self._callback(event)
+            except Exception as error:  # noqa: BLE001 (whatever a listener raises is no run's business)
+                logbook.listener_failed(self._name, event.kind, event.run.id, error)
+
+
+def check_callback(callback: object, name: str) -> None:
+    """Raise `ValueError` unless it is an async callable; `name` is the argument that holds it."""
+    inner = callback
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    call = getattr(inner, "__call__", None)  # noqa: B004 (an object whose `__call__` is async will do)
+    if not (inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(call)):
+        shown = getattr(callback, "__qualname__", None) or repr(callback)
+        message = f"{name}={shown} is no async function; give one, such as `async def told(event): ...`"
+        raise ValueError(message)
+
+
+def kinds_of(events: Iterable[RunEventKind | str] | None) -> frozenset[RunEventKind]:
+    """Return the kinds of events that are named; None: all. Raises `ValueError`."""
+    if events is None:
+        return frozenset(RunEventKind)
+    named = [events] if isinstance(events, str) else list(events)
+    unknown = [each for each in named if each not in set(RunEventKind)]
+    if unknown or not named:
+        shown = ", ".join(repr(str(each)) for each in unknown) or "nothing"
+        message = f"events names {shown}; give some of {', '.join(RunEventKind)}, or None for all"
+        raise ValueError(message)
+    return frozenset(RunEventKind(each) for each in named)

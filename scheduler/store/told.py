@@ -1,0 +1,74 @@
+"""What a transaction has made of runs, read back inside it, to be told once it is committed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from sqlalchemy import bindparam, select
+
+from scheduler.models import Run, RunStatus
+from scheduler.store import history
+from scheduler.store.outcomes import Outcome
+from scheduler.store.runs import Batch
+from scheduler.store.schema import runs
+from scheduler.store.statements import Connection, Row, Statement
+
+T = TypeVar("T")
+
+_CHUNK: Final = 400
+
+
+@dataclass(slots=True)
+class Told:
+    """Runs, each as it was left."""
+
+    changed: list[Run] = field(default_factory=list)
+    """Runs that are over, wait for a human, or wait for a further attempt; due times that were not started."""
+    claimed: list[Run] = field(default_factory=list)
+    """Runs that begin an attempt."""
+    released: list[str] = field(default_factory=list)
+    """Runs that were claimed before and have not been launched."""
+
+
+def note_ended(connection: Connection, told: Told, outcomes: Sequence[Outcome], lost: Sequence[Outcome]) -> None:
+    """Note what has become of attempts that ended; those that were not written are another process's."""
+    others = {outcome.claim.run_id for outcome in lost}
+    told.released += [outcome.claim.run_id for outcome in outcomes if outcome.status is RunStatus.PENDING]
+    for run in _read(connection, [each.claim.run_id for each in outcomes if each.claim.run_id not in others]):
+        # One that was released waits as it did before, unless its task was removed meanwhile.
+        if run.status is not RunStatus.PENDING or run.id not in told.released:
+            told.changed.append(run)
+
+
+def note_changed(connection: Connection, told: Told, run_ids: Sequence[str]) -> None:
+    """Note what has become of runs that this process did not make, or that waited."""
+    told.changed += _read(connection, run_ids)
+
+
+def note_batch(connection: Connection, told: Told, batch: Batch) -> None:
+    """Note what a pass has claimed, cancelled, and not started."""
+    note_changed(connection, told, batch.cancelled)
+    for each in batch.not_started:
+        row = connection.execute(_BY_SEQ, {"task": each.task_id, "number": each.seq}).first()
+        # A due time that came a second time, because the clock was put back, has its row elsewhere.
+        if row is not None and row.scheduled_at == each.scheduled_at:
+            told.changed.append(history.to_run(row))
+    told.claimed += _read(connection, [claim.run_id for claim in batch.claims])
+
+
+def _read(connection: Connection, run_ids: Sequence[str]) -> list[Run]:
+    found: dict[str, Row] = {}
+    for chunk in _chunks(list(dict.fromkeys(run_ids))):
+        found.update((row.id, row) for row in connection.execute(_BY_IDS, {"ids": chunk}))
+    return [history.to_run(found[run_id]) for run_id in dict.fromkeys(run_ids) if run_id in found]
+
+
+def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]
+
+
+_BY_IDS: Final = Statement(lambda: select(runs).where(runs.c.id.in_(bindparam("ids", expanding=True))))
+_BY_SEQ: Final = Statement(
+    lambda: select(runs).where(runs.c.task_id == bindparam("task"), runs.c.seq == bindparam("number"))
+)

@@ -1,0 +1,28 @@
+"""A listener that remembers, and waits for what it is told."""
+
+import asyncio
+
+from helpers import PATIENCE
+
+
+class Listening:
+    """An async callable that keeps the events it is told."""
+
+    def __init__(self):
+        self.events = []
+        self._came = asyncio.Event()
+
+    async def __call__(self, event):
+        self.events.append(event)
+        self._came.set()
+
+    def kinds(self, task_id=None):
+        return [str(event.kind) for event in self.events if task_id in {None, event.run.task_id}]
+
+    async def wait_for(self, kind, number=1):
+        """Return the events of a kind, once there are so many."""
+        async with asyncio.timeout(PATIENCE):
+            while len(found := [event for event in self.events if event.kind == kind]) < number:
+                self._came.clear()
+                await self._came.wait()
+        return found
