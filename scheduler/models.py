@@ -194,7 +194,8 @@ class Run(BaseModel):
     questions: tuple[Question, ...] = ()
     """What the graph asks while the run is `waiting`."""
     current_step: str | None = None
-    """With `stream`: the node or nodes of the graph's step that ended last; None before the first one has ended."""
+    """With `stream`: the node, or task of an entrypoint, of the latest attempt that returned last; None if none has.
+    Written at most once per `poll_interval`, and when the run ends."""
     usage: TokenUsage | None = None
     """The tokens that the run used: the sum over the `usage_metadata` of the messages that follow the run's own prompt
     in what the graph returned, those of earlier attempts that it continued among them; None if no message tells."""

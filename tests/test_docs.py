@@ -12,7 +12,17 @@ import pytest
 from pydantic import BaseModel
 
 import scheduler as package
-from scheduler import Run, RunStatus, TaskDefinition, TaskScheduler, TaskType, next_due_times
+from scheduler import (
+    Run,
+    RunEvent,
+    RunEventKind,
+    RunStatus,
+    TaskDefinition,
+    TaskScheduler,
+    TaskType,
+    TokenUsage,
+    next_due_times,
+)
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -60,13 +70,21 @@ def test_the_due_times_that_the_page_on_cron_shows(expression, after, due):
 PUBLIC_NAMES = sorted(package.__all__)
 ARGUMENTS = [name for name in inspect.signature(TaskScheduler).parameters if name != "self"]
 METHODS = [name for name in vars(TaskScheduler) if not name.startswith("_")]
-FIELDS = [*TaskDefinition.model_fields, *Run.model_fields]
+FIELDS = [field for model in (TaskDefinition, Run, TokenUsage, RunEvent) for field in model.model_fields]
 
 
 @pytest.mark.parametrize("name", [*PUBLIC_NAMES, *ARGUMENTS, *METHODS, *FIELDS, *RunStatus])
 def test_the_reference_knows(name):
     """Every public name, argument, method and field."""
     assert re.search(rf"\b{re.escape(name)}\b", REFERENCE)
+
+
+def test_the_page_on_events_knows_each_kind():
+    """Its table says when each is told."""
+    page = (ROOT / "docs" / "observing.md").read_text(encoding="utf-8")
+    table = page.split("| kind | told when |")[1].split("\n\n")[0]
+    told = [name for row in table.splitlines() if row for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert told == list(RunEventKind)
 
 
 def defaults(of):

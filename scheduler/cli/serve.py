@@ -82,6 +82,7 @@ def serve(
     recursion_limit: Annotated[
         int | None, typer.Option("--recursion-limit", min=1, help="How many steps a graph may take.")
     ] = None,
+    telemetry: Annotated[bool, typer.Option("--telemetry", help="Give spans and metrics to OpenTelemetry.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log the start of each run, too.")] = False,
     db: Db = None,
     db_url: DbUrl = None,
@@ -101,6 +102,7 @@ def serve(
         "input_builder": input_builder,
         "durability": durability,
         "recursion_limit": recursion_limit,
+        "telemetry": telemetry,
     }
     place = None if no_checkpoints else checkpoints or beside(store, graph, input_builder)
     try:
