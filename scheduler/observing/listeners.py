@@ -82,6 +82,11 @@ class Listener:
             event = self._queue.popleft()
             try:
                 await self._callback(event)
+            except asyncio.CancelledError as error:
+                if self._worker is None or self._worker.cancelling():
+                    raise
+                # What it waited for was cancelled, not the listener.
+                logbook.listener_failed(self._name, event.kind, event.run.id, error)
             except Exception as error:  # noqa: BLE001 (whatever a listener raises is no run's business)
                 logbook.listener_failed(self._name, event.kind, event.run.id, error)
 

@@ -232,11 +232,12 @@ async def test_a_slow_listener_delays_nobody(new_scheduler, told):
     assert sorted(slow) == ["started"] * 3 + ["succeeded"] * 3
 
 
-async def test_a_listener_that_raises(new_scheduler, told, caplog):
-    """It is logged, the next event is told, and nobody else notices."""
+@pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError])
+async def test_a_listener_that_raises(new_scheduler, told, caplog, error):
+    """It is logged, the next event is told, and nobody else notices; also if what it awaits was cancelled."""
 
     async def fail(event):
-        raise LookupError(str(event.kind))
+        raise error(str(event.kind))
 
     scheduler = new_scheduler(on_event=fail)
     scheduler.add_listener(told)
