@@ -60,8 +60,6 @@ class Telemetry:
     def count(self, event: RunEvent) -> None:
         """Count what has happened to a run."""
         run = event.run
-        if event.kind is RunEventKind.STARTED and run.attempt == 1 and run.started_at is not None:
-            self._instruments.lateness.record(max(0.0, (run.started_at - run.scheduled_at).total_seconds()))
         if event.kind in _ENDS:
             self._instruments.runs.add(1, {"scheduler.run.status": str(run.status)})
         cut_off = self._cut_off.pop((run.id, run.attempt), None)
@@ -76,6 +74,8 @@ class Telemetry:
             "scheduler.run", context=self._root(), attributes=_attributes(claim, began), start_time=began * _NANOS
         )
         self._instruments.running.add(1)
+        if claim.attempt == 1:
+            self._instruments.lateness.record(_lateness(claim, began))
         outcome = None
         try:
             with self._trace.use_span(span, record_exception=False, set_status_on_exception=False):
@@ -160,8 +160,12 @@ def _attributes(claim: Claim, began: int) -> dict[str, str | int | float]:
         "scheduler.run.scheduled_at": to_datetime(claim.scheduled_at).isoformat(),
     }
     if claim.attempt == 1:
-        found["scheduler.run.lateness"] = max(0, began - claim.scheduled_at) / SECOND
+        found["scheduler.run.lateness"] = _lateness(claim, began)
     return found
+
+
+def _lateness(claim: Claim, began: int) -> float:
+    return max(0, began - claim.scheduled_at) / SECOND
 
 
 def _describe(span: Any, outcome: Outcome) -> None:  # noqa: ANN401 (OpenTelemetry's own)
