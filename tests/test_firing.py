@@ -137,7 +137,7 @@ async def test_session_of_a_langgraph(new_scheduler):
         scheduler.trigger_task("hourly")
         await wait_for_runs(scheduler, number)
     thread = {"configurable": {"thread_id": scheduler.list_runs()[0].thread_id}}
-    state = await scheduler.scheduler._runs._attempt.__self__._graphs[None].aget_state(thread)
+    state = await scheduler.scheduler._runner._graphs[None].aget_state(thread)
     assert [message.type for message in state.values["messages"]] == ["human", "ai", "human", "ai"]
 
 

@@ -247,7 +247,7 @@ class StoreScheduler(GuardedScheduler):
         self._pace.note_ended(len(outcomes), asyncio.get_running_loop().time())
         slots = max(0, self._runs.free_slots + self._pace.ahead) if claiming else None
         running, early = list(self._runs.running), self._pace.early
-        call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, running, early, steps=steps)
+        call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, running, early, steps)
         began = time.perf_counter()
         self._in_pass = True
         self._tasks.offer([], None)

@@ -286,14 +286,13 @@ class Store:
             owners.retire(connection, self._owner.id)
         return result
 
-    def run_pass(  # noqa: PLR0913 (all that a pass has to know)
+    def run_pass(  # noqa: PLR0913, PLR0917 (all that a pass has to know)
         self,
         now: int,
         slots: int | None,
         results: Sequence[Outcome],
         running: Collection[str],
         early: int = 0,
-        *,
         steps: Sequence[tuple[Claim, str]] = (),
     ) -> PassResult:
         """Write outcomes, see to leases, take what is due: one read if there is nothing to do, else one transaction.

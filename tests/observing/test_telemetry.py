@@ -279,11 +279,11 @@ async def test_errors_of_the_store(new_scheduler, measured):
     await scheduler.scheduler.pass_done.wait()
     run_pass, failures = scheduler._store.run_pass, [1, 2]
 
-    def fail(*arguments, **options):
+    def fail(*arguments):
         if failures:
             failures.pop()
             raise StoreError("x", "it is gone", "bring it back")
-        return run_pass(*arguments, **options)
+        return run_pass(*arguments)
 
     scheduler._store.run_pass = fail
     scheduler.add_task(one_time())
