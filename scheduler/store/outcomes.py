@@ -387,7 +387,7 @@ _FINISH: Final = Bulk(
         )
     )
 )
-_STEP: Final = Statement(lambda: update(runs).where(*_MINE).values(current_step=bindparam("step")))
+_STEP: Final = Bulk(lambda given: update(runs).where(_mine(given)).values(current_step=given("step")))
 _WAIT: Final = Statement(
     lambda: (
         update(runs)

@@ -136,6 +136,18 @@ def test_steps(process):
     assert [(str(run.status), run.current_step) for run in process.runs("t")] == [("succeeded", "c")]
 
 
+def test_steps_of_many_runs(process):
+    """They are written together, each to its own run."""
+    process.add(*(every(60, f"t{number}") for number in range(50)))
+    process.run_pass(60)
+    steps = [(claim, f"step of {claim.task.id}") for claim in process.running.values()]
+    process.store.run_pass(instant(61), 0, [], list(process.running), steps=steps)
+    assert len(steps) == 32
+    assert {run.task_id: run.current_step for claim, _ in steps for run in process.runs(claim.task.id)} == {
+        claim.task.id: step for claim, step in steps
+    }
+
+
 def test_how_much_could_begin(process):
     """Tasks that are due and runs that are pending; not what is paused, comes later, or has begun."""
     process.add(every(60), every(60, "paused"), every(MINUTE * 60, "later"), every(60, "going"))
