@@ -114,3 +114,16 @@ class ReachThroughError(SchedulerError):
         """Name the task, if it is one task, and the method of `TaskScheduler` that does this."""
         what = "All tasks" if task_id is None else f"Task {task_id!r}"
         super().__init__(f"{what}: tasks are changed through TaskScheduler, not through APScheduler; use {method}")
+
+
+class ServerError(SchedulerError):
+    """A LangGraph server cannot be reached, refuses a run, or ended one without a result.
+
+    It stands in a run's `error`. `status` is the `RunStatus` in which the attempt ends.
+    """
+
+    def __init__(self, server: str, problem: str, status: str = "failed") -> None:
+        """Name the graph on its server, and say what happened there."""
+        super().__init__(f"{server}: {problem}")
+        self.server = server
+        self.status = status

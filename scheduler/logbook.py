@@ -63,6 +63,16 @@ def run_timed_out(task_name: str, task_id: str, run_id: str, seconds: float) -> 
     _logger.error("Task %s (%s) timed out after %g s: run %s", task_name, task_id, seconds, run_id)
 
 
+def run_ended_by_server(task_name: str, task_id: str, run_id: str, status: str, error: BaseException) -> None:
+    """Say that an attempt ended without a result on a server; where in our code that was noticed helps nobody."""
+    _logger.error("Task %s (%s) %s: run %s: %s", task_name, task_id, status, run_id, error)
+
+
+def server_not_ready(problem: str) -> None:
+    """Say that runs would fail on the scheduler's server now."""
+    _logger.warning("The graph's server is not ready, and runs fail until it is: %s", problem)
+
+
 def run_interrupted(task_id: str, run_id: str) -> None:
     """Say that a run was cut off by the scheduler's stop."""
     _logger.warning("Task %s interrupted: run %s was still going when the scheduler stopped", task_id, run_id)

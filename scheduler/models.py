@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from scheduler.crontab import parse_crontab
+from scheduler.server_url import is_server_url, parse_server_url, without_password
 
 ID_LIMIT: Final = 255
 """The longest id or session, in characters."""
@@ -234,7 +235,7 @@ _MENDS: Final = {
     "end_at": "give a datetime; a naive one is taken as UTC",
     "timezone": "give the name of an IANA zone, such as 'Europe/Berlin'",
     "result_callback": "give the dotted path of an async function, such as 'my_package.callbacks.notify'",
-    "graph": "give 'module:attribute', such as 'my_package.graphs:research'",
+    "graph": "give 'module:attribute', such as 'my_package.graphs:research', or 'langgraph+http://host:port/assistant'",
     "max_runs": "give a whole number, 1 or more, or None for no bound",
     "misfire_grace_seconds": "give a number of seconds, 0 or more, or None for however late",
     "timeout_seconds": "give a number of seconds above 0, or None for no time-out",
@@ -302,7 +303,12 @@ def _callback_path(value: str) -> str:
 
 
 def _graph_path(value: str) -> str:
-    if not _GRAPH_PATH.fullmatch(value):
+    if is_server_url(value):
+        try:
+            parse_server_url(value)
+        except ValueError as error:
+            raise PydanticCustomError("server_url", "{reason}", {"reason": str(error)}) from None
+    elif not _GRAPH_PATH.fullmatch(value):
         raise PydanticCustomError("graph_path", "it is not of the form module:attribute")
     return value
 
@@ -454,7 +460,7 @@ class TaskDefinition(BaseModel):
     pause_after_failures: _Count | None = None
     """So many failed runs in a row pause the task."""
     graph: Annotated[str, AfterValidator(_graph_path)] | None = None
-    """`module:attribute` of the graph for this task; None: the scheduler's."""
+    """`module:attribute` of the graph for this task, or its address on a server; None: the scheduler's."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -488,6 +494,9 @@ def _reword(task_id: str, line: dict[str, Any]) -> InitErrorDetails:
         return _detail(field, line["input"], f"Task {task_id}: {field} is no field of a task; the fields are {known}")
     if line["type"] == "crontab":
         return _detail(field, line["input"], f"Task {task_id}: {line['msg']}")
+    if line["type"] == "server_url":
+        shown = without_password(line["input"])
+        return _detail(field, line["input"], f"Task {task_id}: {field}={_shown(shown)}: {line['msg']}")
     reason = re.sub("^(Input|String|Value)", "it", line["msg"])
     mend = f"; {_MENDS[field]}" if field in _MENDS else ""
     return _detail(field, line["input"], f"Task {task_id}: {field}={_shown(line['input'])}: {reason}{mend}")

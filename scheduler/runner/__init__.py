@@ -9,15 +9,18 @@ from typing import Any, Final
 
 from scheduler import logbook
 from scheduler.clock import Clock, to_datetime
-from scheduler.errors import GraphError, InvalidTaskError
+from scheduler.errors import GraphError, InvalidTaskError, ServerError
 from scheduler.models import Durability, RunStatus, TaskDefinition
 from scheduler.runner.beginning import Begin, Beginning, beginning
 from scheduler.runner.callbacks import Callback, check_builder, load_builder, load_callback
 from scheduler.runner.graphs import Graph, can_stream, load_graph
 from scheduler.runner.langgraph_seam import (
+    as_server_graph,
+    delete_thread,
     has_checkpointer,
     is_drained,
     is_langgraph,
+    keeps_threads,
     new_control,
     questions_of,
     takes_checkpointer,
@@ -26,6 +29,7 @@ from scheduler.runner.langgraph_seam import (
 from scheduler.runner.messages import response_text
 from scheduler.runner.streaming import stream_graph
 from scheduler.runner.usage import usage_of
+from scheduler.server_url import is_server_url
 from scheduler.store import STOPPED, Claim, Outcome
 
 __all__ = ["GraphRunner", "RunnerSettings", "check_task"]
@@ -74,6 +78,7 @@ class GraphRunner:
         self._graphs: dict[str | None, Graph] = {}
         self._prepared: dict[tuple[str | None, str | None, str | None], _Prepared] = {}
         self._controls: set[Any] = set()
+        self._look: asyncio.Task[None] | None = None
         self._is_draining = False
 
     def load(self) -> None:
@@ -86,15 +91,26 @@ class GraphRunner:
         self._is_draining = False
         self._prepared = {}
         self._graphs = {None: self._load_graph(None, needs_messages=self._settings.input_builder is None)}
+        if as_server_graph(self._graphs[None]) is not None:
+            self._look = asyncio.get_running_loop().create_task(self._look_at_server(), name="look at the server")
+
+    async def _look_at_server(self) -> None:
+        """Say if runs would fail on the graph's server as it is now; the start does not wait for it."""
+        server = as_server_graph(self._graphs[None])
+        problem = None if server is None else await server.problem()
+        if problem is not None:
+            logbook.server_not_ready(problem)
 
     def is_checkpointed(self, task: TaskDefinition) -> bool:
         """Tell whether the graph of a task keeps its threads; of one that was not imported yet, that it may."""
         graph = self._graphs.get(task.graph)
-        return graph is None or has_checkpointer(graph)
+        return graph is None or keeps_threads(graph)
 
     def drain(self) -> None:
         """Ask the graphs that can continue later to stop at the end of their step."""
         self._is_draining = True
+        if self._look is not None:
+            self._look.cancel()
         for control in self._controls:
             control.request_drain(STOPPED)
 
@@ -106,8 +122,7 @@ class GraphRunner:
         graph = self._graphs.get(path)
         if graph is None:
             graph = await asyncio.to_thread(self._load_graph, path, needs_messages=False)
-        if has_checkpointer(graph):
-            await graph.checkpointer.adelete_thread(thread_id)  # type: ignore[attr-defined]
+        await delete_thread(graph, thread_id)
 
     async def run(self, claim: Claim) -> Outcome:
         """Make one attempt and return how it ended; what the graph or the callback raises becomes an outcome.
@@ -168,7 +183,12 @@ class GraphRunner:
     def _raised(self, claim: Claim, error: Exception, *, has_expired: bool) -> Outcome:
         if is_drained(error):
             return replace(self._ended(claim, RunStatus.INTERRUPTED), error=STOPPED)
-        return self._timed_out(claim) if has_expired else self._failed(claim, error)
+        if has_expired:
+            return self._timed_out(claim)
+        if isinstance(error, ServerError):
+            logbook.run_ended_by_server(claim.task.name, claim.task.id, claim.run_id, error.status, error)
+            return self._ended(claim, RunStatus(error.status), error=error)
+        return self._failed(claim, error)
 
     def _options(self, graph: Graph, task: TaskDefinition) -> dict[str, Any]:
         """Return what is passed to the graph beside input and config, where it is given.
@@ -178,7 +198,7 @@ class GraphRunner:
         """
         context = self._settings.context if task.context is None else task.context
         durability = task.durability or self._settings.durability
-        if durability is None and has_checkpointer(graph):
+        if durability is None and keeps_threads(graph):
             durability = Durability.SYNC
         options = {"context": context, "durability": None if durability is None else str(durability)}
         return {name: value for name, value in options.items() if value is not None}
@@ -305,7 +325,7 @@ def check_task(task: TaskDefinition) -> None:
             load_callback(task.result_callback)
         if task.input_builder is not None:
             load_builder(task.input_builder)
-        if task.graph is not None:
+        if task.graph is not None and not is_server_url(task.graph):
             load_graph(task.graph, needs_messages=task.input_builder is None)
     except (ValueError, GraphError) as error:
         raise InvalidTaskError(task.id, str(error)) from error

@@ -6,7 +6,13 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from scheduler.models import Question, RunStatus
-from scheduler.runner.langgraph_seam import has_checkpointer, heard_answers, questions_of, resume_command
+from scheduler.runner.langgraph_seam import (
+    as_server_graph,
+    heard_answers,
+    keeps_threads,
+    questions_of,
+    resume_command,
+)
 from scheduler.store import Claim
 
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
@@ -52,9 +58,9 @@ async def beginning(
     """
     if claim.attempt == 1 and claim.answers is None:
         return Beginning(Begin.ANEW, new_input())
-    state = await graph.aget_state(config) if has_checkpointer(graph) else None
+    state = await graph.aget_state(config) if keeps_threads(graph) else None
     if state is not None and (state.metadata or {}).get("scheduler_run_id") == claim.run_id:
-        return await _of_own_state(graph, claim, state, new_input)
+        return await _of_own_state(graph, claim, config, state, new_input)
     if claim.answers is not None:
         raise ValueError(_MOVED_ON)
     return _without_state(claim, new_input)
@@ -63,6 +69,7 @@ async def beginning(
 async def _of_own_state(
     graph: Any,  # noqa: ANN401
     claim: Claim,
+    config: dict[str, Any],
     state: Any,  # noqa: ANN401
     new_input: Callable[[], object],
 ) -> Beginning:
@@ -72,13 +79,14 @@ async def _of_own_state(
     if claim.task.retry_from_start and claim.last_status in _FAILURES:
         return Beginning(Begin.ANEW, new_input())
     if asked:
-        return await _of_questions(graph, claim, state, asked)
+        return await _of_questions(graph, claim, config, state, asked)
     return Beginning(Begin.CONTINUE)
 
 
 async def _of_questions(
     graph: Any,  # noqa: ANN401
     claim: Claim,
+    config: dict[str, Any],
     state: Any,  # noqa: ANN401
     asked: tuple[Question, ...],
 ) -> Beginning:
@@ -92,9 +100,10 @@ async def _of_questions(
     if not answers:
         return Beginning(Begin.ASKED, questions=asked)
     if claim.last_status is not RunStatus.WAITING:
-        heard = await heard_answers(graph, state, answers)
+        server = as_server_graph(graph)
+        heard = await (server.heard_answers(config, answers) if server else heard_answers(graph, state, answers))
         answers = {key: value for key, value in answers.items() if key not in heard}
-    return Beginning(Begin.CONTINUE, resume_command(answers) if answers else None)
+    return Beginning(Begin.CONTINUE, resume_command(graph, answers) if answers else None)
 
 
 def _without_state(claim: Claim, new_input: Callable[[], object]) -> Beginning:

@@ -1,4 +1,4 @@
-"""`module:attribute` or an object → a graph that the scheduler can invoke, checked as far as it can be."""
+"""A name, an address on a server, or an object → a graph that can be invoked, checked as far as it can be."""
 
 import dataclasses
 import importlib
@@ -7,7 +7,8 @@ from functools import reduce
 from typing import Any, Protocol
 
 from scheduler.errors import GraphError
-from scheduler.runner.langgraph_seam import is_langgraph
+from scheduler.runner.langgraph_seam import as_remote_graph, is_langgraph
+from scheduler.server_url import is_server_url
 
 _COMPILED = "give a compiled graph, such as `graph = builder.compile()`"
 
@@ -29,10 +30,21 @@ def can_stream(graph: object) -> bool:
 def load_graph(graph: object, *, needs_messages: bool = True) -> Graph:
     """Import the graph if it is named, and check it. Raises `GraphError`.
 
-    A graph that gets its input from an input builder needs no `messages`.
+    A graph that gets its input from an input builder needs no `messages`. One on a server is not looked for: the
+    server may be down now, and up when the graph is due.
     """
+    if isinstance(graph, str) and is_server_url(graph):
+        return _server().at(graph)  # type: ignore[no-any-return]
     name = graph if isinstance(graph, str) else type(graph).__name__
-    return _checked(name, _imported(graph) if isinstance(graph, str) else graph, needs_messages=needs_messages)
+    found = _imported(graph) if isinstance(graph, str) else graph
+    if as_remote_graph(found) is not None:
+        return _server().of(found)  # type: ignore[no-any-return]
+    return _checked(name, found, needs_messages=needs_messages)
+
+
+def _server() -> Any:  # noqa: ANN401 (a class)
+    """Return the class of graphs on servers, whose client of HTTP is imported where there is such a graph."""
+    return importlib.import_module("scheduler.runner.server").ServerGraph
 
 
 def _imported(path: str) -> object:

@@ -32,6 +32,31 @@ def has_checkpointer(graph: object) -> bool:
     )
 
 
+def as_server_graph(graph: object) -> Any | None:  # noqa: ANN401 (ServerGraph, whose module is imported with the first)
+    """Return a graph if it is one on a LangGraph server."""
+    server = sys.modules.get("scheduler.runner.server")
+    return graph if server is not None and isinstance(graph, server.ServerGraph) else None
+
+
+def as_remote_graph(graph: object) -> Any | None:  # noqa: ANN401 (LangGraph's RemoteGraph)
+    """Return a graph if it is LangGraph's client of a server."""
+    remote = sys.modules.get("langgraph.pregel.remote")
+    return graph if remote is not None and isinstance(graph, remote.RemoteGraph) else None
+
+
+def keeps_threads(graph: object) -> bool:
+    """Tell whether a graph remembers its threads: with a checkpointer here, or on a server, which always does."""
+    return has_checkpointer(graph) or as_server_graph(graph) is not None
+
+
+async def delete_thread(graph: Any, thread_id: str) -> None:  # noqa: ANN401 (any graph)
+    """Delete what a graph keeps of a thread, if it keeps any. Raises what its saver or its server raises."""
+    if as_server_graph(graph) is not None:
+        await graph.adelete_thread(thread_id)
+    elif has_checkpointer(graph):
+        await graph.checkpointer.adelete_thread(thread_id)
+
+
 def takes_checkpointer(graph: object) -> bool:
     """Tell whether a graph could keep its threads, and does not say itself where, or that it does not."""
     return is_langgraph(graph) and getattr(graph, "checkpointer", None) is None
@@ -42,8 +67,10 @@ def with_checkpointer(graph: Any, checkpointer: object) -> Any:  # noqa: ANN401 
     return graph.copy(update={"checkpointer": checkpointer})
 
 
-def resume_command(answers: Mapping[str, Any]) -> Any:  # noqa: ANN401 (LangGraph's own class)
+def resume_command(graph: object, answers: Mapping[str, Any]) -> Any:  # noqa: ANN401 (LangGraph's own class)
     """Return what continues a graph that asked, given answers by the ids of its interrupts."""
+    if as_server_graph(graph) is not None:
+        return sys.modules["scheduler.runner.server"].Answers(answers)
     return importlib.import_module("langgraph.types").Command(resume=dict(answers))
 
 
@@ -78,7 +105,8 @@ def questions_of(interrupts: object) -> tuple[Question, ...]:
     """Return interrupts as questions."""
     if not isinstance(interrupts, list | tuple):
         return ()
-    return tuple(Question(id=str(each.id), value=_as_json(each.value)) for each in interrupts)
+    told = [(each["id"], each["value"]) if isinstance(each, Mapping) else (each.id, each.value) for each in interrupts]
+    return tuple(Question(id=str(key), value=_as_json(value)) for key, value in told)
 
 
 def _as_json(value: object, depth: int = 0) -> object:

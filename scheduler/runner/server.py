@@ -1,0 +1,348 @@
+"""ServerGraph: a graph on a LangGraph server, invoked over HTTP; what becomes of its run there is told in our words.
+
+It needs no LangGraph here. LangGraph's own `RemoteGraph.ainvoke` is not used: for a run that was cancelled or took too
+long on the server it returns the unfinished state, as if the run had come to its end (tried with langgraph-api 0.16).
+So the server is asked how each run ended.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Self
+
+import httpx
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+
+from scheduler.errors import GraphError, ServerError
+from scheduler.models import RunStatus
+from scheduler.server_url import SERVER_PREFIX, parse_server_url, without_password
+
+_THREAD_PREFIX: Final = "scheduler:"
+_TIMEOUT: Final = httpx.Timeout(connect=5, read=300, write=60, pool=None)
+"""In seconds. A server that works on a run sends a sign of life every few seconds."""
+_CONNECT_RETRIES: Final = 3
+"""So often a connection that is refused is tried again, which takes 1.5 s: a server may be restarting."""
+_REJOIN_DELAYS: Final = (1, 2, 4, 8)
+"""The waits, in seconds, before a run is looked for whose connection was lost."""
+_LOOK_AGAIN: Final = 0.2
+"""The wait, in seconds, before a run that the server put back into its queue is joined again."""
+_LOOK_SECONDS: Final = 10
+_RUNS_LOOKED_AT: Final = 100
+_GONE, _TOO_MANY, _SERVERS_OWN = 404, 429, 500
+_NO_KEY: Final = {401, 403}
+_GOING: Final = {"pending", "running"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What continues a graph that asked: answers by the ids of its interrupts."""
+
+    answers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """Where a thread on a server stands; named as LangGraph names it in its `StateSnapshot`."""
+
+    values: Any
+    next: tuple[str, ...]
+    metadata: Mapping[str, Any]
+    interrupts: tuple[Mapping[str, Any], ...]
+
+
+def server_thread(thread_id: str) -> str:
+    """Return a thread's id on servers, which take UUIDs alone.
+
+    A session that is itself a UUID, as `str(uuid)` writes it, names a thread of the server. Any other thread
+    becomes `uuid5(NAMESPACE_URL, "scheduler:<session>")`.
+    """
+    session = thread_id.removeprefix(_THREAD_PREFIX)
+    try:
+        is_uuid = str(uuid.UUID(session)) == session
+    except ValueError:
+        is_uuid = False
+    return session if is_uuid else str(uuid.uuid5(uuid.NAMESPACE_URL, thread_id))
+
+
+class ServerGraph:
+    """An assistant of a LangGraph server, which has what the scheduler asks of a graph that keeps its threads."""
+
+    def __init__(self, client: LangGraphClient, assistant: str, config: Mapping[str, Any] | None = None) -> None:
+        """Take the server's client, the assistant's name or id, and a config that all its runs have."""
+        self._client = client
+        self._assistant = assistant
+        self._config = config or {}
+        base = str(client.http.client.base_url).rstrip("/")
+        self.name = f"{SERVER_PREFIX}{without_password(base)}/{assistant}"
+
+    @classmethod
+    def at(cls, url: str) -> Self:
+        """Return the graph at an address. Raises `GraphError`. The API key comes from the environment."""
+        try:
+            server = parse_server_url(url)
+        except ValueError as error:
+            problem, _, mend = str(error).partition("; ")
+            raise GraphError(without_password(url), problem, mend) from None
+        return cls(_client_of(server.base), server.assistant)
+
+    @classmethod
+    def of(cls, remote: Any) -> Self:  # noqa: ANN401 (LangGraph's RemoteGraph)
+        """Return the graph that a `RemoteGraph` stands for; it keeps its client. Raises `GraphError`."""
+        if remote.client is None:
+            raise GraphError(type(remote).__name__, "it has no asynchronous client", "give it url= or client=")
+        return cls(remote.client, remote.assistant_id, remote.config)
+
+    # --- What a graph does ---
+
+    async def ainvoke(
+        self,
+        input: Any,  # noqa: A002, ANN401 (LangGraph's own)
+        config: Mapping[str, Any],
+        *,
+        context: Any = None,  # noqa: ANN401
+        durability: str | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Run the graph on its server and return the final state, in which messages are dicts.
+
+        If this is cancelled, or its process dies, the connection ends, and the server cancels the run. Raises
+        `ServerError`.
+        """
+        request = {
+            "assistant_id": self._assistant,
+            **({"command": {"resume": dict(input.answers)}} if isinstance(input, Answers) else {"input": input}),
+            "config": self._config_of(config),
+            "context": context,
+            "durability": durability,
+            "if_not_exists": "create",
+            "multitask_strategy": "enqueue",
+            "on_disconnect": "cancel",
+        }
+        async with self._telling():
+            given = {name: value for name, value in request.items() if value is not None}
+            return await self._result(_thread(config), given)
+
+    async def aget_state(self, config: Mapping[str, Any]) -> ServerState | None:
+        """Return where the config's thread stands, or None if the server does not know it. Raises `ServerError`.
+
+        A run on the server that an earlier attempt left behind is waited for, so that no second one is begun.
+        """
+        thread = _thread(config)
+        async with self._telling():
+            for run in await self._own_runs(config):
+                if run["status"] in _GOING:
+                    await self._join(thread, run["run_id"])
+            return await self._state(thread)
+
+    async def heard_answers(self, config: Mapping[str, Any], answers: Mapping[str, Any]) -> set[str]:
+        """Return the interrupts for which an earlier attempt has given the server the same answer."""
+        async with self._telling():
+            commands = [run.get("kwargs", {}).get("command") or {} for run in await self._own_runs(config)]
+        given = [command["resume"] for command in commands if isinstance(command.get("resume"), Mapping)]
+        return {key for key, value in answers.items() if any(key in each and each[key] == value for each in given)}
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete a thread; one that is not there is no error. Raises `ServerError`."""
+        async with self._telling():
+            try:
+                await self._client.threads.delete(server_thread(thread_id))
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != _GONE:
+                    raise
+
+    async def problem(self) -> str | None:
+        """Ask the server for the assistant; return why a run would fail there, or None."""
+        try:
+            async with self._telling(), asyncio.timeout(_LOOK_SECONDS):
+                return await self._unknown()
+        except ServerError as error:
+            return str(error)
+        except TimeoutError:
+            return f"{self.name}: the server does not answer within {_LOOK_SECONDS} s"
+
+    # --- A run on the server ---
+
+    async def _result(self, thread: str, request: dict[str, Any]) -> Any:  # noqa: ANN401
+        """Start a run and return what it comes to."""
+        accepted: list[str] = []
+        was_lost = False
+        note = partial(_note_run, accepted)
+        try:
+            values = await self._client.http.request_reconnect(
+                f"/threads/{thread}/runs/wait", "POST", json=request, on_response=note, reconnect_limit=0
+            )
+        except httpx.TransportError:
+            if not accepted:
+                raise
+            was_lost = True
+            values = await self._rejoin(thread, accepted[0])
+        return await self._ended(thread, accepted[0], values, was_lost=was_lost) if accepted else values
+
+    async def _join(self, thread: str, run: str) -> Any:  # noqa: ANN401
+        """Wait for a run that is there already, and return its state."""
+        path = f"/threads/{thread}/runs/{run}/join"
+        return await self._client.http.request_reconnect(
+            path, "GET", params={"cancel_on_disconnect": "true"}, reconnect_limit=0
+        )
+
+    async def _rejoin(self, thread: str, run: str) -> Any:  # noqa: ANN401
+        """Look for a run whose connection was lost: the server may be restarting, and take it up again."""
+        for delay in _REJOIN_DELAYS:
+            await asyncio.sleep(delay)
+            try:
+                return await self._join(thread, run)
+            except httpx.TransportError:
+                continue
+            except httpx.HTTPStatusError as error:
+                status = error.response.status_code
+                if status == _GONE:
+                    break
+                if status < _SERVERS_OWN and status != _TOO_MANY:
+                    raise
+        else:
+            raise self._cut_off(f"was not there again within {sum(_REJOIN_DELAYS)} s")
+        raise self._cut_off("no longer knows the run")
+
+    def _cut_off(self, and_then: str) -> ServerError:
+        lost = f"the connection was lost while the graph ran, and the server {and_then}"
+        return ServerError(self.name, lost, RunStatus.INTERRUPTED)
+
+    async def _ended(self, thread: str, run: str, values: Any, *, was_lost: bool) -> Any:  # noqa: ANN401
+        """Return the state that a run came to, or raise how else it ended."""
+        while True:
+            if isinstance(values, Mapping) and "__interrupt__" in values:
+                return values
+            status = await self._status(thread, run, was_lost=was_lost)
+            if status not in _GOING:
+                break
+            await asyncio.sleep(_LOOK_AGAIN)
+            values = await self._join(thread, run)
+        if status == "success":
+            return values
+        if status == "interrupted":
+            return await self._asked(thread, values, was_lost=was_lost)
+        if status == "timeout":
+            raise ServerError(self.name, "it took longer than the server lets a run take", RunStatus.TIMED_OUT)
+        raise ServerError(self.name, _error_text(values))
+
+    async def _status(self, thread: str, run: str, *, was_lost: bool) -> str:
+        try:
+            return str((await self._client.runs.get(thread, run))["status"])
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != _GONE:
+                raise
+        if was_lost:
+            raise self._cut_off("no longer knows the run")
+        raise ServerError(self.name, "the run was deleted on the server", RunStatus.CANCELLED)
+
+    async def _asked(self, thread: str, values: Any, *, was_lost: bool) -> Any:  # noqa: ANN401
+        """Return what a run asks that ended as interrupted, which cancelled ones do, too."""
+        state = await self._state(thread)
+        if state is not None and state.interrupts:
+            return {**(values or {}), "__interrupt__": list(state.interrupts)}
+        if was_lost:
+            raise self._cut_off("cancelled it")
+        raise ServerError(self.name, "the run was cancelled on the server", RunStatus.CANCELLED)
+
+    # --- What the server knows ---
+
+    async def _own_runs(self, config: Mapping[str, Any]) -> list[Any]:
+        """Return the runs on the server that belong to the config's run, newest first."""
+        try:
+            found = await self._client.runs.list(_thread(config), limit=_RUNS_LOOKED_AT)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != _GONE:
+                raise
+            return []
+        own = config["metadata"]["scheduler_run_id"]
+        return [run for run in found if (run.get("metadata") or {}).get("scheduler_run_id") == own]
+
+    async def _state(self, thread: str) -> ServerState | None:
+        try:
+            found: Any = await self._client.threads.get_state(thread)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != _GONE:
+                raise
+            return None
+        asked = [each for task in found.get("tasks") or () for each in task.get("interrupts") or ()]
+        metadata = found.get("metadata") or {}
+        return ServerState(found.get("values"), tuple(found.get("next") or ()), metadata, tuple(asked))
+
+    async def _unknown(self) -> str | None:
+        """Return a sentence if the server does not know the assistant."""
+        try:
+            await self._client.assistants.get(str(uuid.UUID(self._assistant)))
+        except ValueError:  # it is a graph's name
+            found = await self._client.assistants.search(graph_id=self._assistant, limit=1)
+            return None if found else f"{self.name}: the server does not know {self._assistant}"
+        return None
+
+    def _config_of(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the server takes of a config; the thread is in the path, the run's id is the server's own."""
+        own = {name: dict(self._config.get(name) or {}) for name in ("configurable", "metadata")}
+        own["configurable"].pop("thread_id", None)
+        session = {"scheduler_thread": config["configurable"]["thread_id"]}
+        limit = config.get("recursion_limit") or self._config.get("recursion_limit")
+        return {
+            "tags": [*self._config.get("tags", ()), *config["tags"]],
+            "metadata": {**own["metadata"], **config["metadata"], **session},
+            **({"configurable": own["configurable"]} if own["configurable"] else {}),
+            **({"recursion_limit": limit} if limit else {}),
+        }
+
+    @asynccontextmanager
+    async def _telling(self) -> AsyncIterator[None]:
+        """Turn what the client raises into `ServerError`s."""
+        try:
+            yield
+        except httpx.HTTPStatusError as error:
+            raise ServerError(self.name, await _refusal(error.response)) from error
+        except httpx.TransportError as error:
+            text = f"the server cannot be reached ({type(error).__name__}: {error})"
+            raise ServerError(self.name, text) from error
+
+
+def _client_of(base: str) -> LangGraphClient:
+    """Return a client as LangGraph's `get_client` makes it, but for its connections.
+
+    Runs are rare, so no connection is kept for the next one: it might be dead by then, and would be left open at the
+    end. And each run that goes on has one: the usual bound of a hundred would fail the others.
+    """
+    made = get_client(url=base)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    transport = httpx.AsyncHTTPTransport(retries=_CONNECT_RETRIES, limits=limits)
+    http = httpx.AsyncClient(base_url=base, headers=made.http.client.headers, transport=transport, timeout=_TIMEOUT)
+    return LangGraphClient(http)
+
+
+def _thread(config: Mapping[str, Any]) -> str:
+    return server_thread(config["configurable"]["thread_id"])
+
+
+def _note_run(runs: list[str], response: httpx.Response) -> None:
+    """Note the id of the run that a response is about."""
+    before, found, run = response.headers.get("content-location", "").rpartition("/runs/")
+    if response.is_success and before and found:
+        runs.append(run)
+
+
+def _error_text(values: object) -> str:
+    """Return what the graph raised, as the server tells it."""
+    error = values.get("__error__") if isinstance(values, Mapping) else None
+    if not isinstance(error, Mapping):
+        return "the run failed on the server, which does not say why"
+    return f"{error.get('error')}: {error.get('message')}"
+
+
+async def _refusal(response: httpx.Response) -> str:
+    """Return why the server refuses, in its own words."""
+    try:
+        told = (await response.aread()).decode(errors="replace")
+        detail = response.json().get("detail", told)
+    except (httpx.StreamError, ValueError, AttributeError):
+        detail = "(no reason given)"
+    mend = "; set LANGGRAPH_API_KEY in the environment" if response.status_code in _NO_KEY else ""
+    return f"the server answers {response.status_code} {response.reason_phrase}: {detail}{mend}"
