@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -63,6 +64,13 @@ class FailingGraph(EchoGraph):
         self.calls.append((given, config))
         await asyncio.sleep(0)
         raise self.error
+
+
+def free_port():
+    """Return a port of loopback on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def soon(milliseconds=5):

@@ -39,6 +39,7 @@ def test_the_wheel_brings_no_test_tools(wheel):
     assert {name.lower() for name in required} == {
         "apscheduler",
         "cronsim",
+        "httpx",
         "langgraph",
         "pydantic",
         "rich",

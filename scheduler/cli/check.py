@@ -19,6 +19,8 @@ from scheduler import SchedulerError, TaskScheduler
 from scheduler.cli.errors import ExitCode, sentence
 from scheduler.cli.options import Db, DbUrl, Json, opened
 from scheduler.cli.output import console, show_json, show_table
+from scheduler.runner.graphs import server_problem
+from scheduler.server_url import is_server_url
 
 _RELEASED: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _SLACK: Final = timedelta(seconds=5)
@@ -82,7 +84,7 @@ def _graph(graph: str | None, input_builder: str | None) -> Iterator[Finding]:
 
 
 def graph_problem(graph: str, input_builder: str | None = None) -> str | None:
-    """Import a graph as a scheduler does at its start; return why it cannot be invoked, or None."""
+    """Import a graph as a scheduler does at its start, or ask its server; return why it cannot be invoked, or None."""
 
     async def start() -> None:
         async with TaskScheduler(persistent=False, graph=graph, input_builder=input_builder):
@@ -90,6 +92,8 @@ def graph_problem(graph: str, input_builder: str | None = None) -> str | None:
 
     try:
         asyncio.run(start())
+        if is_server_url(graph):
+            return asyncio.run(server_problem(graph))
     except (SchedulerError, ValueError) as error:
         return sentence(error)
     return None
@@ -138,4 +142,5 @@ def _task_problem(probe: TaskScheduler, task: dict[str, Any]) -> str | None:
         probe.apply_tasks([task["definition"]], source="check", dry_run=True)
     except (SchedulerError, ValueError) as error:
         return sentence(error)
-    return None
+    graph = task["definition"].graph
+    return asyncio.run(server_problem(graph)) if graph is not None and is_server_url(graph) else None

@@ -42,6 +42,12 @@ def load_graph(graph: object, *, needs_messages: bool = True) -> Graph:
     return _checked(name, found, needs_messages=needs_messages)
 
 
+async def server_problem(url: str) -> str | None:
+    """Ask a server for the graph at an address; return why a run would fail there, or None. Raises `GraphError`."""
+    found: str | None = await _server().at(url).problem()
+    return found
+
+
 def _server() -> Any:  # noqa: ANN401 (a class)
     """Return the class of graphs on servers, whose client of HTTP is imported where there is such a graph."""
     return importlib.import_module("scheduler.runner.server").ServerGraph

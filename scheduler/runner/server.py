@@ -6,6 +6,7 @@ So the server is asked how each run ended.
 """
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -303,6 +304,8 @@ class ServerGraph:
         except httpx.TransportError as error:
             text = f"the server cannot be reached ({type(error).__name__}: {error})"
             raise ServerError(self.name, text) from error
+        except json.JSONDecodeError as error:
+            raise ServerError(self.name, "what answers there is no LangGraph server") from error
 
 
 def _client_of(base: str) -> LangGraphClient:

@@ -5,7 +5,6 @@ import os
 import queue
 import shutil
 import signal
-import socket
 import socketserver
 import subprocess
 import sys
@@ -17,11 +16,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from helpers import PATIENCE, hourly, wait_until
+from helpers import PATIENCE, free_port, hourly, wait_until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 MISSING = "langgraph-cli[inmem] is not installed; pip install -e '.[remote-test]'"
+
+
+def needs_server():
+    """Leave a module of tests out, and say why, where there is no server to start."""
+    if importlib.util.find_spec("langgraph_api") is None:
+        pytest.skip(MISSING, allow_module_level=True)
 
 
 class Gate:
@@ -97,8 +102,6 @@ class GraphServer:
     """`langgraph dev` on a port of loopback, offline."""
 
     def __init__(self, folder, gate, port=None):
-        if importlib.util.find_spec("langgraph_api") is None:
-            pytest.skip(MISSING)
         self.folder = folder / "project"
         shutil.copytree(HERE / "project", self.folder, dirs_exist_ok=True)
         self.port = port or free_port()
@@ -143,13 +146,6 @@ class GraphServer:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-
-
-def free_port():
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

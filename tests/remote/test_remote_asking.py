@@ -3,9 +3,11 @@
 import uuid
 
 from helpers import wait_until
-from remote_kit import begin, over
+from remote_kit import begin, needs_server, over
 
 from scheduler import RunStatus
+
+needs_server()
 
 
 async def waiting(scheduler):

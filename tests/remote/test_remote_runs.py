@@ -5,9 +5,11 @@ import uuid
 
 from helpers import PATIENCE, EchoGraph, hourly, soon, wait_for_runs
 from langgraph.pregel.remote import RemoteGraph
-from remote_kit import begin, over
+from remote_kit import begin, needs_server, over
 
 from scheduler import OverlapPolicy, RunStatus
+
+needs_server()
 
 seen = []
 

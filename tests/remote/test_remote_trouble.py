@@ -2,14 +2,15 @@
 
 import asyncio
 import signal
-import sqlite3
 import uuid
 
 import pytest
-from helpers import one_time, run_program, soon, wait_for_runs, wait_until
-from remote_kit import GraphServer, begin, free_port, over, process
+from helpers import one_time, soon, wait_for_runs, wait_until
+from remote_kit import GraphServer, begin, needs_server, over, process
 
 from scheduler import RunStatus
+
+needs_server()
 
 
 @pytest.fixture
@@ -18,16 +19,6 @@ def own_server(gate, tmp_path):
     server = GraphServer(tmp_path, gate)
     yield server
     server.kill()
-
-
-async def test_a_server_that_is_down_does_not_keep_a_scheduler_from_starting(new_scheduler, caplog):
-    """It is said at the start; a run fails with a clear error, after as many attempts as it may have."""
-    graph = f"langgraph+http://127.0.0.1:{free_port()}/steps"
-    async with new_scheduler(graph, poll_interval=0.05) as scheduler:
-        run = await over(scheduler, begin(scheduler, max_attempts=2, retry_delay_seconds=0))
-    assert (run.status, run.attempt) == (RunStatus.FAILED, 2)
-    assert run.error.startswith(f"ServerError: {graph}: the server cannot be reached (ConnectError")
-    assert f"runs fail until it is: {graph}: the server cannot be reached" in caplog.text
 
 
 async def test_an_assistant_that_is_not_there_is_told_of_at_the_start(new_scheduler, server, caplog):
@@ -125,24 +116,3 @@ async def test_several_processes_share_a_database_and_a_server(server, new_sched
             runs = await wait_for_runs(scheduler, len(names))
     assert {run.task_id: run.status for run in runs} == dict.fromkeys(names, RunStatus.SUCCEEDED)
     assert sorted(gate.prompts) == sorted(f"Prompt of {name}" for name in names for _ in "abc")
-
-
-def test_a_scheduler_of_graphs_on_servers_imports_no_langgraph(tmp_path):
-    """It takes its time to import, and is not needed where a server has the graph."""
-    run_program(
-        tmp_path,
-        f"""
-        async def main():
-            async with TaskScheduler(graph="langgraph+http://127.0.0.1:{free_port()}/steps") as scheduler:
-                scheduler.add_task(once())
-                while not scheduler.list_runs(status="failed"):
-                    await scheduler.scheduler.pass_done.wait()
-            assert not [name for name in sys.modules if name.partition(".")[0] == "langgraph"]
-
-        asyncio.run(main())
-        """,
-    )
-    with sqlite3.connect(tmp_path / "scheduler.db") as connection:
-        ((error,),) = connection.execute("SELECT error FROM scheduler_runs").fetchall()
-    connection.close()
-    assert "cannot be reached" in error

@@ -1,0 +1,240 @@
+"""Graphs on LangGraph servers, as far as no server is needed: one that is down, and one that is played."""
+
+import sqlite3
+
+import httpx
+import pytest
+from helpers import free_port, one_time, run_program, wait_for_runs
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.pregel.remote import RemoteGraph
+from langgraph_sdk.client import LangGraphClient
+from runner_kit import a_claim, a_runner, a_task
+
+from scheduler import RunStatus, TaskScheduler
+from scheduler.errors import GraphError
+from scheduler.runner import server
+from scheduler.runner.server import ServerGraph, server_thread
+
+DONE = {"messages": [{"type": "human", "content": "Go."}, {"type": "ai", "content": "Gone."}]}
+ASKED = {"value": {"ask": "Go on?"}, "id": "q1"}
+
+
+class Broken(httpx.AsyncByteStream):
+    """A body that is cut off."""
+
+    async def __aiter__(self):
+        yield b"\n"
+        message = "peer closed connection"
+        raise httpx.RemoteProtocolError(message)
+
+
+class Played:
+    """A server: what it answers to each request, by method and end of the path; what it was asked."""
+
+    def __init__(self, **answers):
+        self.answers = {"wait": DONE, "run": {"status": "success"}, "runs": [], "search": [{}], **answers}
+        self.asked = []
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self._answer), base_url="http://server")
+        self.graph = RemoteGraph("agent", client=LangGraphClient(http))
+
+    async def attempt(self, **claim):
+        return await a_runner(self.graph, durability="sync").run(a_claim(a_task(), **claim))
+
+    def _answer(self, request):
+        last = request.url.path.rpartition("/")[2]
+        name = "run" if last == "the-run" else last
+        if name != "search":  # which the look at the start does, at its own time
+            self.asked.append(name)
+        answer = self.answers[name]
+        if isinstance(answer, list) and name not in {"runs", "search"}:
+            answer = answer.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        headers = {"content-location": "/threads/the-thread/runs/the-run"}
+        if isinstance(answer, Broken):
+            return httpx.Response(200, stream=answer, headers=headers)
+        if isinstance(answer, str):
+            return httpx.Response(200, text=answer)
+        if isinstance(answer, tuple):
+            return httpx.Response(answer[0], json=answer[1])
+        return httpx.Response(200, json=answer, headers=headers)
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Wait for nothing before a run is looked for again."""
+    monkeypatch.setattr(server, "_REJOIN_DELAYS", (0, 0))
+    monkeypatch.setattr(server, "_LOOK_AGAIN", 0)
+
+
+async def test_a_run_that_returned_has_succeeded():
+    """The server is asked how the run ended: it returns the same for runs that did not."""
+    played = Played()
+    outcome = await played.attempt()
+    assert (outcome.status, outcome.response) == (RunStatus.SUCCEEDED, "Gone.")
+    assert played.asked == ["wait", "run"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "error"),
+    [
+        ({"run": {"status": "timeout"}}, "timed_out", "it took longer than the server lets a run take"),
+        ({"run": {"status": "interrupted"}, "state": {}}, "cancelled", "the run was cancelled on the server"),
+        ({"run": (404, {"detail": "?"})}, "cancelled", "the run was deleted on the server"),
+        (
+            {"wait": {"__error__": {"error": "KeyError", "message": "'city'"}}, "run": {"status": "error"}},
+            "failed",
+            "KeyError: 'city'",
+        ),
+        ({"run": {"status": "error"}}, "failed", "the run failed on the server, which does not say why"),
+        ({"wait": (503, {"detail": "starting"})}, "failed", "the server answers 503 Service Unavailable: starting"),
+        ({"wait": (401, {"detail": "who?"})}, "failed", "401 Unauthorized: who?; set LANGGRAPH_API_KEY"),
+        ({"wait": (404, {"detail": "no agent"})}, "failed", "the server answers 404 Not Found: no agent"),
+        ({"wait": httpx.ConnectError("refused")}, "failed", "the server cannot be reached (ConnectError: refused)"),
+        ({"run": (500, {})}, "failed", "the server answers 500"),
+        ({"wait": "<html>"}, "failed", "what answers there is no LangGraph server"),
+    ],
+)
+async def test_what_happens_on_the_server_is_told(answers, status, error):
+    """Each way in which a run ends there has its status here, and an error that names the server."""
+    outcome = await Played(**answers).attempt()
+    assert outcome.status == status
+    assert outcome.error.startswith("ServerError: langgraph+http://server/agent: ")
+    assert error in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "error"),
+    [
+        ({"join": DONE}, "succeeded", None),
+        ({"join": [httpx.ConnectError("refused"), DONE]}, "succeeded", None),
+        ({"join": [(502, {}), DONE]}, "succeeded", None),
+        ({"join": DONE, "run": [{"status": "pending"}, {"status": "success"}]}, "succeeded", None),
+        ({"join": (404, {})}, "interrupted", "and the server no longer knows the run"),
+        ({"join": DONE, "run": (404, {})}, "interrupted", "and the server no longer knows the run"),
+        ({"join": DONE, "run": {"status": "interrupted"}, "state": {}}, "interrupted", "the server cancelled it"),
+        ({"join": httpx.ConnectError("refused")}, "interrupted", "was not there again within 0 s"),
+        ({"join": (400, {"detail": "?"})}, "failed", "the server answers 400 Bad Request"),
+    ],
+)
+async def test_a_connection_that_is_lost(at_once, answers, status, error):
+    """The run is looked for; what became of it counts, and if that cannot be known it was interrupted."""
+    outcome = await Played(wait=Broken(), **answers).attempt()
+    assert outcome.status == status
+    assert outcome.error is None if error is None else error in outcome.error
+
+
+async def test_questions_come_back_however_the_server_tells_them():
+    """With the state, or in the thread alone."""
+    told = await Played(wait={**DONE, "__interrupt__": [ASKED]}).attempt()
+    kept = await Played(run={"status": "interrupted"}, state={"tasks": [{"interrupts": [ASKED]}]}).attempt()
+    for outcome in (told, kept):
+        assert outcome.status is RunStatus.WAITING
+        assert [(each.id, each.value) for each in outcome.questions] == [("q1", {"ask": "Go on?"})]
+
+
+async def test_a_run_that_was_left_behind_is_waited_for():
+    """A further attempt joins the server's run of the same run here, and does not begin a second one."""
+    going = {"run_id": "old", "status": "running", "metadata": {"scheduler_run_id": "r1"}}
+    others = {"run_id": "other", "status": "running", "metadata": {"scheduler_run_id": "r0"}}
+    state = {"values": DONE, "next": [], "metadata": {"scheduler_run_id": "r1"}, "tasks": []}
+    played = Played(runs=[others, going], join=DONE, state=state)
+    outcome = await played.attempt(attempt=2, last_status=RunStatus.INTERRUPTED)
+    assert (outcome.status, outcome.response) == (RunStatus.SUCCEEDED, "Gone.")
+    assert played.asked == ["runs", "join", "state"]
+
+
+async def test_a_thread_that_the_server_does_not_know_has_nothing_to_continue():
+    """A run that was interrupted is not begun anew unless its task says that it may be."""
+    played = Played(runs=(404, {}), state=(404, {}))
+    outcome = await played.attempt(attempt=2, last_status=RunStatus.INTERRUPTED)
+    assert (outcome.status, outcome.is_last) == (RunStatus.INTERRUPTED, True)
+
+
+def test_threads_of_servers_are_uuids():
+    """The uuid5 of the session; a session that is a UUID is the thread itself."""
+    assert server_thread("scheduler:daily") == "904ec9c0-41a8-55f9-a7f0-cb7b626d479e"
+    own = "9d52a3f5-3ccb-467a-85af-11d9eebb7936"
+    assert server_thread(f"scheduler:{own}") == own
+    assert server_thread(f"scheduler:{own.upper()}") != own.upper()
+    assert server_thread("scheduler:daily:r1") != server_thread("scheduler:daily")
+
+
+def test_the_key_comes_from_the_environment(monkeypatch):
+    """As for LangGraph's own client; it is in no address."""
+    monkeypatch.setenv("LANGGRAPH_API_KEY", "secret")
+    graph = ServerGraph.at("langgraph+https://host/base/agent")
+    assert graph._client.http.client.headers["x-api-key"] == "secret"
+    assert str(graph._client.http.client.base_url) == "https://host/base/"
+    assert graph.name == "langgraph+https://host/base/agent"
+
+
+@pytest.mark.parametrize(
+    ("graph", "problem"),
+    [
+        ("langgraph+http://host", "it does not end with the name of a graph"),
+        ("langgraph+http://me:pass@host/agent", "it has credentials"),
+        (RemoteGraph("agent"), "it has no asynchronous client; give it url= or client="),
+    ],
+)
+async def test_what_is_no_graph_on_a_server_is_refused_at_the_start(graph, problem):
+    """With the mend; a password is not shown."""
+    with pytest.raises(GraphError) as caught:
+        TaskScheduler(persistent=False, graph=graph).start()
+    assert problem in str(caught.value)
+    assert "pass" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ({}, None),
+        ({"search": []}, "the server does not know agent"),
+        ({"search": (404, {"detail": "Graph 'agent' not found"})}, "Graph 'agent' not found"),
+        ({"search": "<html>"}, "what answers there is no LangGraph server"),
+        ({"search": httpx.ConnectError("refused")}, "the server cannot be reached"),
+    ],
+)
+async def test_a_look_at_the_server(answers, problem):
+    """What would make runs fail there is told; nothing is raised."""
+    found = await ServerGraph.of(Played(**answers).graph).problem()
+    assert found is None if problem is None else problem in found
+
+
+async def test_a_graph_on_a_server_takes_no_checkpointer():
+    """The server has its own."""
+    graph = "langgraph+http://host/agent"
+    with pytest.raises(GraphError, match="takes no checkpointer; leave checkpointer= out"):
+        TaskScheduler(persistent=False, graph=graph, checkpointer=InMemorySaver()).start()
+
+
+async def test_a_server_that_is_down_does_not_keep_a_scheduler_from_starting(new_scheduler, caplog):
+    """It is said at the start; a run fails with a clear error, after as many attempts as it may have."""
+    graph = f"langgraph+http://127.0.0.1:{free_port()}/steps"
+    async with new_scheduler(graph, poll_interval=0.05) as scheduler:
+        scheduler.add_task(one_time(max_attempts=2, retry_delay_seconds=0))
+        (run,) = await wait_for_runs(scheduler, 1)
+    assert (run.status, run.attempt) == (RunStatus.FAILED, 2)
+    assert run.error.startswith(f"ServerError: {graph}: the server cannot be reached (ConnectError")
+    assert f"runs fail until it is: {graph}: the server cannot be reached" in caplog.text
+
+
+def test_a_scheduler_of_graphs_on_servers_imports_no_langgraph(tmp_path):
+    """It takes its time to import, and is not needed where a server has the graph."""
+    run_program(
+        tmp_path,
+        f"""
+        async def main():
+            async with TaskScheduler(graph="langgraph+http://127.0.0.1:{free_port()}/steps") as scheduler:
+                scheduler.add_task(once())
+                while not scheduler.list_runs(status="failed"):
+                    await scheduler.scheduler.pass_done.wait()
+            assert not [name for name in sys.modules if name.partition(".")[0] == "langgraph"]
+
+        asyncio.run(main())
+        """,
+    )
+    with sqlite3.connect(tmp_path / "scheduler.db") as connection:
+        ((error,),) = connection.execute("SELECT error FROM scheduler_runs").fetchall()
+    connection.close()
+    assert "cannot be reached" in error
