@@ -1,6 +1,7 @@
 """check: what would keep tasks from running."""
 
 import asyncio
+import functools
 import importlib.metadata
 import sys
 import zoneinfo
@@ -93,7 +94,7 @@ def graph_problem(graph: str, input_builder: str | None = None) -> str | None:
     try:
         asyncio.run(start())
         if is_server_url(graph):
-            return asyncio.run(server_problem(graph))
+            return _server_problem(graph)
     except (SchedulerError, ValueError) as error:
         return sentence(error)
     return None
@@ -143,4 +144,10 @@ def _task_problem(probe: TaskScheduler, task: dict[str, Any]) -> str | None:
     except (SchedulerError, ValueError) as error:
         return sentence(error)
     graph = task["definition"].graph
-    return asyncio.run(server_problem(graph)) if graph is not None and is_server_url(graph) else None
+    return _server_problem(graph) if graph is not None and is_server_url(graph) else None
+
+
+@functools.cache
+def _server_problem(graph: str) -> str | None:
+    """Ask a server once, however many tasks have their graph there."""
+    return asyncio.run(server_problem(graph))
