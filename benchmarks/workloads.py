@@ -182,6 +182,37 @@ HUGE_GROWTH = _growth(
     only_by_name=True,
 )
 
-ALL = [STORM, PROCESSES, POSTGRES, STEADY, ADD, RESTART, IDLE, CHANGE, IMPORT, RECOVERY, GROWTH, HUGE_GROWTH]
+
+def _fleet(rate: int, processes: int, tasks: int = 0, *, on_server: bool = False) -> Case:
+    where = "on a server" if on_server else "here"
+    number = f"{max(tasks, rate * 10):,} tasks"
+    name = f"{rate} a second, {number}, {processes} schedulers, graph {where}"
+    arguments = {"rate": rate, "processes": processes, "tasks": tasks, "on_server": on_server}
+    return Case(name, "fleet:run", arguments, needs=SERVER, uses_postgres=True)
+
+
+FLEET = Workload(
+    "fleet",
+    "schedulers that share one PostgreSQL, with graphs that take two seconds elsewhere; only when it is asked for",
+    [
+        _fleet(25, 1),
+        _fleet(100, 1),
+        _fleet(200, 1),
+        _fleet(400, 1),
+        _fleet(100, 2),
+        _fleet(200, 2),
+        _fleet(100, 4),
+        _fleet(100, 2, 100_000),
+        _fleet(25, 1, on_server=True),
+        _fleet(50, 1, on_server=True),
+        _fleet(100, 1, on_server=True),
+        _fleet(50, 2, on_server=True),
+        _fleet(100, 2, on_server=True),
+    ],
+    [],
+    only_by_name=True,
+)
+
+ALL = [STORM, PROCESSES, POSTGRES, STEADY, ADD, RESTART, IDLE, CHANGE, IMPORT, RECOVERY, GROWTH, HUGE_GROWTH, FLEET]
 USUAL = [workload.name for workload in ALL if not workload.only_by_name]
 """What is run when nothing is asked for by name."""
