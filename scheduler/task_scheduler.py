@@ -73,7 +73,8 @@ class TaskScheduler:
             persistent: False keeps everything in memory and leaves no file; it is gone after `stop()`.
             db_path: the SQLite file; created if its folder exists.
             db_url: an SQLAlchemy URL in place of `db_path`, such as `postgresql+psycopg://user:password@host/database`.
-            graph: `module:attribute` of the graph, or any object with `ainvoke`.
+            graph: `module:attribute` of the graph, any object with `ainvoke`, or the address of a graph on a server,
+                `langgraph+http://host:port/assistant`.
             timezone: the IANA zone of cron tasks that name none.
             max_concurrent_runs: how many runs may go on at once in this process; what is due beyond that stays due.
             poll_interval: the longest wait, in seconds, before the store is looked at again.

@@ -9,7 +9,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self
@@ -33,6 +33,7 @@ _LOOK_AGAIN: Final = 0.2
 """The wait, in seconds, before a run that the server put back into its queue is joined again."""
 _LOOK_SECONDS: Final = 10
 _RUNS_LOOKED_AT: Final = 100
+_FROM_THE_BEGINNING: Final = "-1"
 _GONE, _TOO_MANY, _SERVERS_OWN = 404, 429, 500
 _NO_KEY: Final = {401, 403}
 _GOING: Final = {"pending", "running"}
@@ -112,19 +113,35 @@ class ServerGraph:
         If this is cancelled, or its process dies, the connection ends, and the server cancels the run. Raises
         `ServerError`.
         """
-        request = {
-            "assistant_id": self._assistant,
-            **({"command": {"resume": dict(input.answers)}} if isinstance(input, Answers) else {"input": input}),
-            "config": self._config_of(config),
-            "context": context,
-            "durability": durability,
-            "if_not_exists": "create",
-            "multitask_strategy": "enqueue",
-            "on_disconnect": "cancel",
-        }
-        async with self._telling():
-            given = {name: value for name, value in request.items() if value is not None}
-            return await self._result(_thread(config), given)
+        request = self._request(input, config, context=context, durability=durability)
+        return await self._result(_thread(config), request, asyncio.get_running_loop().create_future())
+
+    async def astream(
+        self,
+        input: Any,  # noqa: A002, ANN401
+        config: Mapping[str, Any],
+        *,
+        stream_mode: Any = None,  # noqa: ANN401, ARG002 (always both)
+        **options: Any,  # noqa: ANN401
+    ) -> AsyncIterator[tuple[str, Any]]:
+        """Do what `ainvoke` does, and yield each step's update as it ends, `("updates", …)`, and last `("values", …)`.
+
+        The server keeps the updates until the run is over, so that none is missed; where they cannot be had, the run
+        goes on without. Raises `ServerError`.
+        """
+        kept = {"stream_mode": ["updates", "values"], "stream_resumable": True}
+        request = {**self._request(input, config, **options), **kept}
+        thread, accepted = _thread(config), asyncio.get_running_loop().create_future()
+        running = asyncio.ensure_future(self._result(thread, request, accepted))
+        try:
+            await asyncio.wait([running, accepted], return_when=asyncio.FIRST_COMPLETED)
+            if accepted.done():
+                async for update in self._updates(thread, accepted.result()):
+                    yield "updates", update
+            yield "values", await running
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     async def aget_state(self, config: Mapping[str, Any]) -> ServerState | None:
         """Return where the config's thread stands, or None if the server does not know it. Raises `ServerError`.
@@ -166,21 +183,51 @@ class ServerGraph:
 
     # --- A run on the server ---
 
-    async def _result(self, thread: str, request: dict[str, Any]) -> Any:  # noqa: ANN401
-        """Start a run and return what it comes to."""
-        accepted: list[str] = []
-        was_lost = False
-        note = partial(_note_run, accepted)
-        try:
-            values = await self._client.http.request_reconnect(
-                f"/threads/{thread}/runs/wait", "POST", json=request, on_response=note, reconnect_limit=0
+    def _request(
+        self,
+        input: Any,  # noqa: A002, ANN401
+        config: Mapping[str, Any],
+        *,
+        context: Any = None,  # noqa: ANN401
+        durability: str | None = None,
+    ) -> dict[str, Any]:
+        """Return what the server is asked to run."""
+        asked = {
+            "assistant_id": self._assistant,
+            **({"command": {"resume": dict(input.answers)}} if isinstance(input, Answers) else {"input": input}),
+            "config": self._config_of(config),
+            "context": context,
+            "durability": durability,
+            "if_not_exists": "create",
+            "multitask_strategy": "enqueue",
+            "on_disconnect": "cancel",
+        }
+        return {name: value for name, value in asked.items() if value is not None}
+
+    async def _updates(self, thread: str, run: str) -> AsyncIterator[Any]:
+        """Yield the updates of a run from its beginning to its end, as far as they can be had."""
+        with suppress(httpx.HTTPError):
+            stream = self._client.runs.join_stream(
+                thread, run, stream_mode=["updates"], last_event_id=_FROM_THE_BEGINNING
             )
-        except httpx.TransportError:
-            if not accepted:
-                raise
-            was_lost = True
-            values = await self._rejoin(thread, accepted[0])
-        return await self._ended(thread, accepted[0], values, was_lost=was_lost) if accepted else values
+            async for part in stream:
+                if part.event == "updates":
+                    yield part.data
+
+    async def _result(self, thread: str, request: dict[str, Any], accepted: "asyncio.Future[str]") -> Any:  # noqa: ANN401
+        """Start a run and return what it comes to; `accepted` is told its id."""
+        async with self._telling():
+            note = partial(_note_run, accepted)
+            try:
+                values = await self._client.http.request_reconnect(
+                    f"/threads/{thread}/runs/wait", "POST", json=request, on_response=note, reconnect_limit=0
+                )
+                return await self._ended(thread, accepted.result(), values) if accepted.done() else values
+            except httpx.TransportError:
+                if not accepted.done():
+                    raise
+            values = await self._rejoin(thread, accepted.result())
+            return await self._ended(thread, accepted.result(), values, was_lost=True)
 
     async def _join(self, thread: str, run: str) -> Any:  # noqa: ANN401
         """Wait for a run that is there already, and return its state."""
@@ -211,7 +258,7 @@ class ServerGraph:
         lost = f"the connection was lost while the graph ran, and the server {and_then}"
         return ServerError(self.name, lost, RunStatus.INTERRUPTED)
 
-    async def _ended(self, thread: str, run: str, values: Any, *, was_lost: bool) -> Any:  # noqa: ANN401
+    async def _ended(self, thread: str, run: str, values: Any, *, was_lost: bool = False) -> Any:  # noqa: ANN401
         """Return the state that a run came to, or raise how else it ended."""
         while True:
             if isinstance(values, Mapping) and "__interrupt__" in values:
@@ -325,11 +372,11 @@ def _thread(config: Mapping[str, Any]) -> str:
     return server_thread(config["configurable"]["thread_id"])
 
 
-def _note_run(runs: list[str], response: httpx.Response) -> None:
-    """Note the id of the run that a response is about."""
+def _note_run(accepted: "asyncio.Future[str]", response: httpx.Response) -> None:
+    """Tell the id of the run that a response is about."""
     before, found, run = response.headers.get("content-location", "").rpartition("/runs/")
-    if response.is_success and before and found:
-        runs.append(run)
+    if response.is_success and before and found and not accepted.done():
+        accepted.set_result(run)
 
 
 def _error_text(values: object) -> str:

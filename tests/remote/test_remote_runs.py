@@ -3,11 +3,17 @@
 import asyncio
 import uuid
 
+import pytest
 from helpers import PATIENCE, EchoGraph, hourly, soon, wait_for_runs
 from langgraph.pregel.remote import RemoteGraph
 from remote_kit import begin, needs_server, over
 
 from scheduler import OverlapPolicy, RunStatus
+from scheduler.errors import ServerError
+from scheduler.models import RunTrigger
+from scheduler.runner import graph_config, graph_input
+from scheduler.runner.server import ServerGraph
+from scheduler.store import Claim
 
 needs_server()
 
@@ -168,3 +174,40 @@ async def test_a_thread_of_a_single_run_is_deleted_there(remote_scheduler, gate,
         async with asyncio.timeout(PATIENCE):
             while await client.threads.search(metadata={"scheduler_thread": run.thread_id}):
                 await scheduler.scheduler.pass_done.wait()
+
+
+@pytest.fixture
+def one_run(server):
+    """Return a graph on the server, and what it is invoked with for a task."""
+    task = hourly(session_id=uuid.uuid4().hex)
+    claim = Claim("a-run", task, 0, 1, 0, RunTrigger.SCHEDULE, f"scheduler:{task.session_id}", None)
+    return ServerGraph.at(server.graph), graph_input(task), graph_config(claim)
+
+
+async def test_steps_are_told_as_they_end(one_run, gate, news):
+    """The first one while the second is under way; the state comes last."""
+    gate.hold("b")
+    graph, given, config = one_run
+    stream = graph.astream(given, config, stream_mode=["updates", "values"])
+    mode, update = await anext(stream)
+    await news("b")
+    gate.open("b")
+    rest = [part async for part in stream]
+    assert (mode, list(update)) == ("updates", ["a"])
+    assert [list(content) for _, content in rest] == [["b"], ["c"], ["messages"]]
+    assert rest[-1][0] == "values"
+
+
+async def test_a_streamed_run_that_fails_or_is_cancelled(one_run, gate, news):
+    """It raises what `ainvoke` raises; its cancel is passed on."""
+    graph, given, config = one_run
+    gate.failures["b"] = 1
+    with pytest.raises(ServerError, match="ValueError: b fails"):
+        _ = [part async for part in graph.astream(given, config)]
+    gate.reset()
+    gate.hold("b")
+    running = asyncio.ensure_future(anext(part async for part in graph.astream(given, config) if part[0] == "values"))
+    await news("b")
+    running.cancel()
+    await news("b cancelled")
+    assert (await asyncio.wait([running]))[0].pop().cancelled()
