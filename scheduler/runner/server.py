@@ -348,6 +348,9 @@ class ServerGraph:
             yield
         except httpx.HTTPStatusError as error:
             raise ServerError(self.name, await _refusal(error.response)) from error
+        except httpx.PoolTimeout as error:
+            text = "its client has no connection left; lower max_concurrent_runs, or give the graph by its address"
+            raise ServerError(self.name, text) from error
         except httpx.TransportError as error:
             text = f"the server cannot be reached ({type(error).__name__}: {error})"
             raise ServerError(self.name, text) from error

@@ -141,11 +141,6 @@ class GraphServer:
         self.kill()
         pytest.fail((self.folder.parent / "server.log").read_text())
 
-    def stop(self):
-        """Ask it to stop, and wait until it has."""
-        os.killpg(self._process.pid, signal.SIGTERM)
-        self._process.wait()
-
     def kill(self):
         """Kill it, and whatever it has started."""
         if self._process.poll() is None:

@@ -106,21 +106,6 @@ async def test_a_server_that_restarts_and_has_forgotten(own_server, new_schedule
     assert "no longer knows the run" in first.error
 
 
-async def test_a_server_that_is_restarted_in_order(own_server, new_scheduler, gate, news):
-    """It keeps its threads, so that the run continues with the step that was under way, whoever takes it up."""
-    gate.hold("b")
-    async with new_scheduler(own_server.graph, poll_interval=0.05) as scheduler:
-        run_id = begin(scheduler)
-        await news("b")
-        await asyncio.to_thread(own_server.stop)
-        await asyncio.to_thread(own_server.start)
-        await news("b")
-        gate.open("b")
-        run = await over(scheduler, run_id)
-    assert run.status is RunStatus.SUCCEEDED, run
-    assert gate.began == ["a", "b", "b", "c"]
-
-
 async def test_several_processes_share_a_database_and_a_server(server, new_scheduler, gate, postgres_url):
     """On PostgreSQL: each due time runs once on the server, whichever process has it."""
     scheduler = new_scheduler(server.graph, db_path="unused", db_url=postgres_url)

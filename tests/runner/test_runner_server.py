@@ -92,6 +92,7 @@ async def test_a_run_that_returned_has_succeeded():
         ({"wait": (404, {"detail": "no agent"})}, "failed", "the server answers 404 Not Found: no agent"),
         ({"wait": httpx.ConnectError("refused")}, "failed", "the server cannot be reached (ConnectError: refused)"),
         ({"run": (500, {})}, "failed", "the server answers 500"),
+        ({"wait": httpx.PoolTimeout("")}, "failed", "its client has no connection left; lower max_concurrent_runs"),
         ({"wait": "<html>"}, "failed", "what answers there is no LangGraph server"),
     ],
 )
@@ -122,6 +123,14 @@ async def test_a_connection_that_is_lost(at_once, answers, status, error):
     outcome = await Played(wait=Broken(), **answers).attempt()
     assert outcome.status == status
     assert outcome.error is None if error is None else error in outcome.error
+
+
+async def test_a_server_that_stops_before_it_says_how_a_run_ended(at_once):
+    """One that is told to stop may return the unfinished state, and be gone: the run is looked for again."""
+    played = Played(run=[httpx.ConnectError("refused"), {"status": "success"}], join=DONE)
+    outcome = await played.attempt()
+    assert (outcome.status, outcome.response) == (RunStatus.SUCCEEDED, "Gone.")
+    assert played.asked == ["wait", "run", "join", "run"]
 
 
 async def test_questions_come_back_however_the_server_tells_them():
