@@ -5,10 +5,12 @@ What it would do beyond this is not needed here: every value is text, an integer
 """
 
 import contextlib
+import itertools
 import json
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from sqlalchemy import (
@@ -24,6 +26,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    text,
     true,
 )
 from sqlalchemy import Connection as CoreConnection
@@ -36,6 +39,11 @@ Row: TypeAlias = Any
 """A named tuple of the columns that a statement asks for."""
 Values: TypeAlias = Mapping[str, Any]
 """What the parameters of a statement are, by their names; a list for one that takes any number."""
+Call: TypeAlias = tuple[str, Values | Sequence[Any]]
+"""The text of a statement, and its parameters, by their names or in their order."""
+Kinds: TypeAlias = Mapping[str, type[TypeEngine[Any]]]
+"""What each row of a `Bulk` gives, by its name."""
+Build: TypeAlias = Callable[["Given"], ClauseElement]
 _NONE: Final[Values] = {}
 
 
@@ -75,16 +83,15 @@ class Given(Protocol):
 class Bulk:
     """A statement that changes something for each of many rows.
 
-    A few go one by one. Many go together, as one text of JSON, which the database takes apart: SQLite works through
-    them without giving Python's lock back and taking it again for each, and PostgreSQL is asked once.
+    A few go one by one. Many go together, which spares giving Python's lock back and taking it again for each: to
+    SQLite as a table of values, to PostgreSQL as one text of JSON, for it takes no more than 65,535 parameters.
     """
 
-    def __init__(self, build: Callable[[Given], ClauseElement]) -> None:
+    def __init__(self, build: Build) -> None:
         """Take what builds it from what each row gives; it is called once for each form."""
         self._build = build
-        self._names: list[str] = []
         self._single: dict[str, Compiled] = {}
-        self._together: dict[str, Compiled] = {}
+        self._together: dict[str, _TableOfValues | _TextOfJson] = {}
 
     def compiled(self, dialect: Dialect) -> "Compiled":
         """Return its text for one row."""
@@ -92,21 +99,20 @@ class Bulk:
             self._single[dialect.name] = Compiled(self._build(_Parameters(dialect)), dialect)
         return self._single[dialect.name]
 
-    def together(self, dialect: Dialect, rows: Sequence[Values]) -> tuple[str, Values]:
-        """Return text and parameters for all rows at once."""
+    def together(self, dialect: Dialect, rows: Sequence[Values]) -> Iterator[Call]:
+        """Return texts with their parameters, each for some of the rows."""
         if dialect.name not in self._together:
             asked = _Parameters(dialect)
             self._build(asked)
-            self._names = list(asked.kinds)
-            self._together[dialect.name] = Compiled(self._build(_Rows(dialect, asked.kinds)), dialect)
-        in_order = [[row[name] for name in self._names] for row in rows]
-        return self._together[dialect.name].call({_ROWS: json.dumps(in_order)})
+            form = _TableOfValues if dialect.name == "sqlite" else _TextOfJson
+            self._together[dialect.name] = form(self._build, dialect, asked.kinds)
+        return self._together[dialect.name].calls(rows)
 
 
-_ROWS: Final = "given_rows"
+_ROWS, _PLACE = "given_rows", "{rows}"
 _FEW: Final = 4
 """So many rows, and fewer, go one by one."""
-_MOST: Final = 500
+_MOST: Final = 256
 """So many rows go together at most."""
 
 
@@ -127,23 +133,11 @@ class _Parameters:
 
 
 class _Rows:
-    """Gives the columns of a table that the database makes of JSON: an array of arrays, in the order of `kinds`."""
+    """Gives the columns of a table that holds the rows."""
 
-    def __init__(self, dialect: Dialect, kinds: Mapping[str, type[TypeEngine[Any]]]) -> None:
+    def __init__(self, dialect: Dialect, rows: FromClause) -> None:
         self._dialect = dialect
-        items: list[ColumnElement[Any]]
-        if dialect.name == "sqlite":
-            each = func.json_each(bindparam(_ROWS)).table_valued("value", name="each_row")
-            items = [func.json_extract(each.c.value, literal_column(f"'$[{place}]'")) for place in range(len(kinds))]
-        else:
-            each = func.json_array_elements(cast(bindparam(_ROWS), JSON)).table_valued("value", name="each_row")
-            items = [
-                cast(each.c.value.op("->>")(literal_column(str(place))), kind())
-                for place, kind in enumerate(kinds.values())
-            ]
-        self._rows: FromClause = select(*(item.label(name) for name, item in zip(kinds, items, strict=True))).subquery(
-            _ROWS
-        )
+        self._rows = rows
 
     def __call__(self, name: str, kind: type[TypeEngine[Any]] = Text) -> ColumnElement[Any]:  # noqa: ARG002 (its column has it)
         return self._rows.c[name]
@@ -152,6 +146,56 @@ class _Rows:
         # SQLite would take ON CONFLICT for the condition of a join without a WHERE before it.
         rows = select(*(self._rows.c[name] for name in columns)).where(true())
         return _insert_into(table, self._dialect).from_select(columns, rows, include_defaults=False)
+
+
+class _TableOfValues:
+    """A statement for many rows on SQLite: half as dear as one text of JSON, which each column has to be sought in."""
+
+    def __init__(self, build: Build, dialect: Dialect, kinds: Kinds) -> None:
+        # Not WITH before all: Python counts the rows that were changed only where INSERT or UPDATE comes first.
+        items: list[ColumnElement[Any]] = [
+            literal_column(f"column{number}").label(name) for number, name in enumerate(kinds, 1)
+        ]
+        rows = select(*items).select_from(text(f"(VALUES {_PLACE})")).subquery(_ROWS)
+        statement = build(_Rows(dialect, rows))
+        whole = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+        self._before, _, self._after = whole.partition(_PLACE)
+        self._row = f"({', '.join('?' * len(kinds))})"
+        self._values = itemgetter(*kinds)
+        self._texts: dict[int, str] = {}
+
+    def calls(self, rows: Sequence[Values]) -> Iterator[Call]:
+        """Yield texts and their parameters; each is for a power of two of rows, so that there are few texts."""
+        start = 0
+        while start < len(rows):
+            number = min(_MOST, 1 << ((len(rows) - start).bit_length() - 1))
+            values = map(self._values, rows[start : start + number])
+            yield self._text(number), list(itertools.chain.from_iterable(values))
+            start += number
+
+    def _text(self, number: int) -> str:
+        if number not in self._texts:
+            self._texts[number] = self._before + ", ".join([self._row] * number) + self._after
+        return self._texts[number]
+
+
+class _TextOfJson:
+    """A statement for many rows on PostgreSQL: they go as an array of arrays, in the order of `kinds`."""
+
+    def __init__(self, build: Build, dialect: Dialect, kinds: Kinds) -> None:
+        each = func.json_array_elements(cast(bindparam(_ROWS), JSON)).table_valued("value", name="each_row")
+        items = [
+            cast(each.c.value.op("->>")(literal_column(str(place))), kind()).label(name)
+            for place, (name, kind) in enumerate(kinds.items())
+        ]
+        self._compiled = Compiled(build(_Rows(dialect, select(*items).subquery(_ROWS))), dialect)
+        self._values = itemgetter(*kinds)
+
+    def calls(self, rows: Sequence[Values]) -> Iterator[Call]:
+        """Yield the text with its parameters, for some rows at a time."""
+        for start in range(0, len(rows), _MOST):
+            in_order = list(map(self._values, rows[start : start + _MOST]))
+            yield self._compiled.call({_ROWS: json.dumps(in_order)})
 
 
 def _insert_into(table: Table, dialect: Dialect) -> Any:  # noqa: ANN401
@@ -268,8 +312,8 @@ class Connection:
             if isinstance(statement, Statement) or len(rows) <= _FEW:
                 cursor.executemany(*statement.compiled(self.dialect).calls(rows))
                 return int(cursor.rowcount)
-            for start in range(0, len(rows), _MOST):
-                cursor.execute(*statement.together(self.dialect, rows[start : start + _MOST]))
+            for text, values in statement.together(self.dialect, rows):
+                cursor.execute(text, values)
                 changed += cursor.rowcount
         return changed
 

@@ -175,7 +175,8 @@ def plans(process, monkeypatch):
 
     def explained_many(connection, statement, rows):
         if isinstance(statement, Bulk):
-            explain(connection, *statement.together(connection.dialect, rows))
+            for call in statement.together(connection.dialect, rows):
+                explain(connection, *call)
         explain(connection, *statement.compiled(connection.dialect).call(rows[0]))
         return execute_many(connection, statement, rows)
 
