@@ -183,7 +183,7 @@ async def test_many_at_one_instant(new_scheduler, db_path):
         async def ainvoke(self, given, config=None):
             self.inside += 1
             self.most = max(self.most, self.inside)
-            await steps(3)
+            await steps(20)  # longer than seven starts take
             try:
                 return await super().ainvoke(given, config)
             finally:

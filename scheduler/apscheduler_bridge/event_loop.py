@@ -34,8 +34,8 @@ T = TypeVar("T")
 
 _FIRST_RETRY, _LONGEST_RETRY = 0.1, 5.0
 """How long the pass waits after the store has failed, in seconds: doubling from the one to the other."""
-_OUTCOME_DELAY: Final = 0.02
-"""How long an outcome may wait for others to be written with, in seconds."""
+_OUTCOME_DELAY, _LONGEST_OUTCOME_DELAY = 0.02, 0.1
+"""How long an outcome may wait for others to be written with, in seconds; the longest while further runs wait."""
 _CANCEL_PATIENCE: Final = 5.0
 """How long cancelled runs are waited for, in seconds."""
 _LAST_WRITES: Final = 5
@@ -188,14 +188,23 @@ class StoreScheduler(GuardedScheduler):
         self.run_ended.notify()
         if self._retry_delay and not self._stopping:
             return  # The store fails; the next try writes this outcome with the others.
-        if self._stopping or (self._has_more and self._runs.queued <= self._pace.ahead // 2):
+        if self._stopping or (self._is_short_of_runs() and not self._in_pass):
             self._wanted.set()
         elif self._flush is None:
-            self._flush = asyncio.get_running_loop().call_later(_OUTCOME_DELAY, self._want_flush)
+            self._flush_later(_OUTCOME_DELAY)
 
-    def _want_flush(self) -> None:
+    def _is_short_of_runs(self) -> bool:
+        return self._has_more and self._runs.queued <= self._pace.low
+
+    def _flush_later(self, waited: float) -> None:
+        self._flush = asyncio.get_running_loop().call_later(_OUTCOME_DELAY, self._want_flush, waited)
+
+    def _want_flush(self, waited: float) -> None:
+        """Have outcomes written; while runs wait to start, by the pass that fetches the next ones, if it comes soon."""
         self._flush = None
-        if self._runs.has_outcomes:
+        if self._has_more and self._runs.queued and waited < _LONGEST_OUTCOME_DELAY:
+            self._flush_later(waited + _OUTCOME_DELAY)
+        elif self._runs.has_outcomes:
             self._wanted.set()
 
     # --- Passes ---
@@ -243,13 +252,16 @@ class StoreScheduler(GuardedScheduler):
 
     async def _store_pass(self, *, claiming: bool) -> PassResult:
         outcomes = self._runs.take_outcomes()
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
         steps = self._observers.take_steps(at_once=bool(outcomes))
         self._pace.note_ended(len(outcomes), asyncio.get_running_loop().time())
         slots = max(0, self._runs.free_slots + self._pace.ahead) if claiming else None
         running, early = list(self._runs.running), self._pace.early
         call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, running, early, steps)
         began = time.perf_counter()
-        self._in_pass = True
+        self._in_pass = self._runs.gives_way = True
         self._tasks.offer([], None)
         self._serve_other_jobs()
         try:
@@ -263,7 +275,7 @@ class StoreScheduler(GuardedScheduler):
             self._pace.note_pass(time.perf_counter() - began)
             return result
         finally:
-            self._in_pass = False
+            self._in_pass = self._runs.gives_way = False
 
     def _launch(self, result: PassResult) -> float | None:
         """Let the stock `_process_jobs` submit the claims; what it leaves goes back into the queue."""
@@ -278,7 +290,7 @@ class StoreScheduler(GuardedScheduler):
             running = self._runs.running
             left = [claim for claim in waiting if claim.run_id not in running]
             self._runs.release(left)
-        if left:
+        if left or (self._runs.has_outcomes and self._is_short_of_runs()):
             self._wanted.set()
         return delay
 

@@ -21,6 +21,13 @@ _ITSELF: Final = "the graph cancelled itself"
 _SUSPENDED: Final = SECOND
 """A run that would start so much later than it was claimed for goes back: its process was suspended meanwhile."""
 
+GAP: Final = 0.001
+"""How long after one run the next one starts while the store's thread works, in seconds.
+
+A loop that is never idle takes Python's lock again, in each turn, before the thread has woken up for it; the thread
+then gets nothing done until all runs are over, and the loop has none.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Submitted:
@@ -53,6 +60,9 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         """What was claimed a moment before its due time, and waits for it."""
         self._reasons: dict[str, str] = {}
         self._outcomes: list[Outcome] = []
+        self._starting: asyncio.Handle | None = None
+        self.gives_way = False
+        """Whether the store's thread is at work, so that runs start `GAP` apart."""
 
     @property
     def running(self) -> Collection[str]:
@@ -100,6 +110,9 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
 
     def release_queued(self) -> None:
         """Put runs that were submitted and did not start back into the queue of the store."""
+        if self._starting is not None:
+            self._starting.cancel()
+            self._starting = None
         waiting = [self._withdrawn(run_id) for run_id in (*self._queue, *self._early)]
         self.release(submitted.claim for submitted in waiting if submitted is not None)
 
@@ -154,9 +167,21 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         self._queue[claim.run_id] = submitted
         self._start_queued()
 
-    def _start_queued(self) -> None:
-        while self._queue and len(self._going) < self._max_concurrent_runs:
+    def _start_queued(self, wait: float = 0.0) -> None:
+        """Start one run in each turn of the loop.
+
+        Short runs are then over before many go on at once, whose objects together would set off the garbage collector
+        again and again: 32 graphs in step cost a quarter more each than eight.
+        """
+        if self._starting is None and self._queue and len(self._going) < self._max_concurrent_runs:
+            loop = asyncio.get_running_loop()
+            self._starting = loop.call_later(wait, self._start_one) if wait else loop.call_soon(self._start_one)
+
+    def _start_one(self) -> None:
+        self._starting = None
+        if self._queue and len(self._going) < self._max_concurrent_runs:
             self._launch(self._queue.pop(next(iter(self._queue))))
+            self._start_queued(GAP if self.gives_way else 0.0)
 
     def _launch(self, submitted: _Submitted) -> None:
         claim = submitted.claim

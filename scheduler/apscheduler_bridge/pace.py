@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from scheduler.apscheduler_bridge.executor import GAP
 from scheduler.clock import SECOND
 
 _EARLY, _MOST_EARLY = 0.03, 0.2
@@ -38,6 +39,11 @@ class Pace:
     def note_pass(self, seconds: float) -> None:
         """Note how long a pass has taken in the store."""
         self._pass_seconds = _MEMORY * self._pass_seconds + (1 - _MEMORY) * seconds
+
+    @property
+    def low(self) -> int:
+        """With so few runs waiting to start, the next ones are fetched: as many as start while the pass goes on."""
+        return min(self.ahead, int(self._pass_seconds / GAP))
 
     @property
     def early(self) -> int:

@@ -1,10 +1,11 @@
 """GraphRunner: one attempt of a run, start to end — input, config, time-out, callback, outcome."""
 
 import asyncio
+import contextlib
 import inspect
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from scheduler import logbook
@@ -26,7 +27,7 @@ from scheduler.runner.langgraph_seam import (
     takes_checkpointer,
     with_checkpointer,
 )
-from scheduler.runner.messages import response_text
+from scheduler.runner.messages import member, response_text
 from scheduler.runner.streaming import stream_graph
 from scheduler.runner.usage import usage_of
 from scheduler.server_url import is_server_url
@@ -136,19 +137,22 @@ class GraphRunner:
         except (GraphError, ValueError) as error:
             return self._ended(claim, RunStatus.FAILED, error=error, quarantine=str(error))
         config = graph_config(claim, task.recursion_limit or self._settings.recursion_limit)
-        limit = asyncio.timeout(task.timeout_seconds)
+        limit = None if task.timeout_seconds is None else asyncio.timeout(task.timeout_seconds)
         resumed = False
         try:
-            async with limit:
+            async with limit or contextlib.nullcontext():
                 begun = await beginning(prepared.graph, claim, config, lambda: prepared.build(task))
                 resumed = begun.how is Begin.CONTINUE
                 result = await self._invoke(prepared.graph, claim, begun, config)
         except Exception as error:  # noqa: BLE001 (whatever a graph raises is the run's outcome, not ours)
-            outcome = self._raised(claim, error, has_expired=limit.expired())
-            return replace(outcome, resumed=resumed)
-        if limit.expired():
-            return replace(self._timed_out(claim), resumed=resumed)
-        return replace(await self._returned(prepared, claim, begun, result), resumed=resumed)
+            outcome = self._raised(claim, error, has_expired=_has_expired(limit))
+        else:
+            if _has_expired(limit):
+                outcome = self._timed_out(claim)
+            else:
+                outcome = await self._returned(prepared, claim, begun, result)
+        outcome.resumed = resumed
+        return outcome
 
     async def _invoke(self, graph: Graph, claim: Claim, begun: Beginning, config: dict[str, Any]) -> object:
         """Call the graph, if the attempt begins at all, so that a stop can ask it to end at its next step."""
@@ -182,7 +186,7 @@ class GraphRunner:
 
     def _raised(self, claim: Claim, error: Exception, *, has_expired: bool) -> Outcome:
         if is_drained(error):
-            return replace(self._ended(claim, RunStatus.INTERRUPTED), error=STOPPED)
+            return self._ended(claim, RunStatus.INTERRUPTED, text=STOPPED)
         if has_expired:
             return self._timed_out(claim)
         if isinstance(error, ServerError):
@@ -235,8 +239,8 @@ class GraphRunner:
 
     async def _returned(self, prepared: _Prepared, claim: Claim, begun: Beginning, result: object) -> Outcome:
         if begun.how is Begin.GIVEN_UP:
-            return replace(self._ended(claim, RunStatus.INTERRUPTED, is_last=True), error=_NOTHING_SAVED)
-        asked = questions_of(result.get("__interrupt__")) if isinstance(result, Mapping) else ()
+            return self._ended(claim, RunStatus.INTERRUPTED, text=_NOTHING_SAVED, is_last=True)
+        asked = questions_of(member(result, "__interrupt__"))
         questions = asked or begun.questions
         if questions and is_langgraph(prepared.graph) and not has_checkpointer(prepared.graph):
             return self._failed(claim, ValueError(_NOT_KEPT))
@@ -245,7 +249,8 @@ class GraphRunner:
             outcome = self._ended(claim, RunStatus.WAITING, response=response_text(result), questions=questions)
         else:
             outcome = await self._succeeded(claim, result, prepared.callback)
-        return replace(outcome, usage=usage_of(result, begun.input, claim.task.prompt))
+        outcome.usage = usage_of(result, begun.input, claim.task.prompt)
+        return outcome
 
     async def _succeeded(self, claim: Claim, result: object, callback: Callback | None) -> Outcome:
         response = response_text(result)
@@ -281,11 +286,17 @@ class GraphRunner:
         *,
         response: str | None = None,
         error: Exception | None = None,
+        text: str | None = None,
         **others: Any,  # noqa: ANN401 (fields of Outcome)
     ) -> Outcome:
-        prefix = "result_callback: " if status is RunStatus.SUCCEEDED else ""
-        text = None if error is None else f"{prefix}{type(error).__name__}: {error}"[:_ERROR_LIMIT]
+        if error is not None:
+            prefix = "result_callback: " if status is RunStatus.SUCCEEDED else ""
+            text = f"{prefix}{type(error).__name__}: {error}"[:_ERROR_LIMIT]
         return Outcome(claim, status, self._clock.now(), response, text, error, **others)
+
+
+def _has_expired(limit: asyncio.Timeout | None) -> bool:
+    return limit is not None and limit.expired()
 
 
 def graph_input(task: TaskDefinition) -> dict[str, Any]:

@@ -18,6 +18,8 @@ def usage_of(result: object, given: object, prompt: str) -> TokenUsage | None:
     the last user message; where there is none, all are its own.
     """
     messages = _messages(result)
+    if not any(member(message, "usage_metadata") for message in messages):
+        return None
     asked = _messages(given)
     text = message_text(asked[-1]) if asked else prompt
     return _sum(messages[_end_of_input(messages, text) :])
