@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import signal
 
+import hypothesis  # noqa: F401 (else its pytest plugin imports it in the summary, deep in the stack: CPython 3.11 may fail there)
 import pytest
 from blockbuster import blockbuster_ctx
 from helpers import PATIENCE, BlockingGraph, EchoGraph, FailingGraph
