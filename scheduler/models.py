@@ -368,6 +368,7 @@ def _is_unicode(value: str) -> bool:
     return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
+_set: Final = object.__setattr__
 _DEPTH_LIMIT: Final = 100
 _INTEGER_BITS: Final = 1_024
 
@@ -388,6 +389,9 @@ class TaskDefinition(BaseModel):
     Raises `pydantic.ValidationError`, which is a `ValueError`, when a value or a combination of values is wrong;
     each line of it names the task, the field, the value and the mend. All times are in seconds.
     """
+
+    # Copies do not have it.
+    __slots__ = ("_is_checked",)
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -473,7 +477,29 @@ class TaskDefinition(BaseModel):
         problems = list(_contradictions(task))
         if problems:
             raise _error([_detail(field, getattr(task, field), problem) for field, problem in problems])
+        if task is not data:  # which pydantic returns as it is, however it was changed
+            _set(task, "_is_checked", True)  # noqa: FBT003 (object's own signature)
         return task
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set a field; it is checked when the task is added."""
+        _set(self, "_is_checked", False)  # noqa: FBT003
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Delete a field; that it is missing is found when the task is added."""
+        _set(self, "_is_checked", False)  # noqa: FBT003
+        super().__delattr__(name)
+
+
+def is_as_checked(task: TaskDefinition) -> bool:
+    """Tell whether a definition is for certain what was checked when it was built.
+
+    It is not if a field was set since, if it was made without a check (`model_copy`, `model_construct`), and where it
+    holds dicts, which may have been changed.
+    """
+    is_checked = type(task) is TaskDefinition and getattr(task, "_is_checked", False)
+    return is_checked and not task.metadata and task.context is None
 
 
 def _id_of(data: object) -> str:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
+from scheduler import garbage
 from scheduler.apscheduler_bridge import LoopSettings, StoreScheduler
 from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError
@@ -190,12 +191,14 @@ class TaskScheduler:
 
     def add_tasks(self, tasks: Iterable[TaskDefinition]) -> None:
         """Add or replace several tasks in one transaction: all of them, or none. Raises what `add_task` raises."""
-        definitions = list(tasks)
-        _check_definitions(definitions)
-        for task in definitions:
-            check_task(task)
+        with garbage.held_off():
+            definitions = list(tasks)
+            _check_definitions(definitions)
+            for task in definitions:
+                check_task(task)
+            if definitions:
+                self._store.add_tasks(definitions, self._clock.now())
         if definitions:
-            self._store.add_tasks(definitions, self._clock.now())
             self.scheduler.wakeup()
 
     def apply_tasks(
@@ -217,12 +220,13 @@ class TaskScheduler:
             ValueError: a definition is wrong, or its callback or graph cannot be imported; nothing is changed.
             StoreError: nothing was changed.
         """
-        definitions = list(tasks)
         _check_source(source)
-        _check_definitions(definitions)
-        for task in definitions:
-            check_task(task)
-        changes = self._store.apply_tasks(definitions, source, self._clock.now(), prune=prune, dry_run=dry_run)
+        with garbage.held_off():
+            definitions = list(tasks)
+            _check_definitions(definitions)
+            for task in definitions:
+                check_task(task)
+            changes = self._store.apply_tasks(definitions, source, self._clock.now(), prune=prune, dry_run=dry_run)
         if not dry_run:
             self.scheduler.wakeup()
         return changes
@@ -279,7 +283,8 @@ class TaskScheduler:
         `"paused"`, `"running"`, `"waiting"` or `"error: …"`), `pause_reason`, `timezone`
         (the zone in force) and `definition`. Raises `StoreError`.
         """
-        return [_shown(listed) for listed in self._store.list_tasks()]
+        with garbage.held_off():
+            return [_shown(listed) for listed in self._store.list_tasks()]
 
     def get_task(self, task_id: str) -> TaskDefinition:
         """Return the definition of a task, also of one that is finished.

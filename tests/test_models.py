@@ -494,6 +494,30 @@ def test_changed_field_is_refused_when_added(field, scheduler):
     assert scheduler.list_tasks() == []
 
 
+@pytest.mark.parametrize("field", CHANGES)
+def test_changed_copy_is_refused_when_added(field, scheduler):
+    """So is one that was made wrong in a copy, which pydantic does not check."""
+    with pytest.raises(ValueError, match=rf"(?s)Task .*{field}"):
+        scheduler.add_task(a_task().model_copy(update={field: CHANGES[field]}))
+    assert scheduler.list_tasks() == []
+
+
+def test_what_no_check_has_seen_is_checked_when_added(scheduler):
+    """A definition that was built without a check, or whose field is gone, or that was looked at again as it is."""
+    with pytest.raises(ValueError, match=r"Task x: name is required"):
+        scheduler.add_task(TaskDefinition.model_construct(id="x", task_type="interval", interval_seconds=5))
+    task = a_task()
+    task.interval_seconds = 0
+    with pytest.raises(ValueError, match="interval_seconds=0"):
+        scheduler.add_task(TaskDefinition.model_validate(task))
+    task = a_task()
+    task.name = "Other"
+    del task.prompt
+    with pytest.raises(ValueError, match="prompt is required"):
+        scheduler.add_task(task)
+    assert scheduler.list_tasks() == []
+
+
 @pytest.mark.parametrize("kind", NO_JSON)
 def test_changed_metadata_is_refused_when_added(kind, scheduler):
     """A value that is no JSON and was put into the metadata later is refused, never turned into something else."""

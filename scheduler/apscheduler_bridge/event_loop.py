@@ -15,8 +15,7 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
-from scheduler import logbook
-from scheduler.apscheduler_bridge import garbage
+from scheduler import garbage, logbook
 from scheduler.apscheduler_bridge.attempts import Runner
 from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
@@ -23,14 +23,16 @@ from sqlalchemy import (
 
 from scheduler.clock import SECOND, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
-from scheduler.models import RunStatus, TaskChanges, TaskDefinition
+from scheduler.models import RunStatus, TaskChanges, TaskDefinition, is_as_checked
 from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_FINISHED, IS_PENDING, IS_WAITING, is_open, runs, tasks
 from scheduler.store.statements import Bulk, Connection, Row, Statement
 
-_CHUNK: Final = 500
+T = TypeVar("T")
+
+_CHUNK: Final = 512
 _OWED_PAUSED: Final = "the task was paused before it could start"
 _OWED_CHANGED: Final = "the schedule of the task was changed before it could start"
 _OWED_ENDED: Final = "max_runs was reached before it could start"
@@ -69,11 +71,11 @@ class NewTask:
 
 
 def prepare(task: TaskDefinition, default_zone: str, source: str | None = None) -> NewTask:
-    """Check a definition once more (models can be changed after they were built) and put it into its stored form.
+    """Check a definition once more if it may have been changed since it was built, and put it into its stored form.
 
     `source` is what brings it; None: a program or a person, by hand. Raises `ValueError`.
     """
-    checked = TaskDefinition.model_validate(_given(task))
+    checked = task if is_as_checked(task) else TaskDefinition.model_validate(_given(task))
     text = checked.model_dump_json(exclude_defaults=True)
     zone = checked.timezone or default_zone
     return NewTask(checked, text, zone, _schedule_key(checked, zone), source)
@@ -104,8 +106,13 @@ def _key_text(cron: str | None, zone: str | None, interval: int | None, *others:
 
 def add(connection: Connection, new_tasks: Sequence[NewTask], now: int) -> None:
     """Add tasks, or replace those with the same id. Raises `InvalidTaskError`; the caller's transaction is undone."""
-    existing = _existing(connection, [new.task.id for new in new_tasks])
     first_due = _FirstDue(now)
+    for some in _chunks(new_tasks):  # whose rows are let go of before the next ones are made
+        _add_some(connection, some, first_due)
+
+
+def _add_some(connection: Connection, new_tasks: Sequence[NewTask], first_due: "_FirstDue") -> None:
+    existing = _existing(connection, [new.task.id for new in new_tasks])
     inserted, updated = [], []
     for new in new_tasks:
         row = existing.get(new.task.id)
@@ -119,7 +126,7 @@ def add(connection: Connection, new_tasks: Sequence[NewTask], now: int) -> None:
         connection.execute_many(_INSERT, inserted)
     if updated:
         connection.execute_many(_REPLACE, updated)
-        finish_if_over(connection, [values["row_id"] for values in updated], now)
+        finish_if_over(connection, [values["row_id"] for values in updated], first_due.now)
 
 
 def _for_update(values: dict[str, Any]) -> dict[str, Any]:
@@ -454,10 +461,10 @@ def purge(connection: Connection, finished_before: int) -> int:
     return len(ids)
 
 
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Split a list of ids so that no statement has more parameters than a database takes."""
-    for start in range(0, len(ids), _CHUNK):
-        yield ids[start : start + _CHUNK]
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Split a list so that no statement has more parameters than a database takes."""
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]
 
 
 _BY_ID: Final = Statement(lambda: select(tasks).where(tasks.c.id == bindparam("task_id")))

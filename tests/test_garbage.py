@@ -1,0 +1,59 @@
+"""The garbage collector is let alone where much is made at once, and goes on afterwards as it was."""
+
+import gc
+import threading
+
+import pytest
+
+from scheduler import garbage
+
+
+@pytest.fixture(autouse=True)
+def collecting():
+    """Begin and end with a collector that is switched on."""
+    gc.enable()
+    yield
+    gc.enable()
+
+
+def test_nothing_is_collected_meanwhile():
+    """Also not after an inner block; the collector goes on after the outer one."""
+    with garbage.held_off():
+        with garbage.held_off():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_it_goes_on_after_an_error():
+    """What the block raises passes through."""
+    with pytest.raises(ValueError, match="out"), garbage.held_off():
+        raise ValueError("out")
+    assert gc.isenabled()
+
+
+def test_a_collector_that_is_off_stays_off():
+    """A program may have switched it off for reasons of its own."""
+    gc.disable()
+    with garbage.held_off():
+        pass
+    assert not gc.isenabled()
+
+
+def test_two_threads_at_once():
+    """The first one to leave does not switch it on for the other."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with garbage.held_off():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=hold)
+    with garbage.held_off():
+        thread.start()
+        assert inside.wait(10)
+    assert not gc.isenabled()
+    leave.set()
+    thread.join()
+    assert gc.isenabled()
