@@ -337,6 +337,7 @@ def _calendar(fields: list[str]) -> CronSim:
         ) from None
 
 
+@lru_cache(maxsize=1_024)  # many expressions share their fields: 1,440 times of the day have 60 minutes and 24 hours
 def _parse_field(spec: _Field, text: str) -> str:
     """Return a field as `cronsim` reads it."""
     return ",".join(_parse_item(spec, item) for item in text.split(","))
