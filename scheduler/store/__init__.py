@@ -45,9 +45,9 @@ _DIED: Final = "its process died"
 _LEASE_ENDED: Final = "its process gave no sign for longer than its lease"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Listed:
-    """A task that is not finished, as a listing shows it."""
+    """A task that is not finished, as a listing shows it; not frozen, as that would make it three times as dear."""
 
     id: str
     definition: TaskDefinition | None

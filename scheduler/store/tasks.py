@@ -385,7 +385,7 @@ def read_definition(row: HasDefinition) -> TaskDefinition | None:
 
 
 def unfinished(connection: Connection) -> Sequence[Row]:
-    """Return the rows of all tasks that are not finished, by next due time."""
+    """Return what a listing shows of all tasks that are not finished, by next due time."""
     return connection.execute(_UNFINISHED).all()
 
 
@@ -474,9 +474,10 @@ _OF_SOURCE: Final = Statement(
         select(tasks.c.id).where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0).order_by(tasks.c.id)
     )
 )
+_LISTED: Final = ("id", "definition", "zone", "anchor", "next_due", "paused", "pause_reason", "problem")
 _UNFINISHED: Final = Statement(
     lambda: (
-        select(tasks)
+        select(*(tasks.c[name] for name in _LISTED))
         .where(tasks.c.finished_at.is_(None))
         .order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
     )
