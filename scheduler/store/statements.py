@@ -27,7 +27,6 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
-    true,
 )
 from sqlalchemy import Connection as CoreConnection
 from sqlalchemy.types import TypeEngine
@@ -143,8 +142,8 @@ class _Rows:
         return self._rows.c[name]
 
     def insert(self, table: Table, columns: Sequence[str]) -> Any:  # noqa: ANN401
-        # SQLite would take ON CONFLICT for the condition of a join without a WHERE before it.
-        rows = select(*(self._rows.c[name] for name in columns)).where(true())
+        # A row without its first value only fills the number up. (And SQLite wants a WHERE before ON CONFLICT.)
+        rows = select(*(self._rows.c[name] for name in columns)).where(self._rows.c[columns[0]].is_not(None))
         return _insert_into(table, self._dialect).from_select(columns, rows, include_defaults=False)
 
 
@@ -160,23 +159,29 @@ class _TableOfValues:
         statement = build(_Rows(dialect, rows))
         whole = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
         self._before, _, self._after = whole.partition(_PLACE)
-        self._row = f"({', '.join('?' * len(kinds))})"
+        self._width = len(kinds)
+        self._row = f"({', '.join('?' * self._width)})"
         self._values = itemgetter(*kinds)
         self._texts: dict[int, str] = {}
 
     def calls(self, rows: Sequence[Values]) -> Iterator[Call]:
-        """Yield texts and their parameters; each is for a power of two of rows, so that there are few texts."""
-        start = 0
-        while start < len(rows):
-            number = min(_MOST, 1 << ((len(rows) - start).bit_length() - 1))
-            values = map(self._values, rows[start : start + number])
-            yield self._text(number), list(itertools.chain.from_iterable(values))
-            start += number
+        """Yield texts with their parameters; rows of NULL, which nothing comes of, fill up to one of few numbers."""
+        for start in range(0, len(rows), _MOST):
+            some = rows[start : start + _MOST]
+            number = _rounded(len(some))
+            values = list(itertools.chain.from_iterable(map(self._values, some)))
+            yield self._text(number), values + [None] * (self._width * (number - len(some)))
 
     def _text(self, number: int) -> str:
         if number not in self._texts:
             self._texts[number] = self._before + ", ".join([self._row] * number) + self._after
         return self._texts[number]
+
+
+def _rounded(number: int) -> int:
+    """Round up to a multiple of eight, or of about an eighth of the number itself."""
+    step = max(8, (1 << (number - 1).bit_length()) >> 3)
+    return -(-number // step) * step
 
 
 class _TextOfJson:
