@@ -144,6 +144,11 @@ class StoreScheduler(GuardedScheduler):
         self._stopped = concurrent.futures.Future()
 
     @property
+    def has_listeners(self) -> bool:
+        """Whether anybody listens to APScheduler's own events."""
+        return bool(self._listeners)
+
+    @property
     def is_stopping(self) -> bool:
         """Whether a stop has begun and is not done."""
         return self._stopped is not None and not self._stopped.done()

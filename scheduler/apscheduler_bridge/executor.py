@@ -198,7 +198,8 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         self._outcomes.append(outcome)
         self._start_queued()
         self._on_end()
-        self._run_job_success(submitted.job.id, [_event(outcome, submitted)])
+        events = [_event(outcome, submitted)] if self._scheduler.has_listeners else []
+        self._run_job_success(submitted.job.id, events)
 
     def _outcome_of(self, task: asyncio.Task[Outcome], claim: Claim) -> Outcome:
         reason = self._reasons.pop(claim.run_id, None)
