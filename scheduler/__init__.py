@@ -3,20 +3,23 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskNotFoundError
-from scheduler.models import (
-    OverlapPolicy,
-    Run,
-    RunStatus,
-    SessionMode,
-    TaskChanges,
-    TaskDefinition,
-    TaskType,
-    TokenUsage,
-)
-from scheduler.observing import RunEvent, RunEventKind
-from scheduler.schedule import next_due_times
-from scheduler.task_scheduler import TaskScheduler
+from scheduler import garbage
+
+with garbage.held_off():  # else the import of so many modules sets off a collection of them all, which finds nothing
+    from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskNotFoundError
+    from scheduler.models import (
+        OverlapPolicy,
+        Run,
+        RunStatus,
+        SessionMode,
+        TaskChanges,
+        TaskDefinition,
+        TaskType,
+        TokenUsage,
+    )
+    from scheduler.observing import RunEvent, RunEventKind
+    from scheduler.schedule import next_due_times
+    from scheduler.task_scheduler import TaskScheduler
 
 if TYPE_CHECKING:
     from scheduler.tasks_file import load_tasks

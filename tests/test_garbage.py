@@ -57,3 +57,18 @@ def test_two_threads_at_once():
     leave.set()
     thread.join()
     assert gc.isenabled()
+
+
+def test_what_a_program_has_put_aside_stays_there():
+    """`gc.freeze` of the program's own is not undone."""
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with garbage.held_off():
+            pass
+        assert gc.get_freeze_count() == frozen > 0
+    finally:
+        gc.unfreeze()
+    with garbage.held_off():
+        pass
+    assert gc.get_freeze_count() == 0
