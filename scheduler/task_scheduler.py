@@ -20,6 +20,7 @@ from scheduler.runner import GraphRunner, RunnerSettings, check_task
 from scheduler.store import Listed, Store, database_at
 
 DEFAULT_CONCURRENCY: Final = 32
+"""For graphs that wait for a model. Short ones are over before so many have begun: 16 took as long as 32."""
 _DAY: Final = 86_400
 _SHORTEST, _LONGEST = 0.001, 1e9
 

@@ -112,7 +112,7 @@ _ROWS, _PLACE = "given_rows", "{rows}"
 _FEW: Final = 4
 """So many rows, and fewer, go one by one."""
 _MOST: Final = 256
-"""So many rows go together at most."""
+"""So many rows go together at most; a pass has fewer, and adding 10,000 tasks takes as long with 512."""
 
 
 class _Parameters:
