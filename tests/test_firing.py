@@ -28,6 +28,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from scheduler import RunStatus, TaskDefinition
+from scheduler.apscheduler_bridge.pace import Pace
 
 called = []
 
@@ -562,6 +563,25 @@ async def test_outcome_that_could_not_be_written(new_scheduler, blocking, db_pat
         connection.execute("ROLLBACK")
     [run] = await wait_for_runs(scheduler, 1)
     assert run.status == RunStatus.SUCCEEDED
+
+
+async def test_claimed_runs_start_while_the_database_is_locked(new_scheduler, blocking, db_path, monkeypatch):
+    """Runs that were claimed ahead begin one after the other though no outcome can be written; later, all are."""
+    scheduler = new_scheduler(blocking, max_concurrent_runs=2)
+    monkeypatch.setattr(Pace, "note_ended", lambda *_: None)
+    due = soon(20)
+    scheduler.add_tasks(one_time(f"t{number}", due) for number in range(8))
+    scheduler.start()
+    scheduler.scheduler._pace.ahead = 10
+    await wait_until(lambda: blocking.inside == 2, scheduler)
+    with rows(db_path) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        blocking.release.set()
+        await wait_until(lambda: len(blocking.calls) == 8 and not blocking.inside, scheduler)
+        assert [row["status"] for row in connection.execute("SELECT status FROM scheduler_runs")] == ["running"] * 8
+        connection.execute("ROLLBACK")
+    await wait_until(lambda: len(scheduler.list_runs(status="succeeded")) == 8, scheduler)
+    assert blocking.most == 2
 
 
 async def test_slow_transaction_of_another_thread(new_scheduler, echo):
