@@ -11,7 +11,8 @@ import gc
 import threading
 from collections.abc import Iterator
 
-_lock = threading.Lock()
+# Its thread may take it again: a collection that begins inside may finalize what stops or lists.
+_lock = threading.RLock()
 _schedulers = 0
 _held_off = 0
 _was_enabled = False

@@ -40,6 +40,13 @@ def test_a_collector_that_is_off_stays_off():
     assert not gc.isenabled()
 
 
+def test_a_finalizer_may_hold_it_off_again():
+    """One that a collection runs in the midst of the bookkeeping does not wait for its own thread for ever."""
+    with garbage._lock, garbage.held_off():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
 def test_two_threads_at_once():
     """The first one to leave does not switch it on for the other."""
     inside, leave = threading.Event(), threading.Event()

@@ -179,7 +179,7 @@ class _TableOfValues:
 
 
 def _rounded(number: int) -> int:
-    """Round up to a multiple of eight, or of about an eighth of the number itself."""
+    """Round up to a multiple of eight, or of an eighth of the next power of two: sixteen numbers up to 256."""
     step = max(8, (1 << (number - 1).bit_length()) >> 3)
     return -(-number // step) * step
 
