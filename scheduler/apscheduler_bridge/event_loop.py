@@ -82,7 +82,7 @@ class StoreScheduler(GuardedScheduler):
         self._wanted = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._stopped: concurrent.futures.Future[None] | None = None
-        self._in_pass = self._stopping = self._was_cancelled = False
+        self._stopping = self._was_cancelled = False
         self._grace = settings.shutdown_grace_seconds
         self._retry_delay = 0.0
         self._failing_since = 0
@@ -138,7 +138,7 @@ class StoreScheduler(GuardedScheduler):
             loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(workers, "sync node"))
         self._eventloop = loop
         self._wanted = asyncio.Event()
-        self._in_pass = self._stopping = self._was_cancelled = False
+        self._runs.is_store_busy = self._stopping = self._was_cancelled = False
         self._retry_delay = 0.0
         self._has_more, self._pace, self._flush = False, Pace(loop.time()), None
         self._stopped = concurrent.futures.Future()
@@ -167,7 +167,7 @@ class StoreScheduler(GuardedScheduler):
 
     def _want_pass(self) -> None:
         self._wanted.set()
-        if self._in_pass:
+        if self._runs.is_store_busy:
             self._serve_other_jobs()
 
     def _serve_other_jobs(self) -> None:
@@ -192,7 +192,7 @@ class StoreScheduler(GuardedScheduler):
         self.run_ended.notify()
         if self._retry_delay and not self._stopping:
             return  # The store fails; the next try writes this outcome with the others.
-        if self._stopping or (self._is_short_of_runs() and not self._in_pass):
+        if self._stopping or (self._is_short_of_runs() and not self._runs.is_store_busy):
             self._wanted.set()
         elif self._flush is None:
             self._flush_later(_OUTCOME_DELAY)
@@ -265,7 +265,7 @@ class StoreScheduler(GuardedScheduler):
         running, early = list(self._runs.running), self._pace.early
         call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, running, early, steps)
         began = time.perf_counter()
-        self._in_pass = self._runs.gives_way = True
+        self._runs.is_store_busy = True
         self._tasks.offer([], None)
         self._serve_other_jobs()
         try:
@@ -279,7 +279,7 @@ class StoreScheduler(GuardedScheduler):
             self._pace.note_pass(time.perf_counter() - began)
             return result
         finally:
-            self._in_pass = self._runs.gives_way = False
+            self._runs.is_store_busy = False
 
     def _launch(self, result: PassResult) -> float | None:
         """Let the stock `_process_jobs` submit the claims; what it leaves goes back into the queue."""

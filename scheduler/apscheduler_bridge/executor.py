@@ -61,8 +61,8 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         self._reasons: dict[str, str] = {}
         self._outcomes: list[Outcome] = []
         self._starting: asyncio.Handle | None = None
-        self.gives_way = False
-        """Whether the store's thread is at work, so that runs start `GAP` apart."""
+        self.is_store_busy = False
+        """Whether a pass is under way in the store's thread; runs then start `GAP` apart."""
 
     @property
     def running(self) -> Collection[str]:
@@ -181,7 +181,7 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         self._starting = None
         if self._queue and len(self._going) < self._max_concurrent_runs:
             self._launch(self._queue.pop(next(iter(self._queue))))
-            self._start_queued(GAP if self.gives_way else 0.0)
+            self._start_queued(GAP if self.is_store_busy else 0.0)
 
     def _launch(self, submitted: _Submitted) -> None:
         claim = submitted.claim
