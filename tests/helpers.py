@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from scheduler import TaskDefinition, TaskType
+from scheduler.apscheduler_bridge.pace import Pace
 
 PATIENCE = 20
 """So many seconds a test waits for what must come; it decides nothing but when a test that hangs is ended."""
@@ -88,6 +89,15 @@ def hourly(task_id="hourly", **fields):
     """Return a task that does not come due by itself while a test goes on."""
     fields = {"name": task_id.title(), "prompt": f"Prompt of {task_id}", "interval_seconds": 3600, **fields}
     return TaskDefinition(id=task_id, task_type=TaskType.INTERVAL, **fields)
+
+
+def start_with_claims_ahead(scheduler, number, monkeypatch):
+    """Start with so many tasks that are due at one instant, all of which are claimed, whatever slots are free."""
+    monkeypatch.setattr(Pace, "note_ended", lambda *_: None)
+    due = soon(20)
+    scheduler.add_tasks(one_time(f"t{each}", due) for each in range(number))
+    scheduler.start()
+    scheduler.scheduler._pace.ahead = 10
 
 
 async def wait_until(condition, scheduler):

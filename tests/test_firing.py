@@ -18,6 +18,7 @@ from helpers import (
     one_time,
     rows,
     soon,
+    start_with_claims_ahead,
     statuses,
     steps,
     wait_for_runs,
@@ -28,7 +29,6 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from scheduler import RunStatus, TaskDefinition
-from scheduler.apscheduler_bridge.pace import Pace
 
 called = []
 
@@ -568,11 +568,7 @@ async def test_outcome_that_could_not_be_written(new_scheduler, blocking, db_pat
 async def test_claimed_runs_start_while_the_database_is_locked(new_scheduler, blocking, db_path, monkeypatch):
     """Runs that were claimed ahead begin one after the other though no outcome can be written; later, all are."""
     scheduler = new_scheduler(blocking, max_concurrent_runs=2)
-    monkeypatch.setattr(Pace, "note_ended", lambda *_: None)
-    due = soon(20)
-    scheduler.add_tasks(one_time(f"t{number}", due) for number in range(8))
-    scheduler.start()
-    scheduler.scheduler._pace.ahead = 10
+    start_with_claims_ahead(scheduler, 8, monkeypatch)
     await wait_until(lambda: blocking.inside == 2, scheduler)
     with rows(db_path) as connection:
         connection.execute("BEGIN IMMEDIATE")

@@ -17,7 +17,7 @@ from helpers import (
     one_time,
     rows,
     run_program,
-    soon,
+    start_with_claims_ahead,
     statuses,
     steps,
     wait_for_runs,
@@ -26,7 +26,6 @@ from helpers import (
 from langgraph.graph import START, MessagesState, StateGraph
 
 from scheduler import RunStatus, SchedulerError, StoreError, TaskNotFoundError, TaskScheduler
-from scheduler.apscheduler_bridge.pace import Pace
 
 
 async def began(graph, number=1):
@@ -424,11 +423,7 @@ async def test_end_of_the_loop_lets_a_graph_clear_up(new_scheduler, db_path, lan
 async def test_runs_claimed_ahead(new_scheduler, blocking, db_path, monkeypatch):
     """Runs that were claimed ahead of a free slot go back into the queue at `stop()`: their graph was not called."""
     scheduler = new_scheduler(blocking, max_concurrent_runs=1)
-    monkeypatch.setattr(Pace, "note_ended", lambda *_: None)
-    due = soon(20)
-    scheduler.add_tasks(one_time(f"t{number}", due) for number in range(5))
-    scheduler.start()
-    scheduler.scheduler._pace.ahead = 10
+    start_with_claims_ahead(scheduler, 5, monkeypatch)
     await began(blocking)
     await stopped(scheduler)
     assert len(blocking.calls) == 1
