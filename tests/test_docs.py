@@ -80,11 +80,11 @@ def test_the_reference_knows(name):
 
 
 def test_the_page_on_events_knows_each_kind():
-    """Its table says when each is told."""
+    """Its table says when each is sent."""
     page = (ROOT / "docs" / "observing.md").read_text(encoding="utf-8")
-    table = page.split("| kind | told when |")[1].split("\n\n")[0]
-    told = [name for row in table.splitlines() if row for name in re.findall(r"`(\w+)`", row.split("|")[1])]
-    assert told == list(RunEventKind)
+    table = page.split("| kind | sent when |")[1].split("\n\n")[0]
+    listed = [name for row in table.splitlines() if row for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert listed == list(RunEventKind)
 
 
 def defaults(of):
