@@ -5,6 +5,7 @@ import inspect
 import re
 import shutil
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 
 import scheduler as package
 from scheduler import (
+    OverlapPolicy,
     Run,
     RunEvent,
     RunEventKind,
@@ -21,7 +23,10 @@ from scheduler import (
     TaskScheduler,
     TaskType,
     TokenUsage,
+    errors,
+    models,
     next_due_times,
+    observing,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -79,12 +84,41 @@ def test_the_reference_knows(name):
     assert re.search(rf"\b{re.escape(name)}\b", REFERENCE)
 
 
-def test_the_page_on_events_knows_each_kind():
+def first_column(page, header):
+    """The names in code quotes in the first column of a table, which begins with this header."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    table = text.split(f"\n| {header} |", maxsplit=1)[1].split("\n\n")[0]
+    return [name for row in table.splitlines()[2:] for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+
+PUBLIC_ENUMS = {
+    each
+    for module in (models, observing)
+    for each in vars(module).values()
+    if isinstance(each, type) and issubclass(each, StrEnum) and each is not StrEnum
+}
+
+
+@pytest.mark.parametrize("enum", sorted(PUBLIC_ENUMS, key=lambda enum: enum.__name__), ids=lambda enum: enum.__name__)
+def test_a_table_of_the_reference_lists_the_members_of_an_enum(enum):
+    """All of them, in their order, and nothing else: a new member is not published without its meaning."""
+    assert first_column("reference.md", f"`{enum.__name__}`") == [str(member) for member in enum]
+
+
+def test_the_page_on_events_lists_each_kind():
     """Its table says when each is sent."""
-    page = (ROOT / "docs" / "observing.md").read_text(encoding="utf-8")
-    table = page.split("| kind | sent when |")[1].split("\n\n")[0]
-    listed = [name for row in table.splitlines() if row for name in re.findall(r"`(\w+)`", row.split("|")[1])]
-    assert listed == list(RunEventKind)
+    assert first_column("observing.md", "kind") == list(RunEventKind)
+
+
+def test_the_page_on_tasks_lists_each_overlap_policy():
+    """Its table says what happens under each."""
+    assert first_column("tasks.md", "`overlap`") == [f"OverlapPolicy.{policy.name}" for policy in OverlapPolicy]
+
+
+def test_the_reference_lists_each_error():
+    """But for their base, which is named above the table."""
+    public = {name for name, each in vars(errors).items() if isinstance(each, type) and not name.startswith("_")}
+    assert set(first_column("reference.md", "error")) == public - {"SchedulerError"}
 
 
 def defaults(of):
