@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from scheduler.clock import SECOND
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
-from scheduler.store import history, outcomes, owners, runs, tasks
+from scheduler.store import adding, history, outcomes, owners, runs, tasks
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
 from scheduler.store.outcomes import STOPPED, OldThread, Outcome
 from scheduler.store.postgres import PostgresDatabase
@@ -165,9 +165,9 @@ class Store:
 
     def add_tasks(self, definitions: Sequence[TaskDefinition], now: int) -> None:
         """Add tasks or replace those with the same id, all or none. Raises `ValueError`."""
-        prepared = [tasks.prepare(definition, self._zone) for definition in definitions]
+        prepared = [adding.prepare(definition, self._zone) for definition in definitions]
         with self.database.write() as connection:
-            tasks.add(connection, prepared, now)
+            adding.add(connection, prepared, now)
 
     def apply_tasks(
         self, definitions: Sequence[TaskDefinition], source: str, now: int, *, prune: bool, dry_run: bool
@@ -176,9 +176,9 @@ class Store:
 
         A dry run does it all, and is undone.
         """
-        prepared = [tasks.prepare(definition, self._zone, source) for definition in definitions]
+        prepared = [adding.prepare(definition, self._zone, source) for definition in definitions]
         with self.database.write() as connection:
-            changes = tasks.apply(connection, prepared, source, now, prune=prune)
+            changes = adding.apply(connection, prepared, source, now, prune=prune)
             if dry_run:
                 connection.undo()
         return changes

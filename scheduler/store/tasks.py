@@ -1,10 +1,6 @@
-"""What is asked of the tasks table: add, remove, pause, resume, look up, list, finish, purge."""
+"""What is asked of the tasks table: remove, pause, resume, look up, list, finish, purge."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -21,21 +17,19 @@ from sqlalchemy import (
     update,
 )
 
-from scheduler.clock import SECOND, to_datetime, to_micros
+from scheduler.clock import SECOND
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
-from scheduler.models import RunStatus, TaskChanges, TaskDefinition, is_as_checked
+from scheduler.models import RunStatus, TaskDefinition
 from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_FINISHED, IS_PENDING, IS_WAITING, is_open, runs, tasks
-from scheduler.store.statements import Bulk, Connection, Row, Statement
+from scheduler.store.statements import Connection, Row, Statement
 
 T = TypeVar("T")
 
 _CHUNK: Final = 512
 _OWED_PAUSED: Final = "the task was paused before it could start"
-_OWED_CHANGED: Final = "the schedule of the task was changed before it could start"
-_OWED_ENDED: Final = "max_runs was reached before it could start"
 _OWED_REMOVED: Final = "the task was removed before it could start"
 _REMOVED: Final = "the task was removed before it began"
 _REMOVED_MIDWAY: Final = "the task was removed before it could go on"
@@ -55,227 +49,6 @@ class HasDefinition(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class NewTask:
-    """A definition that has been checked, as it will be stored."""
-
-    task: TaskDefinition
-    text: str
-    zone: str
-    schedule_key: str
-    source: str | None
-
-    def schedule(self, anchor: int) -> Schedule:
-        """Return its due times, counted from `anchor`."""
-        return schedule_of(self.task, self.zone, anchor)
-
-
-def prepare(task: TaskDefinition, default_zone: str, source: str | None = None) -> NewTask:
-    """Check a definition once more if it may have been changed since it was built, and put it into its stored form.
-
-    `source` is what brings it; None: a program or a person, by hand. Raises `ValueError`.
-    """
-    checked = task if is_as_checked(task) else TaskDefinition.model_validate(_given(task))
-    text = checked.model_dump_json(exclude_defaults=True)
-    zone = checked.timezone or default_zone
-    return NewTask(checked, text, zone, _schedule_key(checked, zone), source)
-
-
-def _given(task: TaskDefinition) -> dict[str, Any]:
-    """Return the fields that were given or changed: those that may be wrong, the mutable ones always among them."""
-    values = task.__dict__
-    return {name: values[name] for name in task.model_fields_set | _MUTABLE if name in values}
-
-
-_MUTABLE: Final = frozenset({"metadata", "context"})
-
-
-def _schedule_key(task: TaskDefinition, zone: str) -> str:
-    in_zone = None if task.cron_expression is None else zone
-    interval, jitter = task.interval_seconds, task.jitter_seconds
-    return _key_text(task.cron_expression, in_zone, interval, task.run_at, task.start_at, task.end_at, jitter)
-
-
-@lru_cache(maxsize=4096)
-def _key_text(cron: str | None, zone: str | None, interval: int | None, *others: datetime | int | None) -> str:
-    return json.dumps([cron, zone, interval, *(to_micros(x) if isinstance(x, datetime) else x for x in others)])
-
-
-# --- Adding ---
-
-
-def add(connection: Connection, new_tasks: Sequence[NewTask], now: int) -> None:
-    """Add tasks, or replace those with the same id. Raises `InvalidTaskError`; the caller's transaction is undone."""
-    first_due = _FirstDue(now)
-    for some in _chunks(new_tasks):  # whose rows are let go of before the next ones are made
-        _add_some(connection, some, first_due)
-
-
-def _add_some(connection: Connection, new_tasks: Sequence[NewTask], first_due: "_FirstDue") -> None:
-    existing = _existing(connection, [new.task.id for new in new_tasks])
-    inserted, updated = [], []
-    for new in new_tasks:
-        row = existing.get(new.task.id)
-        if row is None:
-            inserted.append(_first_values(new, first_due))
-        elif row.removed:
-            updated.append(_for_update(_first_values(new, first_due)))
-        else:
-            updated.append(_for_update(_replacement(connection, row, new, first_due)))
-    if inserted:
-        connection.execute_many(_INSERT, inserted)
-    if updated:
-        connection.execute_many(_REPLACE, updated)
-        finish_if_over(connection, [values["row_id"] for values in updated], first_due.now)
-
-
-def _for_update(values: dict[str, Any]) -> dict[str, Any]:
-    return {"row_id": values["id"], **{f"new_{column.name}": values[column.name] for column in _REPLACEABLE}}
-
-
-def _existing(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
-    found: dict[str, Row] = {}
-    for chunk in _chunks(ids):
-        found.update((row.id, row) for row in connection.execute(_BY_IDS, {"ids": chunk}))
-    return found
-
-
-class _FirstDue:
-    """The first due times of schedules that begin now; tasks with the same schedule share the reckoning."""
-
-    def __init__(self, now: int) -> None:
-        self.now = now
-        self._known: dict[str, int] = {}
-
-    def of(self, new: NewTask) -> int:
-        """Return when a task is due first. Raises `InvalidTaskError`."""
-        due = self._known.get(new.schedule_key)
-        if due is None:
-            due = _first_due(new, self.now)
-            if not new.task.jitter_seconds:  # jitter differs from task to task
-                self._known[new.schedule_key] = due
-        return due
-
-
-def _first_values(new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
-    """Return the row of a task whose schedule begins now."""
-    return {
-        "id": new.task.id,
-        "definition": new.text,
-        "schedule": new.schedule_key,
-        "zone": new.zone,
-        "anchor": first_due.now,
-        "next_due": first_due.of(new),
-        "paused": int(not new.task.enabled),
-        "pause_reason": None,
-        "started_runs": 0,
-        "failures": 0,
-        "last_seq": 0,
-        "finished_at": None,
-        "removed": 0,
-        "problem": None,
-        "source": new.source,
-    }
-
-
-def apply(connection: Connection, new_tasks: Sequence[NewTask], source: str, now: int, *, prune: bool) -> TaskChanges:
-    """Add or replace tasks and, with `prune`, remove the others that `source` brought. Raises `InvalidTaskError`."""
-    existing = _existing(connection, [new.task.id for new in new_tasks])
-    brought: dict[str, list[NewTask]] = {"added": [], "changed": [], "kept": []}
-    left_out = []
-    for new in new_tasks:
-        row = existing.get(new.task.id)
-        passed = _passed(row, new, now)
-        if passed is None:
-            brought[_change(row, new)].append(new)
-        else:
-            left_out.append((new.task.id, passed))
-    add(connection, [new for group in brought.values() for new in group], now)
-    present = {new.task.id for new in new_tasks}
-    gone = [task_id for task_id in _brought_by(connection, source) if task_id not in present] if prune else []
-    for task_id in gone:
-        remove(connection, task_id, now)
-    ids = {change: tuple(new.task.id for new in group) for change, group in brought.items()}
-    return TaskChanges(**ids, removed=tuple(gone), left_out=tuple(left_out))
-
-
-def _passed(row: Row | None, new: NewTask, now: int) -> str | None:
-    """Return why a task that is not there, or is finished, has nothing to do any more, or None."""
-    if row is not None and not row.removed and (row.finished_at is None or row.schedule == new.schedule_key):
-        return None
-    for field in ("run_at", "end_at"):
-        moment = getattr(new.task, field)
-        if moment is not None and to_micros(moment) <= now:
-            return f"{field}={moment.isoformat()} has passed"
-    return None
-
-
-def _change(row: Row | None, new: NewTask) -> str:
-    if row is None or row.removed:
-        return "added"
-    same = row.schedule == new.schedule_key and row.problem is None and read_definition(row) == new.task
-    return "kept" if same else "changed"
-
-
-def _brought_by(connection: Connection, source: str) -> list[str]:
-    return connection.execute(_OF_SOURCE, {"of_source": source}).scalars()
-
-
-def _first_due(new: NewTask, now: int) -> int:
-    due = new.schedule(now).next_after(now)
-    if due is not None:
-        return due
-    task = new.task
-    if task.run_at is not None:
-        problem = f"run_at={task.run_at.isoformat()} has passed (it is {to_datetime(now).isoformat()})"
-        raise InvalidTaskError(task.id, f"{problem}; give an instant in the future, or use trigger_task to run it now")
-    if task.end_at is not None:
-        problem = f"end_at={task.end_at.isoformat()} leaves no due time after {to_datetime(now).isoformat()}"
-        raise InvalidTaskError(task.id, f"{problem}; give a later end_at")
-    problem = f"cron_expression={task.cron_expression!r} has no due time before the year 2200"
-    raise InvalidTaskError(task.id, f"{problem}; give one that comes")
-
-
-def _replacement(connection: Connection, row: Row, new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
-    """Return the changed columns of a task that is added again."""
-    now = first_due.now
-    if row.schedule != new.schedule_key:
-        account_for_owed(connection, row, now, _OWED_CHANGED)
-        values = _first_values(new, first_due)
-        values["paused"], values["pause_reason"] = row.paused, row.pause_reason
-    else:
-        values = {**row._asdict(), "definition": new.text, "zone": new.zone, "problem": None, "source": new.source}
-        values.update(_within_max_runs(connection, row, new, now))
-    if not new.task.enabled:
-        if values["next_due"] == row.next_due:
-            values.update(_past_owed(connection, row, new.task, now))
-        values["paused"], values["pause_reason"] = 1, None
-    elif row.paused and not _was_enabled(row.definition):
-        values.update(_resumed(new.task, new.schedule(values["anchor"]), values["next_due"], now))
-    return values
-
-
-def _within_max_runs(connection: Connection, row: Row, new: NewTask, now: int) -> dict[str, Any]:
-    """Finish, or take up again, a task whose schedule is the same and whose `max_runs` may have changed."""
-    most = new.task.max_runs
-    if is_one_time(new.task):
-        return {}
-    if most is not None and row.started_runs >= most:
-        account_for_owed(connection, row, now, _OWED_ENDED)
-        return {"next_due": None}
-    if row.next_due is None:
-        due = new.schedule(row.anchor).next_after(now)
-        return {} if due is None else {"next_due": due, "finished_at": None}
-    return {}
-
-
-def _was_enabled(definition: str) -> bool:
-    try:
-        return json.loads(definition).get("enabled", True) is not False
-    except (ValueError, AttributeError):
-        return True
-
-
 # --- Pausing, resuming, removing ---
 
 
@@ -284,13 +57,13 @@ def pause(connection: Connection, task_id: str, now: int, reason: str | None = N
     row = present(connection, task_id)
     if row.paused or row.finished_at is not None:
         return
-    due = _past_owed(connection, row, read_definition(row), now).get("next_due", row.next_due)
+    due = past_owed(connection, row, read_definition(row), now).get("next_due", row.next_due)
     connection.execute(_PAUSE, {"task": task_id, "reason": reason, "due": due})
     if due is None:
         finish_if_over(connection, [task_id], now)
 
 
-def _past_owed(connection: Connection, row: Row, task: TaskDefinition | None, now: int) -> dict[str, int | None]:
+def past_owed(connection: Connection, row: Row, task: TaskDefinition | None, now: int) -> dict[str, int | None]:
     """Account for the due times that a pause leaves unserved; return the next one. A one-time task keeps its own."""
     if task is None or row.paused or row.next_due is None or row.next_due > now or is_one_time(task):
         return {}
@@ -304,13 +77,13 @@ def resume(connection: Connection, task_id: str, now: int) -> None:
     task = read_definition(row)
     if not row.paused or task is None:
         return
-    due = _resumed(task, schedule_of(task, row.zone, row.anchor), row.next_due, now).get("next_due", row.next_due)
+    due = resumed(task, schedule_of(task, row.zone, row.anchor), row.next_due, now).get("next_due", row.next_due)
     connection.execute(_RESUME, {"task": task_id, "due": due})
     if due is None:
         finish_if_over(connection, [task_id], now)
 
 
-def _resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now: int) -> dict[str, Any]:
+def resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now: int) -> dict[str, Any]:
     """Return the columns of a task that goes on: of what passed meanwhile, only a one-time task's instant is due."""
     values: dict[str, Any] = {"paused": 0, "pause_reason": None, "failures": 0}
     if next_due is not None and not is_one_time(task):
@@ -392,7 +165,7 @@ def unfinished(connection: Connection) -> Sequence[Row]:
 def open_statuses(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     """Return, for those tasks that have an open run, its status; `running` before `pending`."""
     found: dict[str, str] = {}
-    for chunk in _chunks(ids):
+    for chunk in chunks(ids):
         for row in connection.execute(_OPEN_OF_TASKS, {"ids": chunk}):
             if found.get(row.task_id) != RunStatus.RUNNING:
                 found[row.task_id] = row.status
@@ -439,7 +212,7 @@ def reckon_again(connection: Connection, now: int) -> None:
 
 def finish_if_over(connection: Connection, ids: Iterable[str], now: int) -> None:
     """Mark those of the tasks as finished that have no due time and no open run any more."""
-    for chunk in _chunks(list(ids)):
+    for chunk in chunks(list(ids)):
         connection.execute(_FINISH, {"ids": chunk, "now": now})
 
 
@@ -461,19 +234,13 @@ def purge(connection: Connection, finished_before: int) -> int:
     return len(ids)
 
 
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """Split a list so that no statement has more parameters than a database takes."""
     for start in range(0, len(items), _CHUNK):
         yield items[start : start + _CHUNK]
 
 
 _BY_ID: Final = Statement(lambda: select(tasks).where(tasks.c.id == bindparam("task_id")))
-_BY_IDS: Final = Statement(lambda: select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True))))
-_OF_SOURCE: Final = Statement(
-    lambda: (
-        select(tasks.c.id).where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0).order_by(tasks.c.id)
-    )
-)
 _LISTED: Final = ("id", "definition", "zone", "anchor", "next_due", "paused", "pause_reason", "problem")
 _UNFINISHED: Final = Statement(
     lambda: (
@@ -489,15 +256,6 @@ _WAITING: Final = Statement(
 )
 _OPEN_OF_TASKS: Final = Statement(
     lambda: select(runs.c.task_id, runs.c.status).where(runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open())
-)
-_INSERT: Final = Bulk(lambda given: given.insert(tasks, tasks.c.keys()))
-_REPLACEABLE: Final = [column for column in tasks.c if column.name not in {"id", "last_seq"}]
-_REPLACE: Final = Bulk(
-    lambda given: (
-        update(tasks)
-        .where(tasks.c.id == given("row_id"))
-        .values({column: given(f"new_{column.name}", type(column.type)) for column in _REPLACEABLE})
-    )
 )
 _LEFT_WAITING: Final = Statement(
     lambda: cancellable(and_(runs.c.task_id == bindparam("task"), tasks.c.removed == 1, or_(IS_PENDING, IS_WAITING)))

@@ -1,0 +1,267 @@
+"""Adds tasks to the store: new ones, ones that are added again, and those that a source brings."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select, update
+
+from scheduler.clock import to_datetime, to_micros
+from scheduler.errors import InvalidTaskError
+from scheduler.models import TaskChanges, TaskDefinition, is_as_checked
+from scheduler.schedule import Schedule, is_one_time, schedule_of
+from scheduler.store.schema import tasks
+from scheduler.store.statements import Bulk, Connection, Row, Statement
+from scheduler.store.tasks import (
+    account_for_owed,
+    chunks,
+    finish_if_over,
+    past_owed,
+    read_definition,
+    remove,
+    resumed,
+)
+
+_OWED_CHANGED: Final = "the schedule of the task was changed before it could start"
+_OWED_ENDED: Final = "max_runs was reached before it could start"
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A definition that has been checked, as it will be stored."""
+
+    task: TaskDefinition
+    text: str
+    zone: str
+    schedule_key: str
+    source: str | None
+
+    def schedule(self, anchor: int) -> Schedule:
+        """Return its due times, counted from `anchor`."""
+        return schedule_of(self.task, self.zone, anchor)
+
+
+def prepare(task: TaskDefinition, default_zone: str, source: str | None = None) -> NewTask:
+    """Check a definition once more if it may have been changed since it was built, and put it into its stored form.
+
+    `source` is what brings it; None: a program or a person, by hand. Raises `ValueError`.
+    """
+    checked = task if is_as_checked(task) else TaskDefinition.model_validate(_given(task))
+    text = checked.model_dump_json(exclude_defaults=True)
+    zone = checked.timezone or default_zone
+    return NewTask(checked, text, zone, _schedule_key(checked, zone), source)
+
+
+def _given(task: TaskDefinition) -> dict[str, Any]:
+    """Return the fields that were given or changed: those that may be wrong, the mutable ones always among them."""
+    values = task.__dict__
+    return {name: values[name] for name in task.model_fields_set | _MUTABLE if name in values}
+
+
+_MUTABLE: Final = frozenset({"metadata", "context"})
+
+
+def _schedule_key(task: TaskDefinition, zone: str) -> str:
+    in_zone = None if task.cron_expression is None else zone
+    interval, jitter = task.interval_seconds, task.jitter_seconds
+    return _key_text(task.cron_expression, in_zone, interval, task.run_at, task.start_at, task.end_at, jitter)
+
+
+@lru_cache(maxsize=4096)
+def _key_text(cron: str | None, zone: str | None, interval: int | None, *others: datetime | int | None) -> str:
+    return json.dumps([cron, zone, interval, *(to_micros(x) if isinstance(x, datetime) else x for x in others)])
+
+
+# --- Adding ---
+
+
+def add(connection: Connection, new_tasks: Sequence[NewTask], now: int) -> None:
+    """Add tasks, or replace those with the same id. Raises `InvalidTaskError`; the caller's transaction is undone."""
+    first_due = _FirstDue(now)
+    for some in chunks(new_tasks):  # whose rows are let go of before the next ones are made
+        _add_some(connection, some, first_due)
+
+
+def _add_some(connection: Connection, new_tasks: Sequence[NewTask], first_due: "_FirstDue") -> None:
+    existing = _existing(connection, [new.task.id for new in new_tasks])
+    inserted, updated = [], []
+    for new in new_tasks:
+        row = existing.get(new.task.id)
+        if row is None:
+            inserted.append(_first_values(new, first_due))
+        elif row.removed:
+            updated.append(_for_update(_first_values(new, first_due)))
+        else:
+            updated.append(_for_update(_replacement(connection, row, new, first_due)))
+    if inserted:
+        connection.execute_many(_INSERT, inserted)
+    if updated:
+        connection.execute_many(_REPLACE, updated)
+        finish_if_over(connection, [values["row_id"] for values in updated], first_due.now)
+
+
+def _for_update(values: dict[str, Any]) -> dict[str, Any]:
+    return {"row_id": values["id"], **{f"new_{column.name}": values[column.name] for column in _REPLACEABLE}}
+
+
+def _existing(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
+    found: dict[str, Row] = {}
+    for chunk in chunks(ids):
+        found.update((row.id, row) for row in connection.execute(_BY_IDS, {"ids": chunk}))
+    return found
+
+
+class _FirstDue:
+    """The first due times of schedules that begin now; tasks with the same schedule share the reckoning."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self._known: dict[str, int] = {}
+
+    def of(self, new: NewTask) -> int:
+        """Return when a task is due first. Raises `InvalidTaskError`."""
+        due = self._known.get(new.schedule_key)
+        if due is None:
+            due = _first_due(new, self.now)
+            if not new.task.jitter_seconds:  # jitter differs from task to task
+                self._known[new.schedule_key] = due
+        return due
+
+
+def _first_values(new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
+    """Return the row of a task whose schedule begins now."""
+    return {
+        "id": new.task.id,
+        "definition": new.text,
+        "schedule": new.schedule_key,
+        "zone": new.zone,
+        "anchor": first_due.now,
+        "next_due": first_due.of(new),
+        "paused": int(not new.task.enabled),
+        "pause_reason": None,
+        "started_runs": 0,
+        "failures": 0,
+        "last_seq": 0,
+        "finished_at": None,
+        "removed": 0,
+        "problem": None,
+        "source": new.source,
+    }
+
+
+def apply(connection: Connection, new_tasks: Sequence[NewTask], source: str, now: int, *, prune: bool) -> TaskChanges:
+    """Add or replace tasks and, with `prune`, remove the others that `source` brought. Raises `InvalidTaskError`."""
+    existing = _existing(connection, [new.task.id for new in new_tasks])
+    brought: dict[str, list[NewTask]] = {"added": [], "changed": [], "kept": []}
+    left_out = []
+    for new in new_tasks:
+        row = existing.get(new.task.id)
+        passed = _passed(row, new, now)
+        if passed is None:
+            brought[_change(row, new)].append(new)
+        else:
+            left_out.append((new.task.id, passed))
+    add(connection, [new for group in brought.values() for new in group], now)
+    present = {new.task.id for new in new_tasks}
+    gone = [task_id for task_id in _brought_by(connection, source) if task_id not in present] if prune else []
+    for task_id in gone:
+        remove(connection, task_id, now)
+    ids = {change: tuple(new.task.id for new in group) for change, group in brought.items()}
+    return TaskChanges(**ids, removed=tuple(gone), left_out=tuple(left_out))
+
+
+def _passed(row: Row | None, new: NewTask, now: int) -> str | None:
+    """Return why a task that is not there, or is finished, has nothing to do any more, or None."""
+    if row is not None and not row.removed and (row.finished_at is None or row.schedule == new.schedule_key):
+        return None
+    for field in ("run_at", "end_at"):
+        moment = getattr(new.task, field)
+        if moment is not None and to_micros(moment) <= now:
+            return f"{field}={moment.isoformat()} has passed"
+    return None
+
+
+def _change(row: Row | None, new: NewTask) -> str:
+    if row is None or row.removed:
+        return "added"
+    same = row.schedule == new.schedule_key and row.problem is None and read_definition(row) == new.task
+    return "kept" if same else "changed"
+
+
+def _brought_by(connection: Connection, source: str) -> list[str]:
+    return connection.execute(_OF_SOURCE, {"of_source": source}).scalars()
+
+
+def _first_due(new: NewTask, now: int) -> int:
+    due = new.schedule(now).next_after(now)
+    if due is not None:
+        return due
+    task = new.task
+    if task.run_at is not None:
+        problem = f"run_at={task.run_at.isoformat()} has passed (it is {to_datetime(now).isoformat()})"
+        raise InvalidTaskError(task.id, f"{problem}; give an instant in the future, or use trigger_task to run it now")
+    if task.end_at is not None:
+        problem = f"end_at={task.end_at.isoformat()} leaves no due time after {to_datetime(now).isoformat()}"
+        raise InvalidTaskError(task.id, f"{problem}; give a later end_at")
+    problem = f"cron_expression={task.cron_expression!r} has no due time before the year 2200"
+    raise InvalidTaskError(task.id, f"{problem}; give one that comes")
+
+
+def _replacement(connection: Connection, row: Row, new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
+    """Return the changed columns of a task that is added again."""
+    now = first_due.now
+    if row.schedule != new.schedule_key:
+        account_for_owed(connection, row, now, _OWED_CHANGED)
+        values = _first_values(new, first_due)
+        values["paused"], values["pause_reason"] = row.paused, row.pause_reason
+    else:
+        values = {**row._asdict(), "definition": new.text, "zone": new.zone, "problem": None, "source": new.source}
+        values.update(_within_max_runs(connection, row, new, now))
+    if not new.task.enabled:
+        if values["next_due"] == row.next_due:
+            values.update(past_owed(connection, row, new.task, now))
+        values["paused"], values["pause_reason"] = 1, None
+    elif row.paused and not _was_enabled(row.definition):
+        values.update(resumed(new.task, new.schedule(values["anchor"]), values["next_due"], now))
+    return values
+
+
+def _within_max_runs(connection: Connection, row: Row, new: NewTask, now: int) -> dict[str, Any]:
+    """Finish, or take up again, a task whose schedule is the same and whose `max_runs` may have changed."""
+    most = new.task.max_runs
+    if is_one_time(new.task):
+        return {}
+    if most is not None and row.started_runs >= most:
+        account_for_owed(connection, row, now, _OWED_ENDED)
+        return {"next_due": None}
+    if row.next_due is None:
+        due = new.schedule(row.anchor).next_after(now)
+        return {} if due is None else {"next_due": due, "finished_at": None}
+    return {}
+
+
+def _was_enabled(definition: str) -> bool:
+    try:
+        return json.loads(definition).get("enabled", True) is not False
+    except (ValueError, AttributeError):
+        return True
+
+
+_BY_IDS: Final = Statement(lambda: select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True))))
+_OF_SOURCE: Final = Statement(
+    lambda: (
+        select(tasks.c.id).where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0).order_by(tasks.c.id)
+    )
+)
+_INSERT: Final = Bulk(lambda given: given.insert(tasks, tasks.c.keys()))
+_REPLACEABLE: Final = [column for column in tasks.c if column.name not in {"id", "last_seq"}]
+_REPLACE: Final = Bulk(
+    lambda given: (
+        update(tasks)
+        .where(tasks.c.id == given("row_id"))
+        .values({column: given(f"new_{column.name}", type(column.type)) for column in _REPLACEABLE})
+    )
+)
