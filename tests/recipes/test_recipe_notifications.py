@@ -165,7 +165,7 @@ def test_email(project):
 
 
 def test_alerts(project):
-    """A run that fails is told, and the line that the command line prints says the same."""
+    """A failed run is reported to Slack, and `runs --follow` prints the same error."""
     prompt(project, "Fail.")
     program = project.folder / "program.py"
     program.write_text(PROGRAM)
@@ -183,7 +183,7 @@ def test_alerts(project):
         assert (line["id"], line["error"]) == (run_id, "ValueError: no such city <!channel>")
         until(lambda: bodies)
         end(scheduler)
-    assert bodies == [{"text": "Task stand-up failed: ValueError('no such city &lt;!channel&gt;')"}]
+    assert bodies == [{"text": "Task stand-up failed: ValueError: no such city &lt;!channel&gt;"}]
 
 
 def test_the_tasks(project):
