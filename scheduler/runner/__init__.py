@@ -23,11 +23,11 @@ from scheduler.runner.langgraph_seam import (
     is_langgraph,
     keeps_threads,
     new_control,
-    questions_of,
     takes_checkpointer,
     with_checkpointer,
 )
 from scheduler.runner.messages import member, response_text
+from scheduler.runner.questions import questions_of
 from scheduler.runner.streaming import stream_graph
 from scheduler.runner.usage import usage_of
 from scheduler.server_url import is_server_url

@@ -10,9 +10,9 @@ from scheduler.runner.langgraph_seam import (
     as_server_graph,
     heard_answers,
     keeps_threads,
-    questions_of,
     resume_command,
 )
+from scheduler.runner.questions import questions_of
 from scheduler.store import Claim
 
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})

@@ -5,15 +5,9 @@ A graph of LangGraph can only be here if the program has imported LangGraph, so 
 
 import importlib
 import inspect
-import math
 import sys
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
-
-from scheduler.models import Question
-
-_DEPTH: Final = 50
-"""Questions that are nested more deeply are shown by their repr."""
+from typing import Any
 
 
 def is_langgraph(graph: object) -> bool:
@@ -99,39 +93,6 @@ async def _checkpoints(graph: Any, state: Any) -> AsyncIterator[Any]:  # noqa: A
         if hasattr(task.state, "tasks"):
             async for inner in _checkpoints(graph, task.state):
                 yield inner
-
-
-def questions_of(interrupts: object) -> tuple[Question, ...]:
-    """Return interrupts as questions."""
-    if not isinstance(interrupts, list | tuple):
-        return ()
-    told = [(each["id"], each["value"]) if isinstance(each, Mapping) else (each.id, each.value) for each in interrupts]
-    return tuple(Question(id=str(key), value=_as_json(value)) for key, value in told)
-
-
-def _as_json(value: object, depth: int = 0) -> object:
-    """Return a value as JSON has it; what JSON does not have, or is nested too deeply, is shown by its repr."""
-    if isinstance(value, Mapping) and depth < _DEPTH:
-        return {_as_text(str(key)): _as_json(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset) and depth < _DEPTH:
-        return [_as_json(item, depth + 1) for item in value]
-    if isinstance(value, str):
-        return _as_text(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    return value if value is None or isinstance(value, bool | int | float) else _as_text(_shown(value))
-
-
-def _as_text(value: str) -> str:
-    """Return a text that can be encoded: half of a surrogate pair cannot."""
-    return value.encode(errors="replace").decode()
-
-
-def _shown(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception as error:  # noqa: BLE001 (whatever the repr of a class of the user's raises)
-        return f"({type(value).__name__}, whose repr raised {type(error).__name__})"
 
 
 def new_control(graph: object) -> Any | None:  # noqa: ANN401 (LangGraph's own class)

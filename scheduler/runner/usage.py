@@ -10,6 +10,9 @@ _USER: Final = frozenset({"user", "human"})
 """What the role of a user's message is called, and the type of LangChain's."""
 
 
+_MOST_TOKENS: Final = 2**53
+
+
 def usage_of(result: object, given: object, prompt: str) -> TokenUsage | None:
     """Return the tokens that a run used; None if none of its messages tells.
 
@@ -66,4 +69,5 @@ def _sum(messages: Iterable[object]) -> TokenUsage | None:
 
 def _number(usage: Mapping[str, object], name: str) -> int:
     value = usage.get(name)
-    return value if isinstance(value, int) else 0
+    # A number that no model can have used could be too long for the history's reader.
+    return value if isinstance(value, int) and 0 <= value <= _MOST_TOKENS else 0

@@ -1,6 +1,7 @@
 """What is asked of the runs table as a history: rows of runs that were not started, trimming, reading."""
 
 import itertools
+import json
 import os
 import random
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,7 @@ from scheduler.store.statements import Bulk, Connection, Row, Statement
 
 _QUESTIONS: Final = TypeAdapter(tuple[Question, ...])
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
+_INTEGER_DIGITS: Final = 1_000
 _counter = itertools.count()
 # Of its own, so that a program that seeds `random` does not make ids repeat; and seeded anew in a forked child.
 _random = random.Random()  # noqa: S311 (ids are no secrets)
@@ -172,9 +174,9 @@ def to_run(row: Row) -> Run:
         error=row.error,
         earlier_attempts=earlier_attempts(row),
         resumed=bool(row.resumed),
-        questions=() if row.status != RunStatus.WAITING else _QUESTIONS.validate_json(row.questions),
+        questions=questions(row) if row.status == RunStatus.WAITING else (),
         current_step=row.current_step,
-        usage=None if row.usage is None else TokenUsage.model_validate_json(row.usage),
+        usage=_usage(row),
     )
 
 
@@ -184,6 +186,30 @@ def earlier_attempts(row: Row) -> tuple[Attempt, ...]:
         return () if row.earlier_attempts is None else _ATTEMPTS.validate_json(row.earlier_attempts)
     except ValidationError:  # changed by hand; the run itself must be able to end
         return ()
+
+
+def questions(row: Row) -> tuple[Question, ...]:
+    """Return what a run asks; nothing if the stored text cannot be read, since a listing must not fail for one row."""
+    try:
+        return _QUESTIONS.validate_json(row.questions)
+    except ValidationError:
+        pass
+    try:
+        return _QUESTIONS.validate_python(json.loads(row.questions, parse_int=_int_or_text))
+    except (TypeError, ValueError, RecursionError):
+        return ()
+
+
+def _int_or_text(digits: str) -> int | str:
+    """Return an integer; one that is too long for Python's `int()`, as earlier releases stored them, stays text."""
+    return int(digits) if len(digits) <= _INTEGER_DIGITS else digits
+
+
+def _usage(row: Row) -> TokenUsage | None:
+    try:
+        return None if row.usage is None else TokenUsage.model_validate_json(row.usage)
+    except ValidationError:
+        return None
 
 
 def questions_json(questions: tuple[Question, ...]) -> str:

@@ -23,6 +23,8 @@ STOPPED: Final = "the scheduler was stopped"
 CRASH_LIMIT: Final = 10
 """How often a run with `rerun_after_crash` is taken up again: one that kills its process must end some day."""
 
+_ANSWER_DEPTH: Final = 100
+"""Answers that are nested more deeply are refused: a claim could fail to read them."""
 _NOBODY: Final = "nobody answered within expire_waiting_after_seconds"
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _MAY_GO_ON: Final = _FAILURES | {RunStatus.INTERRUPTED}
@@ -241,7 +243,10 @@ def answer(connection: Connection, run_id: str, value: object, now: int) -> None
 
 def _answers_json(row: Row, value: object) -> str:
     """Return answers by the id of their question."""
-    ids = [question["id"] for question in json.loads(row.questions)]
+    ids = [question.id for question in history.questions(row)]
+    if not ids:
+        message = f"Run {row.id}: its stored questions cannot be read; remove the task to cancel the run"
+        raise ValueError(message)
     by_id = value if isinstance(value, dict) and value and set(value) <= set(ids) else None
     if by_id is None and len(ids) > 1:
         message = f"Run {row.id}: it asks {len(ids)} questions; give a dict of answers by their ids: {', '.join(ids)}"
@@ -251,10 +256,30 @@ def _answers_json(row: Row, value: object) -> str:
         message = f"Run {row.id}: answers are missing; give one for each id, also for {left}"
         raise ValueError(message)
     try:
-        return json.dumps({ids[0]: value} if by_id is None else by_id, allow_nan=False)
+        return _json({ids[0]: value} if by_id is None else by_id)
     except (TypeError, ValueError, RecursionError) as error:
         message = f"Run {row.id}: the answer is no JSON ({error}); give text, numbers, True, False, None, lists, dicts"
         raise ValueError(message) from None
+
+
+def _json(value: object) -> str:
+    """Return a value as JSON that every process can read again. Raises `TypeError`, `ValueError`, `RecursionError`."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    text.encode()  # half of a surrogate pair is a character to Python, and to no saver
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > _ANSWER_DEPTH:
+            message = f"it is nested more than {_ANSWER_DEPTH} levels deep"
+            raise ValueError(message)
+        level = [member for each in level for member in _members(each)]
+    return text
+
+
+def _members(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def expire(connection: Connection, now: int) -> list[str]:

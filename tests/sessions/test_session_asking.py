@@ -348,8 +348,9 @@ class Odd:
         ({"n": math.inf, 1: (1, b"x")}, {"n": "inf", "1": [1, "b'x'"]}),
         (nested(400), None),
         (Odd, None),
+        ([10**5_000], None),
     ],
-    ids=["half a character", "no JSON", "nested", "odd"],
+    ids=["half a character", "no JSON", "nested", "odd", "a long integer"],
 )
 async def test_a_question_that_json_cannot_carry(new_scheduler, value, shown):
     """It is shown as well as can be, and does not stop the passes."""
