@@ -13,6 +13,7 @@ from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import adding, history, outcomes, owners, runs, tasks
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
+from scheduler.store.leases import Leases
 from scheduler.store.outcomes import STOPPED, OldThread, Outcome
 from scheduler.store.postgres import PostgresDatabase
 from scheduler.store.runs import Claim, Claimer, NotStarted
@@ -37,12 +38,8 @@ __all__ = [
 ]
 
 _DAY: Final = 86_400 * SECOND
-_RENEWALS: Final = 3
-"""A lease is renewed so many times before it would end."""
 _STEP_BACK: Final = SECOND
 """A clock that is so far behind the last pass was put back."""
-_DIED: Final = "its process died"
-_LEASE_ENDED: Final = "its process gave no sign for longer than its lease"
 
 
 @dataclass(slots=True)
@@ -144,8 +141,7 @@ class Store:
         """Tells whether the graph of a task has a checkpointer; set before the first pass."""
         self.is_observed: Callable[[], bool] = lambda: False
         """Tells whether anybody wants to know what becomes of runs."""
-        self._renew_at = 0
-        self._trust_leases_from = 0
+        self._leases = Leases(lease)
         self._is_unsure = False
         self._disowned: frozenset[str] = frozenset()
         self._last_pass = 0
@@ -269,11 +265,9 @@ class Store:
         """Open the database and take a lease, before the first pass."""
         self._owner = owners.this_process()
         with self.database.write() as connection:
-            owners.renew(connection, self._owner, now + self._lease)
-        self._renew_at = now + self._lease // _RENEWALS
+            self._leases.begin(connection, self._owner, now)
         self._last_pass = now
         self._purge_at = now
-        self._trust_leases_from = 0
         self._is_unsure = False
         self._disowned = frozenset()
 
@@ -302,7 +296,7 @@ class Store:
         to `early` before they come; the pass that does so is best made half as long before.
         """
         self._notice_clock(now)
-        if not results and not steps and not self._is_unsure and now < self._renew_at:
+        if not results and not steps and not self._is_unsure and not self._leases.is_due(now):
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = self._look(connection, now)
             if not self._has_work(look, now, slots, running, early):
@@ -318,8 +312,8 @@ class Store:
         A commit that failed may have been stored all the same, with claims that nobody has launched, or may have
         undone a renewal.
         """
-        self._trust_leases_from = now + self._lease
-        self._renew_at = 0
+        self._leases.distrust(now)
+        self._leases.renew_soon()
         self._is_unsure = True
 
     def _finish(
@@ -349,14 +343,12 @@ class Store:
         if self._is_unsure:
             outcomes.take_back_unlaunched(connection, self._owner.id, running)
             self._is_unsure = False
-        # Where the database was put in another one's place there is no lease, though it need not be renewed yet.
-        if now >= self._renew_at or not owners.has_lease(connection, self._owner):
-            result.taken_over = self._renew(connection, now, running)
+        result.taken_over = self._leases.renew(connection, self._owner, now, running)
         # A further attempt of a run does not begin here beside one that was taken over and is still going.
         self._disowned = self._disowned.union(result.taken_over).intersection(running)
         expired = outcomes.expire(connection, now)
         # Before what is due is looked at: a run that nobody makes any more is in nobody's way.
-        result.recovered = self._recover(connection, now)
+        result.recovered = self._leases.recover(connection, self._owner, now)
         if result.told:
             note_changed(connection, result.told, [*expired, *result.recovered])
         if slots is not None:
@@ -376,12 +368,6 @@ class Store:
 
     def _claimer(self) -> Claimer:
         return Claimer(self._owner.id, self._history_limit, self.is_checkpointed, self._disowned)
-
-    def _renew(self, connection: Connection, now: int, running: Collection[str]) -> list[str]:
-        """Renew the lease; return the running runs that were taken over because it had ended."""
-        had_lease = owners.renew(connection, self._owner, now + self._lease)
-        self._renew_at = now + self._lease // _RENEWALS
-        return [] if had_lease else _no_longer(connection, self._owner.id, running)
 
     def _has_work(self, look: _Look, now: int, slots: int | None, running: Collection[str], early: int) -> bool:
         may_claim = slots is not None and (slots > 0 or bool(running))
@@ -410,38 +396,17 @@ class Store:
         if now < self._last_pass - _STEP_BACK:
             with self.database.write(PASS_TIMEOUT) as connection:
                 tasks.reckon_again(connection, now)
-            self._renew_at = self._purge_at = now
+            self._leases.renew_soon()
+            self._purge_at = now
         if abs(now - self._last_pass) > self._lease // 2:
-            self._trust_leases_from = now + self._lease
+            self._leases.distrust(now)
         self._last_pass = now
-
-    def _recover(self, connection: Connection, now: int) -> list[str]:
-        """End the running runs of owners that are dead or whose lease is over."""
-        recovered: list[str] = []
-        foreign = [each for each in outcomes.owners_of_running(connection) if each != self._owner.id]
-        known = {row.id: row for row in owners.others(connection, self._owner)} if foreign else {}
-        for owner_id in foreign:
-            row = known.get(owner_id)
-            if row is None or owners.is_known_dead(row, self._owner):
-                reason = _DIED
-            elif row.lease_until < now and now >= self._trust_leases_from:
-                reason = _LEASE_ENDED
-            else:
-                continue
-            recovered += outcomes.interrupt(connection, owner_id, now, reason)
-            owners.retire(connection, owner_id)
-        return recovered
 
     def _purge(self, connection: Connection, now: int) -> None:
         if now >= self._purge_at:
             owners.forget(connection, now - _DAY)
             if tasks.purge(connection, now - self._retention) == 0:
                 self._purge_at = now + _DAY
-
-
-def _no_longer(connection: Connection, owner_id: str, running: Collection[str]) -> list[str]:
-    """Return which of the runs that are going here are not this owner's any more."""
-    return sorted(set(running) - set(connection.execute(_OWN, {"me": owner_id}).scalars()))
 
 
 def _wake_at(look: _Look, now: int, slots: int, early: int) -> int | None:
@@ -484,7 +449,6 @@ _LOOK: Final = Statement(
         exists().where(HAS_THREAD_TO_DELETE, runs_table.c.thread_until <= bindparam("now")).label("has_old_threads"),
     )
 )
-_OWN: Final = Statement(lambda: select(runs_table.c.id).where(runs_table.c.owner == bindparam("me"), IS_RUNNING))
 _QUEUE_DEPTH: Final = Statement(
     lambda: select(
         select(func.count()).where(CAN_BE_DUE, tasks_table.c.next_due <= bindparam("now")).scalar_subquery()

@@ -186,12 +186,76 @@ def test_no_lease_is_taken_as_ended_after_a_long_absence(process, new_process):
     assert process.statuses()[0] == "running"
 
 
-def test_a_process_that_starts_trusts_the_leases_that_it_finds(process, new_process):
-    """A container that was restarted recovers what the one before it left, once the lease is over."""
+def test_a_process_that_starts_judges_by_leases_after_one_lease_length(process, new_process):
+    """A restarted container recovers what the one before it left: not at once, as all may have slept, but soon."""
     process.add(every(60))
     process.run_pass(60)
     set_owner(process, boot="another")
-    assert len(new_process(1000).run_pass(1000).recovered) == 1
+    other = new_process(1000)
+    assert recovered(other, 1000, 1000 + LEASE - 5) == []
+    assert len(other.run_pass(1000 + LEASE).recovered) == 1
+    assert "lease" in process.runs()[0].error
+
+
+def outage(process, start, end):
+    """Let a process try in vain to use the database."""
+    for now in range(start, end, 5):
+        process.store.failed(instant(now))
+
+
+def test_a_process_that_starts_as_an_outage_ends_declares_nobody_dead(process, new_process):
+    """A process that ran all the while has one lease length to renew its lease, also if others were faster."""
+    process.add(once(5, rerun_after_crash=True))
+    process.run_pass(5)
+    faster = new_process(5)
+    for each in (process, faster):
+        each.run_pass(20)
+        outage(each, 21, 60)
+    faster.run_pass(60)
+    starting = new_process(60)
+    assert starting.run_pass(60.01).recovered == []
+    assert process.run_pass(62).taken_over == []
+    for now in range(65, 60 + 2 * LEASE, 5):
+        assert starting.run_pass(now).recovered == process.run_pass(now).recovered == []
+    assert process.statuses() == ["running"]
+
+
+def test_a_scheduler_that_starts_again_as_an_outage_ends_declares_nobody_dead(process, new_process):
+    """What it knew of leases before it was stopped is outdated."""
+    process.add(once(5))
+    process.run_pass(5)
+    other = new_process(5)
+    other.store.end([], instant(20))
+    other.begin(100)
+    assert other.run_pass(100).recovered == []
+    assert process.run_pass(102).taken_over == []
+    assert process.statuses() == ["running"]
+
+
+@needs_proc
+def test_a_process_that_starts_as_an_outage_ends_recovers_runs_of_the_known_dead(process, new_process, dead_pid):
+    """Their process is gone: no renewal is to be waited for."""
+    process.add(once(5))
+    process.run_pass(5)
+    outage(process, 21, 60)
+    process.die(dead_pid)
+    assert len(new_process(60).run_pass(60).recovered) == 1
+
+
+def test_a_process_whose_own_lease_is_gone_declares_nobody_dead(process, new_process):
+    """As in a database that was restored from a copy, where every lease is as old as the copy."""
+    process.add(once(5))
+    process.run_pass(5)
+    other = new_process(5)
+    for now in range(10, 80, 5):
+        other.run_pass(now)
+        process.run_pass(now)
+    process.sql("UPDATE scheduler_owners SET lease_until = :old", old=instant(30))
+    process.sql("DELETE FROM scheduler_owners WHERE id = :id", id=other.store._owner.id)
+    assert other.run_pass(80).recovered == []
+    process.run_pass(80)
+    assert recovered(other, 85, 85) == []
+    assert process.statuses() == ["running"]
 
 
 def test_an_idle_process_that_starts_a_run_has_a_lease_for_it(process, new_process):

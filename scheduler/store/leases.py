@@ -1,0 +1,92 @@
+"""The lease of one scheduler, and how it judges the leases of the others."""
+
+from collections.abc import Collection
+from typing import Final
+
+from sqlalchemy import bindparam, select
+
+from scheduler.store import outcomes, owners
+from scheduler.store.owners import Owner
+from scheduler.store.schema import IS_RUNNING, runs
+from scheduler.store.statements import Connection, Row, Statement
+
+_RENEWALS: Final = 3
+"""Passes renew a lease this many times before it would end."""
+_DIED: Final = "its process died"
+_LEASE_ENDED: Final = "its process gave no sign for longer than its lease"
+
+
+class Leases:
+    """Renews one scheduler's lease, and ends the runs of owners whose lease is over.
+
+    The lease is *held* from `begin` on. It is *lost* when another process has taken this one for dead and deleted its
+    owner row; the next pass that writes notices that and takes a new lease.
+
+    The leases of others count only once this scheduler knows that they could have been renewed for one lease length:
+    not before that after its own start, after an outage of the database, or after a suspension. A start has to wait
+    too: it cannot tell processes that died long ago from processes that a database outage has kept from renewing.
+    """
+
+    def __init__(self, length: int) -> None:
+        """Take the length of a lease in microseconds."""
+        self._length = length
+        self._renew_at = 0
+        self._trusted_from = 0
+
+    def begin(self, connection: Connection, owner: Owner, now: int) -> None:
+        """Take the first lease of an owner."""
+        owners.renew(connection, owner, now + self._length)
+        self._renew_at = now + self._length // _RENEWALS
+        self.distrust(now)
+
+    def distrust(self, now: int) -> None:
+        """Take no lease of another owner as ended for one lease length."""
+        self._trusted_from = now + self._length
+
+    def is_due(self, now: int) -> bool:
+        """Tell whether a pass should renew the lease."""
+        return now >= self._renew_at
+
+    def renew_soon(self) -> None:
+        """Let the next pass renew the lease."""
+        self._renew_at = 0
+
+    def renew(self, connection: Connection, owner: Owner, now: int, running: Collection[str]) -> list[str]:
+        """Renew the lease if it is due or lost; return which running runs were taken over because it was lost."""
+        # A database that was put in the place of another one has no lease of ours, though none is due.
+        if not self.is_due(now) and owners.has_lease(connection, owner):
+            return []
+        had_lease = owners.renew(connection, owner, now + self._length)
+        self._renew_at = now + self._length // _RENEWALS
+        if had_lease:
+            return []
+        # This process was suspended, or the database is another one: its other leases may be as outdated as ours was.
+        self.distrust(now)
+        return _no_longer_owned(connection, owner.id, running)
+
+    def recover(self, connection: Connection, owner: Owner, now: int) -> list[str]:
+        """End the running attempts of other owners that are dead or whose lease is over; return their runs."""
+        recovered: list[str] = []
+        foreign = [each for each in outcomes.owners_of_running(connection) if each != owner.id]
+        known = {row.id: row for row in owners.others(connection, owner)} if foreign else {}
+        for owner_id in foreign:
+            reason = self._death_of(known.get(owner_id), owner, now)
+            if reason is not None:
+                recovered += outcomes.interrupt(connection, owner_id, now, reason)
+                owners.retire(connection, owner_id)
+        return recovered
+
+    def _death_of(self, row: Row | None, here: Owner, now: int) -> str | None:
+        """Return why an owner counts as dead, or None if it may be alive."""
+        if row is None or owners.is_known_dead(row, here):
+            return _DIED
+        if row.lease_until < now and now >= self._trusted_from:
+            return _LEASE_ENDED
+        return None
+
+
+def _no_longer_owned(connection: Connection, owner_id: str, running: Collection[str]) -> list[str]:
+    return sorted(set(running) - set(connection.execute(_OWN, {"me": owner_id}).scalars()))
+
+
+_OWN: Final = Statement(lambda: select(runs.c.id).where(runs.c.owner == bindparam("me"), IS_RUNNING))
