@@ -159,6 +159,11 @@ def pass_failed(error: BaseException) -> None:
     _logger.error("A pass failed, and is tried again", exc_info=error)
 
 
+def watching_without_reports(file: str, seconds: float, error: BaseException) -> None:
+    """Say that the system does not report edits of a file; said once."""
+    _logger.warning("%s: the system does not report edits (%s); the file is looked at every %g s", file, error, seconds)
+
+
 def tool_failed(error: BaseException) -> None:
     """Say that an agent's tool could not use the store; the agent is told no details."""
     _logger.error("A tool of an agent cannot use the store: %s", error)

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from scheduler._texts import is_unicode, shown
 from scheduler.crontab import parse_crontab
 from scheduler.server_url import is_server_url, parse_server_url, without_password
 
@@ -275,7 +276,7 @@ def _printable(value: str) -> str:
 def _not_blank(value: str) -> str:
     if not value or value.isspace():
         raise PydanticCustomError("blank", "it is blank")
-    if not _is_unicode(value):
+    if not is_unicode(value):
         raise PydanticCustomError("unicode", "it has half of a surrogate pair, which is no character")
     return value
 
@@ -327,7 +328,7 @@ def _within_calendar(value: datetime) -> datetime:
 def _json_object(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
     for path, item in _walk(str(info.field_name), value) if value else ():
         if not _is_json(item):
-            context = {"path": path, "kind": type(item).__name__, "item": _shown(item)[:80]}
+            context = {"path": path, "kind": type(item).__name__, "item": shown(item)[:80]}
             raise PydanticCustomError("json", "{path} is {item} ({kind}), which JSON cannot carry", context)
     return value
 
@@ -348,7 +349,7 @@ def _walk(path: str, item: object) -> Iterator[tuple[str, object]]:
 
 def _key(path: str, key: object) -> str:
     if not isinstance(key, str) or not _is_json(key):
-        context = {"path": path, "key": _shown(key)}
+        context = {"path": path, "key": shown(key)}
         raise PydanticCustomError("json", "{path} has the key {key}, which is no text", context)
     return repr(key)
 
@@ -357,15 +358,10 @@ def _is_json(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, str):
-        return _is_unicode(value)
+        return is_unicode(value)
     if isinstance(value, int):
         return value.bit_length() <= _INTEGER_BITS
     return value is None or isinstance(value, (dict, list))
-
-
-def _is_unicode(value: str) -> bool:
-    # Half of a surrogate pair is a character to Python, and to nobody else.
-    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 _set: Final = object.__setattr__
@@ -473,7 +469,7 @@ class TaskDefinition(BaseModel):
         try:
             task = handler(data)
         except ValidationError as error:
-            raise _reworded(_id_of(data), error) from None
+            raise _reworded(id_of(data), error) from None
         problems = list(_contradictions(task))
         if problems:
             raise _error([_detail(field, getattr(task, field), problem) for field, problem in problems])
@@ -502,9 +498,10 @@ def is_as_checked(task: TaskDefinition) -> bool:
     return is_checked and not task.metadata and task.context is None
 
 
-def _id_of(data: object) -> str:
+def id_of(data: object) -> str:
+    """Return what an error calls a task whose fields may be wrong: its id, or what stands in its place."""
     value = data.get("id") if isinstance(data, dict) else getattr(data, "id", None)
-    return value[:ID_LIMIT] if isinstance(value, str) and value.isprintable() and value.strip() else repr(value)[:80]
+    return value[:ID_LIMIT] if isinstance(value, str) and value.isprintable() and value.strip() else shown(value)[:80]
 
 
 def _reworded(task_id: str, error: ValidationError) -> ValidationError:
@@ -521,19 +518,11 @@ def _reword(task_id: str, line: dict[str, Any]) -> InitErrorDetails:
     if line["type"] == "crontab":
         return _detail(field, line["input"], f"Task {task_id}: {line['msg']}")
     if line["type"] == "server_url":
-        shown = without_password(line["input"])
-        return _detail(field, line["input"], f"Task {task_id}: {field}={_shown(shown)}: {line['msg']}")
+        address = without_password(line["input"])
+        return _detail(field, line["input"], f"Task {task_id}: {field}={shown(address)}: {line['msg']}")
     reason = re.sub("^(Input|String|Value)", "it", line["msg"])
     mend = f"; {_MENDS[field]}" if field in _MENDS else ""
-    return _detail(field, line["input"], f"Task {task_id}: {field}={_shown(line['input'])}: {reason}{mend}")
-
-
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):  # nested too deeply, or an integer of too many digits for Python to write
-        return f"({type(value).__name__})"
-    return text if len(text) <= ID_LIMIT else f"{text[:60]}… ({len(text)} characters)"
+    return _detail(field, line["input"], f"Task {task_id}: {field}={shown(line['input'])}: {reason}{mend}")
 
 
 def _detail(field: str, value: object, sentence: str) -> InitErrorDetails:
@@ -573,5 +562,5 @@ def _wrong_schedules(task: TaskDefinition) -> Iterator[tuple[str, str]]:
 
 def _foreign(task: TaskDefinition, field: str, mend: str) -> str:
     value = getattr(task, field)
-    shown = value.isoformat() if isinstance(value, datetime) else repr(value)
-    return f"Task {task.id}: {field}={shown} does not belong to {task.task_type} tasks; {mend}"
+    given = value.isoformat() if isinstance(value, datetime) else shown(value)
+    return f"Task {task.id}: {field}={given} does not belong to {task.task_type} tasks; {mend}"

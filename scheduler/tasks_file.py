@@ -1,21 +1,27 @@
 """Tasks as a file: TOML text -> definitions and back, and noticing that the file was edited."""
 
-import asyncio
+import errno
 import json
 import os
 import re
+import select
+import sys
+import time
 import tomllib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from scheduler import _toml, _watching
+from scheduler._texts import escaped, shown
 from scheduler.errors import InvalidTaskError, TasksFileError
-from scheduler.models import TaskDefinition
+from scheduler.models import TaskDefinition, id_of
 from scheduler.words import is_relative, parse_schedule
 
 TABLE: Final = "task"
@@ -24,7 +30,12 @@ _SCHEDULE: Final = "schedule"
 _SAID_BY_WORDS: Final = ("task_type", "cron_expression", "interval_seconds", "run_at")
 _JSON_FIELDS: Final = ("metadata", "context")
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LOOK_MILLISECONDS: Final = 2_000
+_LARGEST: Final = 16 * 1024 * 1024
+"""A larger file is refused, in bytes: reading so much takes seconds."""
+_DEEPEST: Final = 100
+"""Values that are nested deeper are refused in a definition, too."""
+_PIPE_SECONDS: Final = 5.0
+"""How long the writer of a pipe is waited for."""
 
 
 # --- Reading ---
@@ -42,28 +53,33 @@ def load_tasks(path: str | os.PathLike[str]) -> list[TaskDefinition]:
     wrong, and says how many more there are.
     """
     file = Path(path)
+    try:
+        return _load(file)
+    except TasksFileError:
+        raise
+    except Exception as error:  # what nobody foresaw is an error of the file, too: who reads has one thing to catch
+        raise TasksFileError(str(file), None, f"it cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _load(file: Path) -> list[TaskDefinition]:
     text = _read(file)
-    tables = _tables(file, text)
-    places = _Places.of(text)
+    places = _Places(text)
     problems: list[tuple[int, str]] = []
-    tasks: list[TaskDefinition] = []
-    first_lines: dict[str, int] = {}
-    for number, table in enumerate(tables):
+    tasks: dict[str, tuple[TaskDefinition, int]] = {}
+    for number, table in enumerate(_tables(file, text)):
         try:
             task = _task(table)
         except _WrongField as wrong:
             problems += [(places.line(number, name), problem) for name, problem in wrong.problems]
             continue
-        line = places.line(number, "id")
-        if task.id in first_lines:
-            earlier = f"id={task.id!r} stands in line {first_lines[task.id]} already"
-            problems.append((line, f"Task {task.id}: {earlier}; give each task its own"))
-        first_lines.setdefault(task.id, line)
-        tasks.append(task)
+        if task.id in tasks:
+            earlier = f"id={task.id!r} stands in line {places.line(tasks[task.id][1], 'id')} already"
+            problems.append((places.line(number, "id"), f"Task {task.id}: {earlier}; give each task its own"))
+        tasks.setdefault(task.id, (task, number))
     if problems:
         line, problem = min(problems)
         raise TasksFileError(str(file), line, problem, len(problems) - 1)
-    return tasks
+    return [task for task, _ in tasks.values()]
 
 
 def located(path: str | os.PathLike[str], error: InvalidTaskError) -> TasksFileError:
@@ -75,43 +91,101 @@ def located(path: str | os.PathLike[str], error: InvalidTaskError) -> TasksFileE
         ids = [table.get("id") for table in _tables(file, text)]
         wrong = re.match(r"\w+", str(error).removeprefix(f"Task {error.task_id}: "))
         if error.task_id in ids:
-            line = _Places.of(text).line(ids.index(error.task_id), wrong[0] if wrong else "")
+            line = _Places(text).line(ids.index(error.task_id), wrong[0] if wrong else "")
     return TasksFileError(str(file), line, str(error))
 
 
 def _read(file: Path) -> str:
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise TasksFileError(str(file), None, f"it cannot be read ({error.strerror}); give a file of tasks") from error
+        text = _content(file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         problem = f"byte {error.start} is not UTF-8 text; save the file in UTF-8"
         raise TasksFileError(str(file), None, problem) from error
+    except (OSError, ValueError) as error:  # the second is what a NUL in a path raises
+        reason = getattr(error, "strerror", None) or error
+        raise TasksFileError(str(file), None, f"it cannot be read ({reason}); give a file of tasks") from error
     if not text.strip():
         raise TasksFileError(str(file), None, f"it is empty; write {TABLE} = [] if there is no task")
     return text.replace("\r\n", "\n")
 
 
+def _content(file: Path) -> bytes:
+    """Return the bytes of a file. What is no file, such as a pipe that nobody writes to, is never waited for long."""
+    content = bytearray()
+    end = time.monotonic() + _PIPE_SECONDS
+    with FileIO(file, opener=_open_without_waiting) as stream:
+        while (some := _next_bytes(stream, end)) and len(content) <= _LARGEST:
+            content += some
+    if len(content) > _LARGEST:
+        raise OSError(errno.EFBIG, f"it is larger than {_LARGEST // 1024**2} MiB")
+    return bytes(content)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such flag, and no named pipes as files
+
+
+def _next_bytes(stream: FileIO, end: float) -> bytes:
+    while (some := stream.read(1024 * 1024)) is None:  # a pipe whose writer is not done
+        if not select.select([stream], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise TimeoutError(errno.ETIMEDOUT, f"its writer was not done after {_PIPE_SECONDS:g} s")
+    return some
+
+
 def _tables(file: Path, text: str) -> list[dict[str, Any]]:
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line, problem = _place_of(error, text)
-        raise TasksFileError(str(file), line, f"{problem}; mend the TOML") from error
+    document = _parsed_toml(file, text)
     tables = document.pop(TABLE, [])
     for key in document:
-        line = _line_of_top_level(text, key)
-        raise TasksFileError(str(file), line, f"{key} is unknown here; each task is a table [[{TABLE}]]")
+        problem = f"{escaped(key)[:80]} is unknown here; each task is a table [[{TABLE}]]"
+        raise TasksFileError(str(file), _Places(text).line_of_key(key), problem)
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        line = _line_of_top_level(text, TABLE)
-        raise TasksFileError(str(file), line, f"{TABLE} is no array of tables; begin each task with [[{TABLE}]]")
+        problem = f"{TABLE} is no array of tables; begin each task with [[{TABLE}]]"
+        raise TasksFileError(str(file), _Places(text).line_of_key(TABLE), problem)
     return tables
+
+
+def _parsed_toml(file: Path, text: str) -> dict[str, Any]:
+    line: int | None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line, problem = _place_of(error, text)
+        raise TasksFileError(str(file), line, f"{problem}; correct the TOML") from error
+    except RecursionError as error:
+        line = _toml.line_nested_deeper(text, _DEEPEST)
+        problem = f"it is nested too deeply; nest at most {_DEEPEST} lists and tables in one another"
+        raise TasksFileError(str(file), line, problem) from error
+    except ValueError as error:  # Python refuses to read an integer of so many digits
+        digits = sys.get_int_max_str_digits()
+        line = _toml.line_of_digits(text, digits + 1)
+        problem = f"an integer has more than {digits} digits; write a smaller one, or text in quotes"
+        raise TasksFileError(str(file), line, problem) from error
 
 
 def _place_of(error: tomllib.TOMLDecodeError, text: str) -> tuple[int, str]:
     problem, _, place = str(error).partition(" (at ")
     found = re.match(r"line (\d+)", place)
     return int(found[1]) if found else text.count("\n") + 1, problem
+
+
+class _Places:
+    """Tells where the tasks of a text and their fields stand; the text is looked through when that is first asked."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def _lines(self) -> dict[_toml.Path, int]:
+        return _toml.lines_of(self._text)
+
+    def line(self, number: int, field: str) -> int:
+        """Return the line of a field of a task, else that of the task, else the first."""
+        of_task = self._lines.get((TABLE, number), 1)
+        return self._lines.get((TABLE, number, field), of_task)
+
+    def line_of_key(self, key: str) -> int:
+        """Return the line of a key that is in no table."""
+        return self._lines.get((key,), 1)
 
 
 class _WrongField(Exception):  # noqa: N818 (it never leaves this file)
@@ -129,7 +203,7 @@ def _task(table: dict[str, Any]) -> TaskDefinition:
         fields = _with_schedule(fields)
     elif not fields.keys() & set(_SAID_BY_WORDS):
         mend = f'give {_SCHEDULE}, such as {_SCHEDULE} = "every day at 9am"'
-        raise _WrongField(("", f"Task {fields.get('id')}: it does not say when it is due; {mend}"))
+        raise _WrongField(("", f"Task {id_of(fields)}: it does not say when it is due; {mend}"))
     for name in _JSON_FIELDS:
         if isinstance(fields.get(name), str):
             fields[name] = _parsed_json(fields, name)
@@ -147,8 +221,9 @@ def _refuse_unknown(fields: dict[str, Any]) -> None:
     for name in fields.keys() - known:
         from difflib import get_close_matches  # noqa: PLC0415 (only a mistake needs it)
 
-        likely = get_close_matches(name, known, 1) or [f"one of {', '.join(known)}"]
-        problems.append((name, f"Task {fields.get('id')}: {name} is no field of a task; write {likely[0]}"))
+        likely = get_close_matches(name[:80], known, 1) or [f"one of {', '.join(known)}"]
+        problem = f"{escaped(name)[:80]} is no field of a task; write {likely[0]}"
+        problems.append((name, f"Task {id_of(fields)}: {problem}"))
     if problems:
         raise _WrongField(*problems)
 
@@ -156,12 +231,12 @@ def _refuse_unknown(fields: dict[str, Any]) -> None:
 def _with_schedule(fields: dict[str, Any]) -> dict[str, Any]:
     """Put what the words mean in their place."""
     words = fields.pop(_SCHEDULE)
-    task = f"Task {fields.get('id')}"
+    task = f"Task {id_of(fields)}"
     for name in _SAID_BY_WORDS:
         if name in fields:
             raise _WrongField((name, f"{task}: {name} and schedule both say when it is due; leave one of them out"))
     if isinstance(words, str) and is_relative(words):
-        problem = f"schedule={words!r} is relative to now, and a file is read again and again"
+        problem = f"schedule={shown(words)} is relative to now, and a file is read again and again"
         raise _WrongField((_SCHEDULE, f"{task}: {problem}; write 'at' with a date and a time"))
     try:
         return {**fields, **_parsed(words, fields.get("timezone"))}
@@ -183,81 +258,9 @@ def _parsed(words: str, timezone: str | None) -> dict[str, Any]:
 def _parsed_json(fields: dict[str, Any], name: str) -> object:
     try:
         return json.loads(fields[name])
-    except ValueError as error:
-        problem = f"Task {fields.get('id')}: {name} is text that is no JSON ({error}); write a table, or JSON"
+    except (ValueError, RecursionError) as error:
+        problem = f"Task {id_of(fields)}: {name} is text that is no JSON ({error}); write a table, or JSON"
         raise _WrongField((name, problem)) from None
-
-
-# --- Where things stand in the text (tomllib does not say) ---
-
-_STRINGS_AND_COMMENTS: Final = re.compile(
-    r'"""(?:\\.|[^\\])*?"""+'
-    r"|'''.*?'''+"
-    r'|"(?:\\.|[^"\\\n])*"'
-    r"|'[^'\n]*'"
-    r"|\#[^\n]*",
-    re.DOTALL,
-)
-_HEADER: Final = re.compile(r"\s*\[\s*(\[?)\s*([^\s.\]]+)(?:\s*\.\s*([^\s.\]]+))?")
-_KEY: Final = re.compile(r"\s*([\w-]+|\"[^\"]*\"|'[^']*')\s*[.=]")
-
-
-@dataclass(slots=True)
-class _Places:
-    """The line of each `[[task]]` and of the keys in it."""
-
-    tasks: list[dict[str, int]] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, text: str) -> "_Places":
-        """Look for them in TOML that is right."""
-        places = cls()
-        in_task = False
-        for number, line in _code_lines(text):
-            header = _HEADER.match(line)
-            if header:
-                in_task = places._note_header(number, *header.groups())
-            elif in_task and (key := _KEY.match(line)):
-                places.tasks[-1].setdefault(_bare(key[1]), number)
-        return places
-
-    def line(self, number: int, name: str) -> int:
-        """Return the line of a field of a task, else that of the task, else the first."""
-        lines = self.tasks[number] if number < len(self.tasks) else {}
-        return lines.get(name, lines.get("", 1))
-
-    def _note_header(self, number: int, double: str, name: str, sub: str | None) -> bool:
-        """Note a header; tell whether keys of a task follow."""
-        if _bare(name) != TABLE or not (double or self.tasks):
-            return False
-        if sub is None:
-            self.tasks.append({"": number})
-            return True
-        self.tasks[-1].setdefault(_bare(sub), number)
-        return False
-
-
-def _code_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines with their numbers, without comments and without what stands in strings of several lines."""
-    return enumerate(_STRINGS_AND_COMMENTS.sub(_blank, text).split("\n"), start=1)
-
-
-def _blank(found: re.Match[str]) -> str:
-    is_kept = found[0][0] != "#" and found[0][:3] not in {'"""', "'''"}
-    return found[0] if is_kept else "\n" * found[0].count("\n")
-
-
-def _bare(key: str) -> str:
-    return key.strip("\"'")
-
-
-def _line_of_top_level(text: str, name: str) -> int:
-    for number, line in _code_lines(text):
-        header = _HEADER.match(line)
-        found = header[2] if header else (key[1] if (key := _KEY.match(line)) else "")
-        if _bare(found) == name:
-            return number
-    return 1
 
 
 # --- Writing ---
@@ -276,11 +279,11 @@ def _table(task: TaskDefinition) -> str:
     for name, value in tables.items():
         if _has_null(value):  # TOML has none
             fields[name] = json.dumps(value, ensure_ascii=False)
-    lines += [f"{name} = {_toml(_as_whole(value))}" for name, value in fields.items()]
+    lines += [f"{name} = {_toml.written(_as_whole(value))}" for name, value in fields.items()]
     for name, value in tables.items():
         if name not in fields:
             lines.append(f"\n[{TABLE}.{name}]")
-            lines += [f"{_key(key)} = {_toml(item)}" for key, item in value.items()]
+            lines += [f"{_toml.written_key(key)} = {_toml.written(item)}" for key, item in value.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -293,102 +296,16 @@ def _as_whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _toml(value: object, *, inline: bool = False) -> str:
-    """Return a value as TOML writes it; `inline`: on one line."""
-    if isinstance(value, str):
-        return _quoted(value) if inline or "\n" not in value else _on_lines(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, datetime):
-        return _moment(value)
-    if isinstance(value, dict):
-        items = ", ".join(f"{_key(key)} = {_toml(item, inline=True)}" for key, item in value.items())
-        return f"{{ {items} }}" if items else "{}"
-    if isinstance(value, list):
-        return f"[{', '.join(_toml(item, inline=True) for item in value)}]"
-    return repr(value)
-
-
-def _quoted(text: str) -> str:
-    # JSON's escapes are TOML's, too; TOML wants one more character escaped.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _on_lines(text: str) -> str:
-    body = "\n".join(_quoted(line)[1:-1].replace('\\"', '"') for line in text.split("\n"))
-    body = body.replace('"""', '""\\"')
-    if body.endswith('"'):
-        body = f'{body[:-1]}\\"'
-    return f'"""\n{body}"""'
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
-
-
-def _moment(moment: datetime) -> str:
-    offset = moment.utcoffset()
-    if offset is None or offset.seconds % 60 or offset.microseconds:  # an offset has whole minutes in TOML
-        moment = moment.astimezone(UTC)
-    return moment.isoformat().replace("+00:00", "Z")
-
-
 # --- Watching ---
 
 
 def watch_tasks(path: str | os.PathLike[str]) -> AsyncIterator[None]:
     """Yield, for ever, each time the file has been edited, replaced or deleted since this call, within a few seconds.
 
-    Where the system cannot tell (no inotify, or its limit is reached), the folder is polled. Nothing is read: call
-    `load_tasks` then.
+    The system reports edits; where it cannot (no inotify, or its limit is reached), a log line says so once, and the
+    file is looked at every two seconds. Nothing is read: call `load_tasks` then. It ends only when it is closed.
     """
     import watchfiles  # noqa: F401, PLC0415 (only who watches pays for it; and not on the event loop)
 
     file = Path(path).absolute()
-    return _edits(file, _state(file))
-
-
-async def _edits(file: Path, seen: tuple[int, ...]) -> AsyncIterator[None]:
-    polling: bool | None = None
-    while True:
-        try:
-            async for _ in _looks(file, polling=polling):
-                state = await asyncio.to_thread(_state, file)
-                if state != seen:
-                    seen = state
-                    yield
-        except OSError:
-            if polling:
-                raise
-            polling = True
-
-
-async def _looks(file: Path, *, polling: bool | None) -> AsyncIterator[None]:
-    """Yield whenever the file may have been edited, and once soon: it may have been before the watch began."""
-    from watchfiles import awatch  # noqa: PLC0415 (see above)
-
-    names = {file.name, "..data"}  # the second is what Kubernetes replaces when a ConfigMap changes
-    is_first = True
-
-    def concerns_us(_: object, changed: str) -> bool:
-        return is_first or Path(changed).name in names
-
-    async for _ in awatch(
-        file.parent,
-        watch_filter=concerns_us,
-        recursive=False,
-        force_polling=polling,
-        rust_timeout=_LOOK_MILLISECONDS,
-        yield_on_timeout=True,
-    ):
-        is_first = False
-        yield
-
-
-def _state(file: Path) -> tuple[int, ...]:
-    """Return what changes when a file is written or replaced."""
-    try:
-        found = file.stat()
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return _watching.edits(file, _watching.state_of(file))

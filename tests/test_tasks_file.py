@@ -13,8 +13,9 @@ from helpers import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler import OverlapPolicy, SchedulerError, TaskDefinition, TaskScheduler, TaskType, load_tasks
+from scheduler import OverlapPolicy, SchedulerError, TaskDefinition, TaskScheduler, TaskType, _watching, load_tasks
 from scheduler.errors import InvalidTaskError, TasksFileError
+from scheduler.models import Durability
 from scheduler.tasks_file import dump_tasks, located, watch_tasks
 
 ROOT = Path(__file__).parent.parent
@@ -134,12 +135,31 @@ def test_a_file_from_windows(load):
 # --- What is refused ---
 
 HOURLY = 'schedule = "every hour"\n'
+REST = "name = 'N', prompt = 'Go.', schedule = 'every hour'"
 WRONG = {
     "an empty file": ("", None, "it is empty; write task = []"),
     "blank lines": (" \n\n", None, "it is empty"),
     "broken TOML": (HEAD + "prompt", 5, "Expected '=' after a key"),
-    "TOML that ends too early": (HEAD + 'metadata = { a = "', 5, "mend the TOML"),
-    "a field twice": (HEAD + 'id = "u"', 5, "Cannot overwrite a value; mend the TOML"),
+    "TOML that ends too early": (HEAD + 'metadata = { a = "', 5, "correct the TOML"),
+    "a field twice": (HEAD + 'id = "u"', 5, "Cannot overwrite a value; correct the TOML"),
+    "lists in lists without end": (
+        HEAD + HOURLY + "[task.metadata]\nx = " + "[" * 3000 + "]" * 3000,
+        7,
+        "it is nested too deeply; nest at most 100",
+    ),
+    "lists that are not closed": (HEAD + HOURLY + "[task.metadata]\n\nx = " + "[\n" * 99 + "[" * 3000, 107, "nested"),
+    "tables in tables without end": (HEAD + "metadata = " + "{a=" * 3000, 5, "it is nested too deeply"),
+    "an integer without end": (
+        HEAD + f"# {'1' * 5000}\n" + HOURLY + "[task.metadata]\nx = " + "1" * 5000,
+        8,
+        "an integer has more than 4300 digits",
+    ),
+    "JSON in JSON without end": (
+        HEAD + HOURLY + f"context = '{'[' * 100_000}'",
+        6,
+        "Task t: context is text that is no",
+    ),
+    "an integer without end in JSON": (HEAD + HOURLY + f"metadata = '[{'1' * 5000}]'", 6, "no JSON (Exceeds the limit"),
     "another top-level table": (
         HEAD + HOURLY + "[tasks]\nx = 1",
         6,
@@ -188,6 +208,27 @@ WRONG = {
         16,
         "Task b: max_runs=-1",
     ),
+    "a line behind an item like a header": (
+        HEAD + 'metadata.a = [\n ["task"],\n]\n' + HOURLY + "max_runs = 0",
+        9,
+        "max_",
+    ),
+    "a line behind items like headers": (
+        HEAD + 'metadata.a = [[\n [["task"]],\n]]\nmax_runs = 0\n' + HOURLY,
+        8,
+        "max_",
+    ),
+    "a field in the second of inline tables": (
+        f"task = [\n  {{id = 'a', {REST}}},\n  {{id = 'b', metadata = {{a = [\n1]}}, {REST}, max_runs = 0}},\n]",
+        4,
+        "Task b: max_runs=0",
+    ),
+    "a dotted key": (HEAD + HOURLY + "context.a.b = 2020-01-01\n", 6, "Task t: context="),
+    "an id with a line break": (HEAD.replace('"t"', '"a\\nb"') + HOURLY, 2, "Task 'a\\nb': id='a\\nb'"),
+    "a key with a line break": (HEAD + HOURLY + '"a\\nb" = 1', 6, "Task t: a\\nb is no field of a task"),
+    "a top-level key with a line break": ('"a\\nb" = 1\n' + HEAD + HOURLY, 1, "a\\nb is unknown here"),
+    "an id that is no text": (HEAD.replace('"t"', "[1]") + HOURLY, 2, "Task [1]: id=[1]"),
+    "an id of a million letters": (HEAD.replace('"t"', f'"{"x" * 10**6}"') + HOURLY, 2, f"Task {'x' * 255}: id='xxx"),
     "the first of several": (HEAD + HOURLY + "max_runs = 0\nenabled = 3", 6, r"(and 1 more)"),
     "an inline table": ('task = [{id = "t", name = "T"}]', 1, "Task t: "),
     "no UTF-8": (b'a = "\xff"', None, "byte 5 is not UTF-8"),
@@ -199,6 +240,8 @@ def test_what_is_wrong(load, tmp_path, text, line, words):
     """The error is a ValueError that names the file, the line and the task."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (its text is looked at below)
         load(text)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 2000
     place = f"{tmp_path / 'tasks.toml'}" if line is None else f"{tmp_path / 'tasks.toml'}, line {line}"
     assert str(caught.value).startswith(f"{place}: ")
     assert words in str(caught.value)
@@ -231,17 +274,92 @@ def test_what_is_wrong_only_where_it_is_applied(tmp_path, text, line):
     assert str(error) == f"{file}, line {line}: {caught.value}" if line else f"{file}: {caught.value}"
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    """The same error: what reads files of tasks has one thing to catch."""
-    with pytest.raises(TasksFileError, match=r"none\.toml: it cannot be read \(No such file or directory\)"):
-        load_tasks(tmp_path / "none.toml")
+def unreadable(folder):
+    """Return paths at which there is no file of tasks, each with what is said of it."""
+    folder.joinpath("a folder").mkdir()
+    os.mkfifo(folder / "a pipe")
+    folder.joinpath("a loop").symlink_to("a loop")
+    folder.joinpath("a file").write_text("task = []")
+    with folder.joinpath("huge").open("wb") as huge:
+        huge.truncate(200_000_000)
+    return {
+        folder / "none.toml": "it cannot be read (No such file or directory); give a file of tasks",
+        folder / "a folder": "it cannot be read (Is a directory)",
+        folder / "a pipe": "it is empty",
+        folder / "a loop": "it cannot be read (Too many levels of symbolic links)",
+        folder / "a file" / "tasks.toml": "it cannot be read (Not a directory)",
+        folder / ("x" * 300): "it cannot be read (File name too long)",
+        folder / "a\0b": "it cannot be read (embedded null byte)",
+        folder / "huge": "it cannot be read (it is larger than 16 MiB)",
+        Path("/dev/null"): "it is empty",
+        Path("/dev/zero"): "it cannot be read (it is larger than 16 MiB)",
+    }
+
+
+def test_what_cannot_be_read(tmp_path):
+    """Each is the same error: what reads files of tasks has one thing to catch, and waits for nothing."""
+    for path, said in unreadable(tmp_path).items():
+        with pytest.raises(TasksFileError) as caught:
+            load_tasks(path)
+        assert str(caught.value).startswith(f"{path}: {said}")
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError("no reason")])
+def test_a_file_that_may_not_be_read(load, monkeypatch, error):
+    """The system's reason is told."""
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(TasksFileError, match=rf"it cannot be read \({error.strerror or error}\)"):
+        load("task = []")
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), AttributeError("x"), MemoryError(), AssertionError("x")])
+def test_a_fault_that_nobody_foresaw(load, monkeypatch, error):
+    """A fault of the parser's own is an error of the file as well."""
+
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(tomllib, "loads", fail)
+    with pytest.raises(TasksFileError, match=rf"it cannot be read \({type(error).__name__}: "):
+        load("task = []")
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path):
+    """As the shell's `<(command)` gives one: however slowly it is written."""
+    os.mkfifo(tmp_path / "pipe")
+    program = "import sys, time; pipe = open(sys.argv[1], 'w'); print('open', flush=True); sys.stdin.readline()\n"
+    program += f"pipe.write({HEAD!r}); pipe.flush(); time.sleep(0.3); pipe.write({HOURLY!r})"
+    command = [sys.executable, "-c", program, str(tmp_path / "pipe")]
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "open\n"
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        assert [task.id for task in load_tasks(tmp_path / "pipe")] == ["t"]
+    os.close(reader)
+
+
+def test_a_pipe_that_stays_silent(tmp_path, monkeypatch):
+    """Its writer is waited for a while, not for ever."""
+    monkeypatch.setattr("scheduler.tasks_file._PIPE_SECONDS", 0.05)
+    os.mkfifo(tmp_path / "pipe")
+    silent = os.open(tmp_path / "pipe", os.O_RDWR)
+    with pytest.raises(TasksFileError, match="its writer was not done after"):
+        load_tasks(tmp_path / "pipe")
+    os.close(silent)
 
 
 # --- The way back ---
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\"\\'\n\r\t #="), min_size=1).filter(
+ODD = "\"\\'\n\r\t #\x00\x0b\x1b\x7f\x85\u2028\u2029\u202e"
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(ODD), min_size=1).filter(
     lambda text: text.strip()
 )
+PATHS = st.from_regex(r"[^\W\d]\w*(\.[^\W\d]\w*)?:[^\W\d]\w*", fullmatch=True)
 IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(lambda text: text.strip())
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
@@ -258,13 +376,19 @@ SCHEDULES = st.one_of(
         st.none() | MOMENTS,
     ),
     st.builds(
-        lambda zone: {"task_type": "cron", "cron_expression": "0 9 * * 1", "timezone": zone},
+        lambda words, zone: {"task_type": "cron", "cron_expression": words, "timezone": zone},
+        st.sampled_from(["0 9 * * 1", "0\t9 * * mon", "@daily"]),
         st.sampled_from([None, "Europe/Berlin"]),
     ),
 )
 OTHERS = st.fixed_dictionaries(
     {"name": TEXTS, "prompt": TEXTS},
     optional={
+        "session_id": IDS,
+        "graph": PATHS,
+        "result_callback": PATHS,
+        "input_builder": PATHS,
+        "durability": st.sampled_from(Durability),
         "enabled": st.booleans(),
         "metadata": st.dictionaries(TEXTS, JSON, max_size=3),
         "context": st.dictionaries(TEXTS, JSON, max_size=2),
@@ -393,24 +517,59 @@ async def test_other_files_are_not_told(edits, tmp_path):
     await told
 
 
-async def test_without_the_help_of_the_system_the_folder_is_polled(edits, tmp_path, monkeypatch):
-    """Where no more files can be watched, which is an OSError."""
-    import watchfiles
+@pytest.mark.parametrize("error", [OSError("OS file watch limit reached"), RuntimeError("a fault of the library")])
+async def test_without_the_help_of_the_system_the_file_is_looked_at(edits, tmp_path, monkeypatch, caplog, error):
+    """Where no more files can be watched, or the library fails: a line says so once, and no edit is missed."""
 
-    asked = []
+    async def awatch(*_, **__):
+        raise error
+        yield
 
-    async def awatch(*paths, force_polling, **options):
-        asked.append(force_polling)
-        if not force_polling:
-            raise OSError("OS file watch limit reached")
-        async for changes in real(*paths, force_polling=True, **options):
-            yield changes
+    monkeypatch.setattr("watchfiles.awatch", awatch)
+    monkeypatch.setattr(_watching, "LOOK_SECONDS", 0.01)
+    for text in ("task = [ ]", "task = [  ]"):
+        (tmp_path / "tasks.toml").write_text(text)
+        await edits()
+    (line,) = caplog.messages
+    assert (
+        line
+        == f"{tmp_path / 'tasks.toml'}: the system does not report edits ({error}); the file is looked at every 0.01 s"
+    )
 
-    real = watchfiles.awatch
-    monkeypatch.setattr(watchfiles, "awatch", awatch)
-    (tmp_path / "tasks.toml").write_text("task = [ ]")
+
+async def test_a_folder_that_comes_later(tmp_path, monkeypatch):
+    """There is nothing to be watched at first; the file is found when it is there."""
+    monkeypatch.setattr(_watching, "LOOK_SECONDS", 0.01)
+    watch = watch_tasks(tmp_path / "later" / "tasks.toml")
+    told = asyncio.ensure_future(anext(watch))
+    await asyncio.sleep(0)
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "tasks.toml").write_text("task = []")
+    async with asyncio.timeout(PATIENCE):
+        await told
+    await watch.aclose()
+
+
+async def test_a_folder_that_is_swapped(tmp_path, monkeypatch):
+    """As a deployment does: the link to the release leads to another folder, of which the system reports nothing."""
+    monkeypatch.setattr(_watching, "LOOK_SECONDS", 0.05)
+    for release in ("1", "2"):
+        (tmp_path / release).mkdir()
+        (tmp_path / release / "tasks.toml").write_text("task = []")
+    (tmp_path / "current").symlink_to("1")
+    watch = watch_tasks(tmp_path / "current" / "tasks.toml")
+    told = asyncio.ensure_future(anext(watch))
+    (tmp_path / "next").symlink_to("2")
+    (tmp_path / "next").replace(tmp_path / "current")
+    async with asyncio.timeout(PATIENCE):
+        await told
+    await watch.aclose()
+
+
+async def test_a_file_that_may_be_read_at_last(edits, tmp_path):
+    """Its text is the same, and it could not be read before: that is an edit, too."""
+    (tmp_path / "tasks.toml").chmod(0o600)
     await edits()
-    assert asked == [None, True]
 
 
 def test_watchfiles_is_imported_by_who_watches_alone():

@@ -5,11 +5,14 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
-from scheduler import SchedulerError, TaskScheduler
+from scheduler import SchedulerError, StoreError, TaskScheduler
 from scheduler.cli.errors import sentence
 from scheduler.cli.files import applied, loaded, new_code
 from scheduler.tasks_file import watch_tasks
+
+_RETRY_SECONDS: Final = 5.0
 
 log = logging.getLogger("scheduler.serve")
 
@@ -31,10 +34,26 @@ async def kept_applied(scheduler: TaskScheduler, file: Path | None) -> AsyncIter
 
 async def _apply_edits(scheduler: TaskScheduler, file: Path, edits: AsyncIterator[None]) -> None:
     async for _ in edits:
+        await _apply_edit(scheduler, file)
+
+
+async def _apply_edit(scheduler: TaskScheduler, file: Path) -> None:
+    """Apply a file, or log why not. While the store cannot be used it is tried again: no later edit may come."""
+    is_logged = False
+    while True:
         try:
             await asyncio.to_thread(_apply, scheduler, file)
-        except SchedulerError as error:
+        except StoreError as error:
+            if not is_logged:
+                log.error("The tasks stay as they were until the store can be used: %s", sentence(error))  # noqa: TRY400 (one line)
+            is_logged = True
+            await asyncio.sleep(_RETRY_SECONDS)
+            continue
+        except (SchedulerError, ValueError) as error:
             log.error("The tasks stay as they were: %s", sentence(error))  # noqa: TRY400 (one line)
+        except Exception:  # whatever is wrong with this edit, the next one is applied
+            log.exception("The tasks stay as they were")
+        return
 
 
 def _apply(scheduler: TaskScheduler, file: Path) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from scheduler import TaskChanges, TaskDefinition, TaskScheduler, load_tasks
 from scheduler.cli.errors import CommandError, sentence
 from scheduler.cli.options import Db, DbUrl, Json, complete_task, opened
-from scheduler.cli.output import clean, console, note, say, show_json
+from scheduler.cli.output import clean, console, note, say, say_as_utf8, show_json
 from scheduler.errors import InvalidTaskError, StoreNotFoundError
 from scheduler.tasks_file import dump_tasks, located
 
@@ -143,13 +143,12 @@ def export(
     elif as_json:
         show_json([task.model_dump(mode="json") for task in tasks])
     else:
-        text = dump_tasks(tasks)
-        print(clean(text) if sys.stdout.isatty() else text, end="")  # in a pipe it stays what it is
+        say_as_utf8(dump_tasks(tasks))
 
 
 def _write_new(file: Path, text: str) -> None:
     try:
-        with file.open("x", encoding="utf-8") as stream:
+        with file.open("x", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
     except FileExistsError:
         raise CommandError(f"{file} exists; name another --output, or remove it first") from None

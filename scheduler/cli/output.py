@@ -1,5 +1,6 @@
 """What people and programs read: tables, lines and JSON. Nothing that is stored is taken for markup or control."""
 
+import io
 import json
 import sys
 import unicodedata
@@ -106,6 +107,13 @@ def show_pairs(pairs: Sequence[tuple[str, str | Text]]) -> None:
 def say(text: str) -> None:
     """Print a line."""
     print(clean(text), flush=True)
+
+
+def say_as_utf8(text: str) -> None:
+    """Print the text of a tasks file; where no terminal shows it, in UTF-8, as such a file must be, in every locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    print(text, end="", flush=True)
 
 
 def note(text: str) -> None:

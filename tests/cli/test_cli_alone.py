@@ -101,7 +101,7 @@ def test_a_saver_that_cannot_be_opened(place):
 
 
 def test_serving_a_tasks_file(place):
-    """Applied at the start and after an edit, and pruned; a broken edit leaves the tasks as they were."""
+    """Applied at the start and after an edit, and pruned; what is wrong changes nothing, and is not the end."""
     task = '[[task]]\nid = "{0}"\nname = "{0}"\nprompt = "Go."\nschedule = "every day at noon"\n'
     file = place.folder / "tasks.toml"
     file.write_text(task.format("a") + 'result_callback = "graph.notify"\n')
@@ -115,6 +115,18 @@ def test_serving_a_tasks_file(place):
         file.write_text(task.format("b"))
         wait_for(process, "tasks.toml applied: 1 added, 0 changed, 0 kept, 1 removed")
         assert [task["id"] for task in place.quick_json("list")] == ["b"]
+        file.write_text(task.format("c") + "[task.metadata]\nx = " + "[" * 3000 + "]" * 3000)
+        wait_for(process, "ERROR.* The tasks stay as they were: tasks.toml, line 7: it is nested too deeply")
+        file.unlink()
+        wait_for(process, "ERROR.* The tasks stay as they were: tasks.toml: it cannot be read")
+        os.mkfifo(file)
+        wait_for(process, "ERROR.* The tasks stay as they were: tasks.toml: it is empty")
+        file.unlink()
+        file.mkdir()
+        wait_for(process, "ERROR.* The tasks stay as they were: tasks.toml: it cannot be read .Is a directory")
+        file.rmdir()
+        file.write_text(task.format("d"))
+        wait_for(process, "tasks.toml applied: 1 added, 0 changed, 0 kept, 1 removed")
         assert end(process)[0] == 0
     assert place.quick("apply", "tasks.toml").stdout == "1 kept\n", "the command and `serve` are one source"
     file.write_text("[[task]\n")

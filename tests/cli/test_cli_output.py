@@ -14,7 +14,7 @@ import typer.main
 from cli_kit import ROOT, end_of
 from helpers import hourly, rows
 
-from scheduler import RunStatus, TaskDefinition
+from scheduler import RunStatus, TaskDefinition, load_tasks
 from scheduler.cli import app
 from scheduler.cli.add import add
 from scheduler.cli.app import COMMANDS
@@ -281,6 +281,16 @@ def test_a_finished_task_is_shown(place):
     shown = place.quick_json("show", "a")
     assert (shown["state"], shown["due_times"]) == ("finished", [])
     assert place.quick_json("export", "a")[0]["id"] == "a"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-16"])
+def test_an_export_can_be_applied_in_every_locale(place, encoding):
+    """A tasks file is UTF-8, whatever the standard output would be."""
+    prompt = 'Grüße 😀\u202e\x1b\\\n"""Go."""'
+    with place.face() as face:
+        face.add_task(hourly("a", prompt=prompt))
+    (place.folder / "tasks.toml").write_text(place.run("export", PYTHONIOENCODING=encoding).stdout)
+    assert [task.prompt for task in load_tasks(place.folder / "tasks.toml")] == [prompt]
 
 
 def test_an_export_overwrites_nothing(place):
