@@ -28,6 +28,8 @@ _HORIZON = datetime(2200, 1, 1)  # noqa: DTZ001 - a local time
 _TICK = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
+_MINUTES_OF_DAY = 24 * 60
 # In IANA's data the changes of a zone lie a week apart at least (Gaza's, around Ramadan), and none repeats over a day.
 _SAMPLE = timedelta(days=3)
 _LONGEST_OVERLAP = timedelta(days=1)
@@ -117,6 +119,37 @@ class Crontab:
             total += self._matches(opening, resumed) > 0
             opening = max(opening, resumed)
         return total + self._matches(opening, end + offset + _TICK)
+
+    def shortest_interval(self, nearby: timedelta, after: datetime, until: datetime, zone: ZoneInfo) -> timedelta:
+        """Return a lower bound of the time between two due times later than `after` and not later than `until`.
+
+        It is exact where it is shorter than `nearby`, but for a span that cuts a day short. Both instants are aware.
+        The cost grows with the days between them, not with the due times.
+        """
+        start, end = _instant(after), _instant(until)
+        around = max(nearby, _LONGEST_OVERLAP)
+        shortest = self._shortest_of_days(start.date() - _DAY, end.date() + _DAY)
+        for change in _changes(zone, start, end):
+            due_times = self._between(max(start, change.at - around), min(end, change.at + around), zone)
+            shortest = min([shortest, *(later - earlier for earlier, later in pairwise(due_times))])
+        return shortest
+
+    def _shortest_of_days(self, first: date, last: date) -> timedelta:
+        """Return the least time between two matches by the local clock, within a day or from one day to the next."""
+        minutes = sorted(hour * 60 + minute for hour in self._calendar.hours for minute in self._calendar.minutes)
+        shortest = min((later - earlier for earlier, later in pairwise(minutes)), default=_MINUTES_OF_DAY)
+        overnight = _MINUTES_OF_DAY - minutes[-1] + minutes[0]
+        if overnight < shortest:
+            matching = [self._is_match_day(first + timedelta(day)) for day in range((last - first).days + 1)]
+            if any(today and tomorrow for today, tomorrow in pairwise(matching)):
+                shortest = overnight
+        return timedelta(minutes=shortest)
+
+    def _between(self, after: datetime, until: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+        due = self.next_after(after.replace(tzinfo=UTC), zone)
+        while due is not None and due.replace(tzinfo=None) <= until:
+            yield due
+            due = self.next_after(due, zone)
 
     def _shown_until(self, instant: datetime, offset: timedelta, zone: ZoneInfo) -> datetime:
         """Return the latest local time that is used up at an instant: in a second pass, the end of the first."""

@@ -6,7 +6,7 @@ from, and the three questions of `Schedule` agree with one another.
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _HASH_BYTES: Final = 8
 _FIRST_YEAR: Final = 1900
+_CALENDAR_CYCLE: Final = timedelta(days=28 * 366)
 _END_OF_TIME: Final = to_micros(datetime(9999, 12, 31, tzinfo=UTC))
 """From here on an instant is no datetime any more in some zone."""
 
@@ -229,6 +230,23 @@ def next_due_times(task: TaskDefinition, n: int = 5, after: datetime | None = No
     bound = n if task.max_runs is None else min(n, task.max_runs)
     due_times = islice(_due_times(schedule_of(task, zone, start), start), bound)
     return [to_datetime(due).astimezone(ZoneInfo(zone)) for due in due_times]
+
+
+def shortest_interval(task: TaskDefinition, nearby: timedelta, after: datetime) -> timedelta | None:
+    """Return the least time between two due times of a task after an aware instant; None: it has one due time at most.
+
+    It is exact where it is shorter than `nearby`; jitter is left out. Of a crontab expression without an end, 28 years
+    are looked at: after these, dates fall on the same days of the week again.
+    """
+    if is_one_time(task):
+        return None
+    if task.interval_seconds is not None:
+        return timedelta(seconds=task.interval_seconds)
+    crontab = parse_crontab(str(task.cron_expression))
+    start = after if task.start_at is None else max(after, task.start_at)
+    horizon = start + _CALENDAR_CYCLE
+    end = horizon if task.end_at is None else min(horizon, task.end_at)
+    return crontab.shortest_interval(nearby, start, max(start, end), ZoneInfo(task.timezone or "UTC"))
 
 
 def _due_times(schedule: Schedule, after: int) -> "Iterator[int]":

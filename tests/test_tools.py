@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 from helpers import hourly, one_time, rows, wait_for_runs
@@ -16,12 +18,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode
+from langgraph.prebuilt import ToolNode, ToolRuntime
+from langgraph.runtime import ServerInfo
 
 from scheduler import RunStatus, StoreError, TaskDefinition, TaskScheduler, TaskType, next_due_times
 from scheduler.models import RunTrigger
+from scheduler.runner.server import server_thread
 from scheduler.tools import scheduling_tools
-from scheduler.tools.callers import Caller
+from scheduler.tools.callers import Caller, caller_of
 from scheduler.tools.guards import Guards
 from scheduler.tools.refusal import Refusal
 
@@ -286,7 +290,8 @@ class Context:
     ("options", "config", "context"),
     [
         ({}, {"configurable": {"user_id": "alice"}}, None),
-        ({}, {"configurable": {"langgraph_auth_user_id": "alice", "user_id": "mallory"}}, None),
+        ({}, {"configurable": {"user_id": "alice", "langgraph_auth_user_id": "mallory"}}, None),
+        ({}, {"configurable": {"langgraph_auth_user_id": "mallory", "user_id": "mallory"}}, Context("alice")),
         ({}, {"metadata": {"user_id": "alice"}}, None),
         ({}, {"configurable": {"user_id": "mallory"}}, Context("alice")),
         ({"owner": "alice"}, {"configurable": {"user_id": "mallory"}}, None),
@@ -296,7 +301,7 @@ class Context:
             None,
         ),
     ],
-    ids=["configurable", "a server's authentication", "metadata", "context", "a text", "a function"],
+    ids=["configurable", "beside a claim", "context beside claims", "metadata", "context", "a text", "a function"],
 )
 async def test_the_owner_comes_from_the_program(new_scheduler, options, config, context):
     """In the id of the task and in its metadata; the model is told neither."""
@@ -310,6 +315,13 @@ async def test_the_owner_comes_from_the_program(new_scheduler, options, config, 
     assert entry["definition"].metadata["agent_owner"] == "alice"
     assert entry["id"].startswith("agent:alice:news-")
     assert "alice" not in state["messages"][-1].text
+
+
+@pytest.mark.parametrize("user", [5, UUID(int=5)], ids=repr)
+async def test_an_owner_is_a_text(chat, user):
+    """5 and "5" would be one owner otherwise; the answer says what the program has to write."""
+    answer = await chat.refused("schedule_task", {"configurable": {"user_id": user}}, **DAILY)
+    assert "str(user.id)" in answer
 
 
 @pytest.mark.parametrize("user", [None, "", " ", True, "a\nb", "x" * 300, ["alice"]], ids=repr)
@@ -396,8 +408,25 @@ async def test_each_owner_lists_their_own(new_scheduler):
         assert "no task" in await alice.refused("cancel_scheduled_task", task_id=forged)
 
 
+async def test_a_thread_has_a_short_name(new_scheduler):
+    """It becomes part of the metadata of each task, whose size is bounded."""
+    chat = Chat(new_scheduler(), thread="ü" * 501)
+    assert "1,000 bytes" in await chat.refused("schedule_task", **DAILY)
+
+
 @pytest.mark.parametrize(
-    ("one", "other"), [("a", "a:b"), ("a", "a%3Ab"), ("A", "a"), ("ü", "u"), ("*", "_"), ("7", "7 7")]
+    ("one", "other"),
+    [
+        ("a", "a:b"),
+        ("a", "a%3Ab"),
+        ("A", "a"),
+        ("ü", "u"),
+        ("*", "_"),
+        ("7", "7 7"),
+        ("alice", "alice "),
+        ("alice", " alice"),
+        ("A", "\uff21"),
+    ],
 )
 async def test_owners_with_similar_names_are_apart(new_scheduler, one, other):
     """Also where a name has the signs that ids are made of."""
@@ -508,6 +537,64 @@ async def test_a_task_does_not_run_too_often(chat, often):
     assert "apart" in answer
 
 
+@pytest.mark.parametrize(
+    "rare", ["0,59 0,23 28-31 1-12 *", "0,59 0,23 * 2 0,1", "0,4 3 29 2 *", "0,4 3 13 * *", "0 0,1-23/23 * * *"]
+)
+async def test_a_schedule_is_looked_at_to_its_end(new_scheduler, rare):
+    """However rare the days are on which it comes too often."""
+    chat = Chat(new_scheduler(), max_lifetime_days=None, min_interval_seconds=3601)
+    assert "apart" in await chat.refused("schedule_task", name="N", prompt="Go.", cron=rare)
+
+
+@pytest.mark.parametrize("apart", ["0,59 0,23 29 2 *", "59 23 * * 1", "1,58 0,23 * * 1,3,5"])
+async def test_nights_count_only_between_days_that_follow_one_another(new_scheduler, apart):
+    """The last due time of a day and the first one of another are far apart where a day lies between them."""
+    chat = Chat(new_scheduler(), max_lifetime_days=None, min_interval_seconds=57 * 60)
+    await chat.schedule(schedule=None, cron=apart)
+
+
+async def test_runs_an_hour_are_limited_over_all_tasks(new_scheduler):
+    """Tasks that are scheduled, run and cancelled in a loop use up the same limit."""
+    scheduler = new_scheduler()
+    alice, bob = (Chat(scheduler, user, max_runs_per_hour=3) for user in ("alice", "bob"))
+    scheduler.start()
+    for number in range(3):
+        task_id = await alice.schedule()
+        await alice("run_scheduled_task", task_id=task_id)
+        await alice("cancel_scheduled_task", task_id=task_id)
+        assert len(scheduler.list_runs()) == number + 1
+    task_id = await alice.schedule()
+    assert "at most 3 are allowed" in await alice.refused("run_scheduled_task", task_id=task_id)
+    soon = {"name": "N", "prompt": "Go.", "schedule": "in 10 minutes"}
+    assert "at most 3 are allowed" in await alice.refused("schedule_task", **soon)
+    await bob("run_scheduled_task", task_id=await bob.schedule())
+
+
+async def test_due_times_of_the_coming_hour_count_as_runs(new_scheduler):
+    """Those of all tasks that are not paused; resuming one counts too."""
+    chat = Chat(new_scheduler(), max_runs_per_hour=12)
+    task_id = await chat.schedule(schedule="every 5 minutes")
+    soon = {"name": "N", "prompt": "Go.", "schedule": "in 10 minutes"}
+    assert "13 runs" in await chat.refused("schedule_task", **soon)
+    await chat("pause_scheduled_task", task_id=task_id)
+    await chat("schedule_task", **soon)
+    assert "13 runs" in await chat.refused("resume_scheduled_task", task_id=task_id)
+
+
+async def test_whatever_a_tool_raises_is_an_answer(chat, monkeypatch, caplog):
+    """The conversation goes on; the log has the reason, the model has not."""
+
+    def fail(*_, **__):
+        raise OverflowError("secret detail")
+
+    monkeypatch.setattr(TaskScheduler, "list_tasks", fail)
+    [message] = await chat.messages(("list_scheduled_tasks", {}))
+    assert message.status == "error"
+    assert "Not done" in message.text
+    assert "secret" not in message.text
+    assert "secret detail" in caplog.text
+
+
 async def test_the_shortest_distance_is_an_argument(new_scheduler):
     """And what keeps to it is scheduled."""
     chat = Chat(new_scheduler(), min_interval_seconds=60)
@@ -522,13 +609,24 @@ async def test_a_prompt_may_be_as_long_as_is_allowed(chat):
     assert "4,001 characters" in await chat.refused("schedule_task", **{**DAILY, "prompt": "x" * 4001})
 
 
+def guards_of(min_interval_seconds=300, max_lifetime_days=None):
+    return Guards(
+        max_tasks=1,
+        min_interval_seconds=min_interval_seconds,
+        max_lifetime_days=max_lifetime_days,
+        max_prompt_length=100,
+        allow_in_scheduled_runs=False,
+        max_runs_per_hour=100,
+    )
+
+
 @pytest.mark.parametrize(
     "day", [datetime(2026, 10, 24, 12, tzinfo=UTC), datetime(2027, 3, 27, 12, tzinfo=UTC)], ids=str
 )
 def test_hours_are_hours_where_clocks_are_changed(day):
     """An hourly task is no more frequent in the night in which an hour comes twice, or not at all."""
     fields = {"name": "T", "prompt": "Go.", "task_type": TaskType.CRON, "timezone": "Europe/Berlin"}
-    guards = Guards(1, 3600, None, 100, allow_in_scheduled_runs=False)
+    guards = guards_of(min_interval_seconds=3600)
     guards.check_due_times(TaskDefinition(id="t", cron_expression="0 * * * *", **fields), CALLER, day)
     with pytest.raises(Refusal, match="30 minutes apart"):
         guards.check_due_times(TaskDefinition(id="t", cron_expression="*/30 * * * *", **fields), CALLER, day)
@@ -570,6 +668,14 @@ async def test_a_recurring_task_ends(chat):
         ({"prompt": "Go."}, "name"),
         ({**DAILY, "max_runs": 0}, "max_runs"),
         ({"name": "N", "prompt": "Go.", "interval_seconds": "often"}, "interval_seconds"),
+        ({"name": "N", "prompt": "Go.", "interval_seconds": 10**12}, "interval_seconds"),
+        ({"name": "N", "prompt": "Go.", "interval_seconds": 10**400}, "interval_seconds"),
+        ({**DAILY, "max_runs": 10**12}, "max_runs"),
+        ({**DAILY, "until": "9999-12-31T23:59:59Z"}, "year"),
+        ({**DAILY, "until": "0001-01-01"}, "lies in the past"),
+        ({"name": "N", "prompt": "Go.", "run_at": "9999-12-31T23:59:59Z"}, "year"),
+        ({**DAILY, "name": "\N{GRINNING FACE}" * 64}, "256 bytes"),
+        ({**DAILY, "prompt": "\N{GRINNING FACE}" * 3001}, "12,004 bytes"),
     ],
     ids=str,
 )
@@ -599,6 +705,7 @@ async def test_no_end_is_needed_if_the_program_says_so(new_scheduler):
         {"max_lifetime_days": 0},
         {"max_lifetime_days": float("nan")},
         {"max_prompt_length": True},
+        {"max_runs_per_hour": 0},
         {"owner": " "},
         {"timezone": "Mars/Olympus"},
     ],
@@ -699,11 +806,11 @@ async def test_a_scheduled_run_schedules_where_it_may(new_scheduler):
     assert len(chat.scheduler.list_tasks()) == 2
 
 
-async def test_the_id_of_a_run_is_believed_only_where_it_is_true(new_scheduler):
-    """Whoever gets hold of the id of a run does not become its owner: the run has to go on, on that thread."""
+async def test_the_id_of_a_run_in_a_config_grants_nothing(new_scheduler):
+    """A request can name any run: the caller keeps its own owner, and may not schedule."""
     chat, _ = await scheduled_run(new_scheduler, [("list_scheduled_tasks", {})])
     [run] = chat.scheduler.list_runs()
-    for run_id in (run.id, "no such run"):
+    for run_id in (run.id, "no such run", "\ud800"):
         config = {
             "configurable": {"user_id": "mallory", "thread_id": run.thread_id},
             "metadata": {"scheduler_run_id": run_id},
@@ -712,8 +819,8 @@ async def test_the_id_of_a_run_is_believed_only_where_it_is_true(new_scheduler):
         assert "this is a scheduled run" in await chat.refused("schedule_task", config, **DAILY)
 
 
-async def test_a_run_that_goes_on_is_believed_on_its_thread_alone(new_scheduler, blocking):
-    """Elsewhere its id names nobody."""
+async def test_the_id_of_a_running_run_in_a_config_grants_nothing_either(new_scheduler, blocking):
+    """Not even on the thread of that run: in this process the scheduler itself marks what belongs to a run."""
     scheduler = new_scheduler(blocking)
     chat = Chat(scheduler)
     await chat.schedule()
@@ -721,10 +828,68 @@ async def test_a_run_that_goes_on_is_believed_on_its_thread_alone(new_scheduler,
     scheduler.trigger_task(chat.task().id)
     await blocking.entered.wait()
     [run] = scheduler.list_runs()
-    own = {"configurable": {"thread_id": run.thread_id}, "metadata": {"scheduler_run_id": run.id}}
-    assert '"News"' in await chat("list_scheduled_tasks", own)
-    elsewhere = {**own, "configurable": {"thread_id": "other", "user_id": "mallory"}}
-    assert "no scheduled tasks" in await chat("list_scheduled_tasks", elsewhere)
+    forged = {"thread_id": run.thread_id, "user_id": "mallory"}
+    config = {"configurable": forged, "metadata": {"scheduler_run_id": run.id}}
+    assert "no scheduled tasks" in await chat("list_scheduled_tasks", config)
+
+
+@pytest.mark.parametrize(("thread", "answer"), [("own", '"News"'), ("other", "no scheduled tasks")])
+async def test_on_a_server_a_run_is_believed_on_its_own_thread(new_scheduler, blocking, thread, answer):
+    """There the metadata name it, and the store confirms that it runs, on the thread of the call."""
+    scheduler = new_scheduler(blocking)
+    chat = Chat(scheduler)
+    await chat.schedule()
+    scheduler.start()
+    scheduler.trigger_task(chat.task().id)
+    await blocking.entered.wait()
+    [run] = scheduler.list_runs()
+    threads = {"own": server_thread(run.thread_id), "other": server_thread("scheduler:other")}
+    config = {
+        "configurable": {"thread_id": threads[thread], "user_id": "mallory"},
+        "metadata": {"scheduler_run_id": run.id},
+    }
+    caller = caller_of(runtime_of(config, user=None), None, scheduler)
+    assert caller.owner == ("alice" if thread == "own" else "mallory")
+    assert caller.scheduled_run == run.id
+
+
+def runtime_of(config, *, user, context=None):
+    """Return what LangGraph gives a tool on a server."""
+    server = ServerInfo(assistant_id="a", graph_id="g", user=user)
+    return ToolRuntime(
+        state={}, context=context, config=config, stream_writer=print, tool_call_id="1", store=None, server_info=server
+    )
+
+
+async def test_a_servers_authentication_outranks_what_a_request_can_set(new_scheduler):
+    """Context, configurable and metadata come from the request there; the user does not."""
+    config = {"configurable": {"user_id": "mallory", "langgraph_auth_user_id": "mallory"}}
+    runtime = runtime_of(config, user=SimpleNamespace(identity="alice"), context={"user_id": "mallory"})
+    assert caller_of(runtime, None, new_scheduler()).owner == "alice"
+
+
+async def test_a_nested_call_is_part_of_its_run(new_scheduler):
+    """A graph that a node calls with a config of its own works for the same owner, and may not schedule either."""
+    chat = Chat(new_scheduler())
+    answers = []
+
+    async def node(_state):
+        config = {"configurable": {"user_id": "mallory", "thread_id": "other"}, "metadata": {"scheduler_run_id": "x"}}
+        answers.append(await chat("list_scheduled_tasks", config))
+        answers.append(await chat.refused("schedule_task", config, **DAILY))
+        return {"messages": [AIMessage("Done.")]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("node", node)
+    builder.add_edge(START, "node")
+    scheduler = new_scheduler(builder.compile())
+    await chat.schedule()
+    scheduler.start()
+    scheduler.trigger_task(chat.task().id)
+    [run] = await wait_for_runs(scheduler, 1)
+    assert run.status is RunStatus.SUCCEEDED, run.error
+    assert '"News"' in answers[0]
+    assert "this is a scheduled run" in answers[1]
 
 
 async def test_a_scheduled_run_can_cancel_its_own_task(new_scheduler):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from scheduler import logbook
 from scheduler.clock import Clock, to_datetime
+from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
 from scheduler.models import Durability, RunStatus, TaskDefinition
 from scheduler.runner.beginning import Begin, Beginning, beginning
@@ -131,6 +132,7 @@ class GraphRunner:
         Cancellation passes through.
         """
         task = claim.task
+        enter_run(claim.run_id)
         logbook.run_started(task.name, task.id, claim.run_id, claim.attempt)
         try:
             prepared = await self._prepare(task)

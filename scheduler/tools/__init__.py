@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langgraph.prebuilt import ToolRuntime
 
 from scheduler import logbook
@@ -20,7 +20,7 @@ from scheduler.models import TaskDefinition, TaskType
 from scheduler.task_scheduler import TaskScheduler
 from scheduler.tools.callers import Caller, OwnerOf, caller_of, is_owner
 from scheduler.tools.desk import Desk
-from scheduler.tools.guards import Guards
+from scheduler.tools.guards import Guards, default_rate
 from scheduler.tools.refusal import Refusal, invalid_arguments
 from scheduler.tools.requests import HistoryRequest, ListRequest, Request, ScheduleRequest, TaskRequest
 
@@ -45,6 +45,7 @@ def scheduling_tools(  # noqa: PLR0913 (keywords, each with a default)
     max_lifetime_days: float | None = 90,
     max_prompt_length: int = 4000,
     allow_in_scheduled_runs: bool = False,
+    max_runs_per_hour: int | None = None,
     task_fields: Mapping[str, Any] | None = None,
 ) -> list[BaseTool]:
     """Return tools for `create_agent` or a `ToolNode` with which an agent schedules tasks for whom it works for.
@@ -54,20 +55,33 @@ def scheduling_tools(  # noqa: PLR0913 (keywords, each with a default)
 
     Args:
         task_scheduler: where the tasks are kept.
-        owner: whose tasks these are: a text, or a function from the `ToolRuntime` to it. None: the user whom a
-            LangGraph server has authenticated, else `user_id` of the run's context, `configurable` or metadata.
+        owner: whose tasks these are: a text, or a function from the `ToolRuntime` to it. None: the user that a
+            LangGraph server has authenticated, else `user_id` of the run's context, `configurable` or metadata. It is
+            a text, and compared exactly.
         timezone: the IANA zone of local times where the model names none; None: the scheduler's.
         max_tasks: how many unfinished tasks an owner may have.
         min_interval_seconds: the least time between two runs of a task.
         max_lifetime_days: after how long a recurring task ends at the latest; None: never.
-        max_prompt_length: how many characters a prompt may have.
+        max_prompt_length: how many characters a prompt may have; it may have three bytes a character.
         allow_in_scheduled_runs: whether a scheduled run may schedule, resume and run tasks.
+        max_runs_per_hour: how many runs all of an owner's tasks may have together, counted over the past and the coming
+            hour; removed tasks count too. None: as many as `max_tasks` tasks have that run every
+            `min_interval_seconds`.
         task_fields: further fields of each task, such as `graph`, `result_callback` or `timeout_seconds`.
 
     Raises:
         ValueError: an argument is out of its range, or a further field cannot be used.
     """
-    guards = Guards(max_tasks, min_interval_seconds, max_lifetime_days, max_prompt_length, allow_in_scheduled_runs)
+    guards = Guards(
+        max_tasks=max_tasks,
+        min_interval_seconds=min_interval_seconds,
+        max_lifetime_days=max_lifetime_days,
+        max_prompt_length=max_prompt_length,
+        allow_in_scheduled_runs=allow_in_scheduled_runs,
+        max_runs_per_hour=default_rate(max_tasks, min_interval_seconds)
+        if max_runs_per_hour is None
+        else max_runs_per_hour,
+    )
     zone = timezone or str(getattr(task_scheduler.scheduler.timezone, "key", "UTC"))
     fields = dict(task_fields or {})
     _check_fields(fields, zone)
@@ -144,6 +158,12 @@ def _refused_in_words() -> Iterator[None]:
         raise Refusal(
             "Not done: the scheduler's store cannot be used just now. Try again later, and tell the user."
         ) from None
+    except ToolException:
+        raise
+    except Exception as error:  # noqa: BLE001 (said next)
+        # Whatever goes wrong here must not end the graph of the user's conversation.
+        logbook.tool_failed(error)
+        raise Refusal("Not done: the tool failed for a reason of its own. Tell the user; the log says why.") from None
 
 
 def _check_fields(fields: Mapping[str, Any], zone: str) -> None:

@@ -1,7 +1,10 @@
-"""Who calls a tool: its owner, its conversation and its run, from what the program put into the run's config.
+"""Who calls a tool: its owner, its conversation and its run.
 
-Nothing here comes from the model. The owner stands in the id of each of its tasks, `agent:<owner>:<name>`, and in their
-metadata; what an agent calls a task's id is only the last part, so that it cannot name a task of another owner.
+Nothing here comes from the model. The owner is part of the id of each of its tasks, `agent:<owner>:<name>`, and is in
+their metadata. The model knows only the last part of the id, so it cannot name a task of another owner.
+
+Where the owner comes from, in this order: the task of the scheduled run in which the agent works; `owner=`; the user
+that a LangGraph server has authenticated; `user_id` in the context, then in `configurable`, then in the metadata.
 """
 
 import hashlib
@@ -14,8 +17,10 @@ from uuid import UUID
 
 from langgraph.prebuilt import ToolRuntime
 
+from scheduler.current_run import current_run_id
 from scheduler.errors import RunNotFoundError
 from scheduler.models import ID_LIMIT, Run, RunStatus, TaskDefinition
+from scheduler.runner.server import server_thread
 from scheduler.task_scheduler import TaskScheduler
 from scheduler.tools.refusal import Refusal
 
@@ -29,6 +34,8 @@ RUN_KEY: Final = "agent_run"
 _MARK: Final = "agent"
 _THREAD_PREFIX: Final = "scheduler:"
 _OWNER_LIMIT: Final = 180
+_THREAD_LIMIT: Final = 1_000
+"""The longest name of a thread, in bytes: it becomes part of each task's metadata."""
 _SHORT_ID: Final = re.compile(r"[A-Za-z0-9-]{1,60}")
 
 OwnerOf: TypeAlias = str | Callable[[ToolRuntime[Any, Any]], object] | None
@@ -74,26 +81,54 @@ class Caller:
 def caller_of(runtime: object, owner_of: OwnerOf, task_scheduler: TaskScheduler) -> Caller:
     """Return who calls. Inside a run of a task that an agent scheduled, the owner is the owner of that task.
 
-    Raises `Refusal` if nobody says who the owner is, and `StoreError`.
+    Raises `Refusal` if nobody says who the owner is or the conversation cannot be named, and `StoreError`.
     """
     if not isinstance(runtime, ToolRuntime):
         raise Refusal("Not done: this tool works only where LangGraph runs it, in create_agent or a ToolNode.")
-    config = runtime.config or {}
-    thread = _text(config.get("configurable", {}).get("thread_id"))
-    run_id = _text((config.get("metadata") or {}).get("scheduler_run_id"))
-    run = None if run_id is None else _going(run_id, thread, task_scheduler)
+    thread = _thread_of(runtime)
+    run = _scheduled_run(runtime, thread, task_scheduler)
     owner = _owner_in(run) or _checked(_found(runtime, owner_of))
     session = _session_of(run) if run is not None else _new_session(owner, thread)
-    return Caller(owner, session, thread, run_id)
+    return Caller(owner, session, thread, current_run_id() or _named_run(runtime))
 
 
-def _going(run_id: str, thread: str | None, task_scheduler: TaskScheduler) -> Run | None:
-    """Return the run that a config names, if it is true: the run goes on, and on this thread."""
+def _thread_of(runtime: ToolRuntime[Any, Any]) -> str | None:
+    thread = _text(runtime.config.get("configurable", {}).get("thread_id"))
+    if thread is not None and len(thread.encode(errors="replace")) > _THREAD_LIMIT:
+        raise Refusal(
+            f"Not done: the name of this conversation is longer than {_THREAD_LIMIT:,} bytes. Tell the user that the "
+            "program has to use a shorter thread_id."
+        )
+    return thread
+
+
+def _scheduled_run(runtime: ToolRuntime[Any, Any], thread: str | None, task_scheduler: TaskScheduler) -> Run | None:
+    """Return the run of this scheduler in which the tool is called, if the store says that it is running.
+
+    In this process the scheduler itself marks the context of its runs, which no request can do. On a LangGraph server
+    the run's metadata name it, which a request can do as well: there it must also be running on the thread of the call.
+    """
+    marked = current_run_id()
+    if marked is not None:
+        return _running(marked, task_scheduler)
+    named = _named_run(runtime)
+    if named is None or getattr(runtime, "server_info", None) is None:
+        return None
+    run = _running(named, task_scheduler)
+    return run if run is not None and thread in {run.thread_id, server_thread(run.thread_id)} else None
+
+
+def _named_run(runtime: ToolRuntime[Any, Any]) -> str | None:
+    """Return the run that the metadata name. It grants nothing; it only forbids what scheduled runs must not do."""
+    return _text((runtime.config.get("metadata") or {}).get("scheduler_run_id"))
+
+
+def _running(run_id: str, task_scheduler: TaskScheduler) -> Run | None:
     try:
         run = task_scheduler.get_run(run_id)
-    except RunNotFoundError:
+    except (RunNotFoundError, ValueError):
         return None
-    return run if run.status is RunStatus.RUNNING and run.thread_id == thread else None
+    return run if run.status is RunStatus.RUNNING else None
 
 
 def _owner_in(run: Run | None) -> str | None:
@@ -124,12 +159,10 @@ def _found(runtime: ToolRuntime[Any, Any], owner_of: OwnerOf) -> object:
 
 
 def _candidates(runtime: ToolRuntime[Any, Any]) -> Iterator[object]:
-    """Yield what may name the user, the most trustworthy first: a server's authentication, then the program."""
-    configurable = runtime.config.get("configurable", {})
+    """Yield what may name the user: first what a request cannot set, then what is nearest to the program."""
     yield getattr(getattr(getattr(runtime, "server_info", None), "user", None), "identity", None)
-    yield configurable.get("langgraph_auth_user_id")
     yield _member(runtime.context, "user_id")
-    yield configurable.get("user_id")
+    yield runtime.config.get("configurable", {}).get("user_id")
     yield (runtime.config.get("metadata") or {}).get("user_id")
 
 
@@ -138,13 +171,18 @@ def _member(value: object, name: str) -> object:
 
 
 def _checked(value: object) -> str:
-    owner = _text(value)
-    if owner is None or not is_owner(owner):
+    """Return the owner exactly as the program gave it: another type or another blank is another owner, or none."""
+    if isinstance(value, str) and is_owner(value):
+        return value
+    if isinstance(value, int | UUID) and not isinstance(value, bool):
         raise Refusal(
-            "Not done: it is not known for whom. The program has to say: scheduling_tools(owner=…), or user_id in the "
-            "context or the config of the run. Tell the user that scheduling is not set up."
+            f"Not done: the program names the user by a {type(value).__name__}, which may be taken for another user's "
+            "name. The program has to give a text, such as str(user.id). Tell the user that scheduling is not set up."
         )
-    return owner
+    raise Refusal(
+        "Not done: it is not known for whom. The program has to say: scheduling_tools(owner=…), or user_id in the "
+        "context or the config of the run. Tell the user that scheduling is not set up."
+    )
 
 
 def is_owner(owner: str) -> bool:
@@ -153,6 +191,7 @@ def is_owner(owner: str) -> bool:
 
 
 def _text(value: object) -> str | None:
+    """Return the name of a thread or a run as text."""
     if isinstance(value, bool) or not isinstance(value, str | int | UUID):
         return None
     return str(value).strip() or None

@@ -2,19 +2,21 @@
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import datetime, timedelta
 from typing import Final
 
+from scheduler.clock import to_micros
 from scheduler.models import Run, RunStatus, TaskDefinition
-from scheduler.schedule import next_due_times
+from scheduler.schedule import next_due_times, schedule_of, shortest_interval
 from scheduler.tools.callers import Caller
 from scheduler.tools.refusal import Refusal
 from scheduler.tools.wording import duration, moment
 from scheduler.words import describe
 
-_LOOKED_AT: Final = 1_000
-"""So many due times of a schedule are looked at for the shortest distance."""
+_HOUR: Final = timedelta(hours=1)
+_BYTES_PER_CHARACTER: Final = 3
+"""What a prompt's characters may take on average: enough for every script in daily use."""
+_NAME_BYTES: Final = 255
 _LONGEST_DAYS: Final = 36_500
 
 
@@ -27,10 +29,11 @@ class Guards:
     max_lifetime_days: float | None
     max_prompt_length: int
     allow_in_scheduled_runs: bool
+    max_runs_per_hour: int
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for a limit that is none."""
-        for name in ("max_tasks", "min_interval_seconds", "max_prompt_length"):
+        for name in ("max_tasks", "min_interval_seconds", "max_prompt_length", "max_runs_per_hour"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}={value!r}; give a whole number, 1 or more")
@@ -46,7 +49,8 @@ class Guards:
         )
         return (
             f"At most {self.max_tasks} tasks at a time, each run at least {self._interval} after the one before."
-            f"{expiry} The prompt has at most {self.max_prompt_length:,} characters."
+            f"{expiry} At most {self.max_runs_per_hour} runs an hour for all tasks together. "
+            f"The prompt has at most {self.max_prompt_length:,} characters."
         )
 
     @property
@@ -65,12 +69,22 @@ class Guards:
                 "Do what the prompt asks now; listing, pausing and cancelling are possible."
             )
 
-    def check_prompt(self, prompt: str) -> None:
-        """Refuse a prompt that is too long."""
+    def check_texts(self, name: str, prompt: str) -> None:
+        """Refuse a name or a prompt that is too long, in characters or in bytes."""
+        _check_bytes("name", name, _NAME_BYTES)
         if len(prompt) > self.max_prompt_length:
             raise Refusal(
                 f"Not done: the prompt has {len(prompt):,} characters, at most {self.max_prompt_length:,} are allowed. "
                 "Shorten it."
+            )
+        _check_bytes("prompt", prompt, self.max_prompt_length * _BYTES_PER_CHARACTER)
+
+    def check_rate(self, runs: int) -> None:
+        """Refuse what would bring the owner's runs, of the past hour and the coming one, above the limit."""
+        if runs > self.max_runs_per_hour:
+            raise Refusal(
+                f"Not done: with this there would be {runs} runs between an hour ago and an hour from now, and at most "
+                f"{self.max_runs_per_hour} are allowed. Choose a less frequent schedule, or try again later."
             )
 
     def check_room(self, tasks: int) -> None:
@@ -96,18 +110,18 @@ class Guards:
         return asked or latest
 
     def check_due_times(self, task: TaskDefinition, caller: Caller, now: datetime) -> None:
-        """Refuse a schedule that never comes, or comes too often."""
-        due_times = next_due_times(task.model_copy(update={"jitter_seconds": 0}), _LOOKED_AT, now)
-        if not due_times:
+        """Refuse a schedule that never comes, or comes too often at any time of its life."""
+        task = task.model_copy(update={"jitter_seconds": 0})
+        first = next(iter(next_due_times(task, 1, now)), None)
+        if first is None:
             raise Refusal(f"Not done: {describe(task)!r} has no due time before it ends. Choose another schedule.")
-        instants = [due.astimezone(UTC) for due in due_times]  # datetimes of one zone are subtracted by its clock
-        shortest = min((after - before for before, after in pairwise(instants)), default=None)
+        shortest = None if task.max_runs == 1 else shortest_interval(task, self._least, now)
         if shortest is not None and shortest < self._least:
             raise Refusal(
                 f"Not done: {describe(task)!r} has due times {duration(shortest)} apart; "
                 f"between two runs there must be at least {self._interval}. Choose a less frequent schedule."
             )
-        if caller.scheduled_run is not None and due_times[0] - now < self._least:
+        if caller.scheduled_run is not None and first - now < self._least:
             raise Refusal(f"Not done: out of a scheduled run, the earliest due time is {self._interval} from now.")
 
     def check_run_now(self, newest: Run | None, now: datetime) -> None:
@@ -125,3 +139,24 @@ class Guards:
     @property
     def _least(self) -> timedelta:
         return timedelta(seconds=self.min_interval_seconds)
+
+
+def default_rate(max_tasks: int, min_interval_seconds: int) -> int:
+    """Return how many runs an hour `max_tasks` tasks have that run every `min_interval_seconds`; 1 or more each."""
+    try:
+        return max_tasks * max(1, 3600 // min_interval_seconds)
+    except (TypeError, ZeroDivisionError):  # `Guards` says what is wrong with them
+        return 1
+
+
+def runs_in_next_hour(task: TaskDefinition, now: datetime) -> int:
+    """Return how often a task is due within the next hour."""
+    start, end = to_micros(now), to_micros(now + _HOUR)
+    due = schedule_of(task, task.timezone or "UTC", start).count(start, end)
+    return due if task.max_runs is None else min(due, task.max_runs)
+
+
+def _check_bytes(what: str, text: str, most: int) -> None:
+    size = len(text.encode(errors="replace"))
+    if size > most:
+        raise Refusal(f"Not done: the {what} has {size:,} bytes, at most {most:,} are allowed. Shorten it.")

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from langgraph.prebuilt import ToolRuntime
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from scheduler.models import INTERVAL_LIMIT
+
 MOST_RUNS_SHOWN = 20
 """The most runs that a call shows."""
 
@@ -45,8 +47,9 @@ class ScheduleRequest(Request):
     prompt: Annotated[
         str,
         Field(
+            max_length=1_000_000,
             description="The instruction that you will be given at each due time. It must say all that is needed: "
-            "you may not remember this conversation then."
+            "you may not remember this conversation then.",
         ),
     ]
     schedule: Annotated[
@@ -62,7 +65,12 @@ class ScheduleRequest(Request):
         Field(max_length=1000, description="Or a cron expression of five fields, such as '30 8 * * 1-5'."),
     ] = None
     interval_seconds: Annotated[
-        int | None, Field(ge=1, description="Or so many seconds from one run to the next, the first one after that.")
+        int | None,
+        Field(
+            ge=1,
+            le=INTERVAL_LIMIT,
+            description="Or so many seconds from one run to the next, the first one after that.",
+        ),
     ] = None
     run_at: Annotated[
         str | None,

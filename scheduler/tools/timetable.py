@@ -5,7 +5,7 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from scheduler.models import TaskType
+from scheduler.models import LAST_YEAR, TaskType
 from scheduler.tools.guards import Guards
 from scheduler.tools.refusal import Refusal
 from scheduler.tools.requests import ScheduleRequest
@@ -60,6 +60,8 @@ def _until(text: str | None, zone: ZoneInfo) -> datetime | None:
         raise Refusal(
             f"Not done: until={text[:60]!r} is no ISO 8601 date or instant. Give one such as '2027-03-15'."
         ) from None
+    if moment.year > LAST_YEAR:
+        raise Refusal(f"Not done: until={text[:60]!r} lies after the year {LAST_YEAR}. Give an earlier one.")
     if _DATE.fullmatch(text.strip()):
         moment = datetime.combine(moment, _LAST_SECOND)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)

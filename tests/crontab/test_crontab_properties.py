@@ -7,12 +7,13 @@ keeps a virtual clock as the main loop of cron.c does.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scheduler.crontab import parse_crontab
+from scheduler.crontab import Crontab, parse_crontab
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -227,3 +228,27 @@ def test_nothing_is_due_in_an_empty_span() -> None:
     assert crontab.count_between(noon, noon - timedelta(days=300), zone) == 0
     assert crontab.last_at_or_before(noon - MICROSECOND, zone, not_before=noon) is None
     assert crontab.last_at_or_before(noon, zone, not_before=noon) == noon
+
+
+@given(drawn=fields(free=(0, 1, 2, 4)), place=near_changes(), hours=st.integers(1, 48), nearby=st.integers(1, 300))
+@settings(max_examples=200, deadline=None)
+def test_the_shortest_interval_is_that_of_all_due_times(
+    drawn: Fields, place: tuple[ZoneInfo, datetime], hours: int, nearby: int
+) -> None:
+    """It is never longer than a distance that comes; away from changes of the clock it is one of those that come."""
+    crontab = parse_crontab(drawn.expression)
+    zone, start = place
+    end, close = start + timedelta(hours=hours), timedelta(minutes=nearby)
+    shortest = crontab.shortest_interval(close, start, end, zone)
+    assert shortest <= min(_distances(crontab, start, end, zone), default=shortest)
+    if zone.key == "UTC" and shortest < close:
+        assert shortest in _distances(crontab, start - timedelta(days=2), end + timedelta(days=2), zone)
+
+
+def _distances(crontab: Crontab, after: datetime, until: datetime, zone: ZoneInfo) -> list[timedelta]:
+    due_times = []
+    due = crontab.next_after(after, zone)
+    while due is not None and due <= until:
+        due_times.append(due)
+        due = crontab.next_after(due, zone)
+    return [later - earlier for earlier, later in pairwise(due_times)]
