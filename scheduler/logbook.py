@@ -139,6 +139,11 @@ def events_undelivered(name: str, number: int, seconds: float) -> None:
     _logger.warning("Listener %s was not done %g s after the stop: %d events are dropped", name, seconds, number)
 
 
+def left_out(task_id: str, reason: str) -> None:
+    """Say that a task was not added because it has no due time left."""
+    _logger.warning("Task %s is left out: %s", task_id, reason)
+
+
 def quarantined(task_id: str, problem: str) -> None:
     """Say that a task is left alone."""
     _logger.error("Task %s is left alone until it is added again: %s", task_id, problem)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
-from scheduler import garbage
+from scheduler import garbage, logbook
 from scheduler.apscheduler_bridge import LoopSettings, StoreScheduler
 from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError
@@ -182,25 +182,36 @@ class TaskScheduler:
     def add_task(self, task: TaskDefinition) -> None:
         """Add a task, or replace the one with the same id.
 
-        Added again with the same schedule, a task keeps its next due time and its pause; other changes take effect.
+        Added again with the same schedule, a task keeps its next due time and its pause; other changes take effect. A
+        task that was stored once, and has no due time left, is left out with a warning in the log.
 
         Raises:
-            ValueError: the definition is wrong, its callback or graph cannot be imported, or its time has passed.
+            ValueError: the definition is wrong, its callback or graph cannot be imported, or it is new and its time has
+                passed.
             StoreError: nothing was stored.
         """
-        self.add_tasks([task])
+        self._add([task], refuse_passed=True)
 
     def add_tasks(self, tasks: Iterable[TaskDefinition]) -> None:
-        """Add or replace several tasks in one transaction: all of them, or none. Raises what `add_task` raises."""
+        """Add or replace several tasks in one transaction: all of them, or none. Raises what `add_task` raises.
+
+        A task that is not stored, or is finished, and has no due time left (its `run_at` or `end_at` has passed, its
+        `max_runs` was reached) is left out with a warning in the log, so that a program may add it at every start.
+        """
+        self._add(tasks)
+
+    def _add(self, tasks: Iterable[TaskDefinition], *, refuse_passed: bool = False) -> None:
         with garbage.held_off():
             definitions = list(tasks)
             _check_definitions(definitions)
             for task in definitions:
                 check_task(task)
-            if definitions:
-                self._store.add_tasks(definitions, self._clock.now())
-        if definitions:
-            self.scheduler.wakeup()
+            if not definitions:
+                return
+            left_out = self._store.add_tasks(definitions, self._clock.now(), refuse_passed=refuse_passed)
+        for task_id, reason in left_out:
+            logbook.left_out(task_id, reason)
+        self.scheduler.wakeup()
 
     def apply_tasks(
         self, tasks: Iterable[TaskDefinition], *, source: str, prune: bool = False, dry_run: bool = False
@@ -209,7 +220,7 @@ class TaskScheduler:
 
         `source` names it for good, such as `"tasks.toml"`; each task is remembered as brought by it, until another
         source or `add_task` brings the same id. What `add_task` says of adding again holds here, too. A task that is
-        not stored, or is finished, and whose `run_at` or `end_at` has passed, is left out: that is no error.
+        not stored, or is finished, and has no due time left is left out: that is no error.
 
         Args:
             tasks: all the tasks that the source holds now.

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from scheduler import OverlapPolicy, TaskDefinition
+from scheduler import OverlapPolicy, TaskDefinition, TaskNotFoundError, TaskScheduler
 from scheduler.cli.changes import report
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.look import exists
@@ -135,7 +135,16 @@ def add(
         if is_known and not replace:
             raise CommandError(f"task {task_id!r} exists; give --replace to replace it, or another --id")
         scheduler.add_task(task)
+        if not _is_stored(scheduler, task):
+            raise CommandError(f"task {task_id!r} has no due time left; nothing was changed")
         report(scheduler, task_id, "Replaced" if is_known else "Added", as_json=as_json)
+
+
+def _is_stored(scheduler: TaskScheduler, task: TaskDefinition) -> bool:
+    try:
+        return scheduler.get_task(task.id) == task
+    except TaskNotFoundError:
+        return False
 
 
 def _seconds(text: str) -> float:

@@ -159,11 +159,17 @@ class Store:
 
     # --- The face's calls ---
 
-    def add_tasks(self, definitions: Sequence[TaskDefinition], now: int) -> None:
-        """Add tasks or replace those with the same id, all or none. Raises `ValueError`."""
+    def add_tasks(
+        self, definitions: Sequence[TaskDefinition], now: int, *, refuse_passed: bool = False
+    ) -> list[tuple[str, str]]:
+        """Add tasks or replace those with the same id; return those left out, each with the reason.
+
+        Raises `ValueError`, and then nothing is stored. `refuse_passed`: also for a task that has no due time left and
+        whose id was never stored.
+        """
         prepared = [adding.prepare(definition, self._zone) for definition in definitions]
         with self.database.write() as connection:
-            adding.add(connection, prepared, now)
+            return adding.add(connection, prepared, now, refuse_passed=refuse_passed)
 
     def apply_tasks(
         self, definitions: Sequence[TaskDefinition], source: str, now: int, *, prune: bool, dry_run: bool

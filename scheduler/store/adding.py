@@ -13,12 +13,14 @@ from scheduler.clock import to_datetime, to_micros
 from scheduler.errors import InvalidTaskError
 from scheduler.models import TaskChanges, TaskDefinition, is_as_checked
 from scheduler.schedule import Schedule, is_one_time, schedule_of
+from scheduler.store.schema import purged as purged_table
 from scheduler.store.schema import tasks
 from scheduler.store.statements import Bulk, Connection, Row, Statement
 from scheduler.store.tasks import (
     account_for_owed,
     chunks,
     finish_if_over,
+    forget_purged,
     past_owed,
     read_definition,
     remove,
@@ -78,29 +80,74 @@ def _key_text(cron: str | None, zone: str | None, interval: int | None, *others:
 # --- Adding ---
 
 
-def add(connection: Connection, new_tasks: Sequence[NewTask], now: int) -> None:
-    """Add tasks, or replace those with the same id. Raises `InvalidTaskError`; the caller's transaction is undone."""
+def add(
+    connection: Connection, new_tasks: Sequence[NewTask], now: int, *, refuse_passed: bool = False
+) -> list[tuple[str, str]]:
+    """Add tasks, or replace those with the same id; return those that are left out, each with the reason.
+
+    A task that is not stored, or is finished, is left out if it has no due time left; with `refuse_passed` it is an
+    error if its id was never stored. Raises `InvalidTaskError`; the caller's transaction is undone.
+    """
     first_due = _FirstDue(now)
+    left_out: list[tuple[str, str]] = []
     for some in chunks(new_tasks):  # whose rows are let go of before the next ones are made
-        _add_some(connection, some, first_due)
+        left_out += _add_some(connection, some, first_due, refuse_passed=refuse_passed)
+    return left_out
 
 
-def _add_some(connection: Connection, new_tasks: Sequence[NewTask], first_due: "_FirstDue") -> None:
-    existing = _existing(connection, [new.task.id for new in new_tasks])
-    inserted, updated = [], []
+def _add_some(
+    connection: Connection, new_tasks: Sequence[NewTask], first_due: "_FirstDue", *, refuse_passed: bool
+) -> list[tuple[str, str]]:
+    stored = _existing(connection, [new.task.id for new in new_tasks])
+    purged = _purged(connection, [new.task.id for new in new_tasks if new.task.id not in stored])
+    inserted, updated, left_out = [], [], []
     for new in new_tasks:
-        row = existing.get(new.task.id)
-        if row is None:
-            inserted.append(_first_values(new, first_due))
+        row, record = stored.get(new.task.id), purged.get(new.task.id)
+        reason = _nothing_left(row, record, new, first_due)
+        if reason is not None:
+            if refuse_passed and row is None and record is None:
+                raise _refusal(new, first_due.now)
+            left_out.append((new.task.id, reason))
+        elif row is None:
+            inserted.append(_first_values(new, first_due, record))
         elif row.removed:
             updated.append(_for_update(_first_values(new, first_due)))
         else:
             updated.append(_for_update(_replacement(connection, row, new, first_due)))
     if inserted:
         connection.execute_many(_INSERT, inserted)
+        forget_purged(connection, [values["id"] for values in inserted if values["id"] in purged])
     if updated:
         connection.execute_many(_REPLACE, updated)
         finish_if_over(connection, [values["row_id"] for values in updated], first_due.now)
+    return left_out
+
+
+def _nothing_left(row: Row | None, record: Row | None, new: NewTask, first_due: "_FirstDue") -> str | None:
+    """Return why a task that is not stored, or is finished, has no due time left; None if it has, or never had one.
+
+    `row` is the task as it is stored, `record` what is kept of it if it was purged.
+    """
+    task = new.task
+    if row is not None and not row.removed and (row.finished_at is None or row.schedule == new.schedule_key):
+        return None
+    if record is not None and task.max_runs is not None and _started_runs(record, new) >= task.max_runs:
+        return f"max_runs={task.max_runs} was reached"
+    if first_due.of(new) is not None:
+        return None
+    for field in ("run_at", "end_at"):
+        moment = getattr(task, field)
+        if moment is not None and to_micros(moment) <= first_due.now:
+            return f"{field}={moment.isoformat()} has passed"
+    if task.end_at is not None:
+        return f"no due time is left before end_at={task.end_at.isoformat()}"
+    was_stored = row is not None or record is not None
+    return f"cron_expression={task.cron_expression!r} does not come again" if was_stored else None
+
+
+def _started_runs(record: Row | None, new: NewTask) -> int:
+    """Return how many scheduled runs a task had before it was purged; a changed schedule begins again."""
+    return int(record.started_runs) if record is not None and record.schedule == new.schedule_key else 0
 
 
 def _for_update(values: dict[str, Any]) -> dict[str, Any]:
@@ -114,35 +161,43 @@ def _existing(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
     return found
 
 
+def _purged(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
+    """Return what is kept of those of the ids whose tasks were purged."""
+    return {row.id: row for chunk in chunks(ids) for row in connection.execute(_PURGED_BY_IDS, {"ids": chunk})}
+
+
 class _FirstDue:
-    """The first due times of schedules that begin now; tasks with the same schedule share the reckoning."""
+    """The first due times of schedules that begin now; tasks with the same schedule share the computation."""
 
     def __init__(self, now: int) -> None:
         self.now = now
-        self._known: dict[str, int] = {}
+        self._known: dict[str, int | None] = {}
 
-    def of(self, new: NewTask) -> int:
-        """Return when a task is due first. Raises `InvalidTaskError`."""
-        due = self._known.get(new.schedule_key)
-        if due is None:
-            due = _first_due(new, self.now)
-            if not new.task.jitter_seconds:  # jitter differs from task to task
-                self._known[new.schedule_key] = due
+    def of(self, new: NewTask) -> int | None:
+        """Return when a task is due first, or None if it never is."""
+        if new.schedule_key in self._known:
+            return self._known[new.schedule_key]
+        due = new.schedule(self.now).next_after(self.now)
+        if not new.task.jitter_seconds:  # jitter differs from task to task
+            self._known[new.schedule_key] = due
         return due
 
 
-def _first_values(new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
-    """Return the row of a task whose schedule begins now."""
+def _first_values(new: NewTask, first_due: _FirstDue, record: Row | None = None) -> dict[str, Any]:
+    """Return the row of a task whose schedule begins now. Raises `InvalidTaskError` if it is never due."""
+    due = first_due.of(new)
+    if due is None:
+        raise _refusal(new, first_due.now)
     return {
         "id": new.task.id,
         "definition": new.text,
         "schedule": new.schedule_key,
         "zone": new.zone,
         "anchor": first_due.now,
-        "next_due": first_due.of(new),
+        "next_due": due,
         "paused": int(not new.task.enabled),
         "pause_reason": None,
-        "started_runs": 0,
+        "started_runs": _started_runs(record, new),
         "failures": 0,
         "last_seq": 0,
         "finished_at": None,
@@ -155,33 +210,19 @@ def _first_values(new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
 def apply(connection: Connection, new_tasks: Sequence[NewTask], source: str, now: int, *, prune: bool) -> TaskChanges:
     """Add or replace tasks and, with `prune`, remove the others that `source` brought. Raises `InvalidTaskError`."""
     existing = _existing(connection, [new.task.id for new in new_tasks])
-    brought: dict[str, list[NewTask]] = {"added": [], "changed": [], "kept": []}
-    left_out = []
-    for new in new_tasks:
-        row = existing.get(new.task.id)
-        passed = _passed(row, new, now)
-        if passed is None:
-            brought[_change(row, new)].append(new)
-        else:
-            left_out.append((new.task.id, passed))
-    add(connection, [new for group in brought.values() for new in group], now)
-    present = {new.task.id for new in new_tasks}
-    gone = [task_id for task_id in _brought_by(connection, source) if task_id not in present] if prune else []
+    changes = {new.task.id: _change(existing.get(new.task.id), new) for new in new_tasks}
+    left_out = add(connection, new_tasks, now)
+    given = {new.task.id for new in new_tasks}
+    gone = [task_id for task_id in _brought_by(connection, source) if task_id not in given] if prune else []
     for task_id in gone:
         remove(connection, task_id, now)
-    ids = {change: tuple(new.task.id for new in group) for change, group in brought.items()}
+    for task_id, _ in left_out:
+        del changes[task_id]
+    ids = {change: tuple(task_id for task_id in changes if changes[task_id] == change) for change in _CHANGES}
     return TaskChanges(**ids, removed=tuple(gone), left_out=tuple(left_out))
 
 
-def _passed(row: Row | None, new: NewTask, now: int) -> str | None:
-    """Return why a task that is not there, or is finished, has nothing to do any more, or None."""
-    if row is not None and not row.removed and (row.finished_at is None or row.schedule == new.schedule_key):
-        return None
-    for field in ("run_at", "end_at"):
-        moment = getattr(new.task, field)
-        if moment is not None and to_micros(moment) <= now:
-            return f"{field}={moment.isoformat()} has passed"
-    return None
+_CHANGES: Final = ("added", "changed", "kept")
 
 
 def _change(row: Row | None, new: NewTask) -> str:
@@ -195,19 +236,17 @@ def _brought_by(connection: Connection, source: str) -> list[str]:
     return connection.execute(_OF_SOURCE, {"of_source": source}).scalars()
 
 
-def _first_due(new: NewTask, now: int) -> int:
-    due = new.schedule(now).next_after(now)
-    if due is not None:
-        return due
+def _refusal(new: NewTask, now: int) -> InvalidTaskError:
+    """Return the error for a task that is never due."""
     task = new.task
     if task.run_at is not None:
         problem = f"run_at={task.run_at.isoformat()} has passed (it is {to_datetime(now).isoformat()})"
-        raise InvalidTaskError(task.id, f"{problem}; give an instant in the future, or use trigger_task to run it now")
+        return InvalidTaskError(task.id, f"{problem}; give an instant in the future, or use trigger_task to run it now")
     if task.end_at is not None:
         problem = f"end_at={task.end_at.isoformat()} leaves no due time after {to_datetime(now).isoformat()}"
-        raise InvalidTaskError(task.id, f"{problem}; give a later end_at")
+        return InvalidTaskError(task.id, f"{problem}; give a later end_at")
     problem = f"cron_expression={task.cron_expression!r} has no due time before the year 2200"
-    raise InvalidTaskError(task.id, f"{problem}; give one that comes")
+    return InvalidTaskError(task.id, f"{problem}; give one that comes")
 
 
 def _replacement(connection: Connection, row: Row, new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
@@ -251,6 +290,9 @@ def _was_enabled(definition: str) -> bool:
 
 
 _BY_IDS: Final = Statement(lambda: select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True))))
+_PURGED_BY_IDS: Final = Statement(
+    lambda: select(purged_table).where(purged_table.c.id.in_(bindparam("ids", expanding=True)))
+)
 _OF_SOURCE: Final = Statement(
     lambda: (
         select(tasks.c.id).where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0).order_by(tasks.c.id)

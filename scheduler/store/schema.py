@@ -30,7 +30,7 @@ from sqlalchemy.schema import CreateColumn
 from scheduler.errors import StoreError
 from scheduler.models import OPEN_STATUSES, RunStatus, RunTrigger
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The schema version that this release writes and reads."""
 
 metadata = MetaData()
@@ -163,6 +163,15 @@ owners = Table(
 )
 """The processes that run a scheduler on this store, each with the instant until which its runs count as alive."""
 
+purged = Table(
+    "scheduler_purged",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("schedule", Text, nullable=False),
+    Column("started_runs", BigInteger, nullable=False),
+)
+"""Tasks that were finished or removed and are deleted by now, so that a program may go on adding them at each start."""
+
 
 @functools.cache
 def _indexes() -> dict[Index, ColumnElement[bool]]:
@@ -196,13 +205,26 @@ def _to_2(connection: Connection) -> None:
     _add_column(connection, "scheduler_runs", Column("usage", Text))
 
 
+def _to_3(connection: Connection) -> None:
+    """Add what is remembered of tasks that are deleted."""
+    _create_table(
+        connection,
+        "scheduler_purged (id TEXT NOT NULL, schedule TEXT NOT NULL, started_runs BIGINT NOT NULL, PRIMARY KEY (id))",
+    )
+
+
+def _create_table(connection: Connection, definition: str) -> None:
+    """Create a table; the definition is spelled out, because that of the present version may change later."""
+    connection.execute(DDL(f"CREATE TABLE {definition}"))  # type: ignore[no-untyped-call]
+
+
 def _add_column(connection: Connection, table: str, column: Column[Any]) -> None:
     """Add a column at the end of a table; the definition is spelled out, for that in `runs` may change later."""
     definition = CreateColumn(column).compile(connection)
     connection.execute(DDL(f"ALTER TABLE {table} ADD COLUMN {definition}"))  # type: ignore[no-untyped-call]
 
 
-MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2}
+MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2, 2: _to_3}
 """What brings the tables from a version to the next one."""
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     not_,
@@ -23,7 +24,16 @@ from scheduler.models import RunStatus, TaskDefinition
 from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history
-from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_FINISHED, IS_PENDING, IS_WAITING, is_open, runs, tasks
+from scheduler.store.schema import (
+    HAS_THREAD_TO_DELETE,
+    IS_FINISHED,
+    IS_PENDING,
+    IS_WAITING,
+    is_open,
+    purged,
+    runs,
+    tasks,
+)
 from scheduler.store.statements import Connection, Row, Statement
 
 T = TypeVar("T")
@@ -224,14 +234,23 @@ def quarantine(connection: Connection, task_id: str, problem: str) -> None:
 def purge(connection: Connection, finished_before: int) -> int:
     """Delete tasks that have been finished or removed for so long, and their history; return how many.
 
-    At most some hundred at once, so that no transaction is long. A task with an open run, or a thread that is still
+    Their ids and schedules are recorded: a program that adds such a task at each start must still be able to start. At
+    most some hundred at once, so that no transaction is long. A task with an open run, or a thread that is still
     to be deleted, stays.
     """
     ids = connection.execute(_OLD, {"before": finished_before}).scalars()
     if ids:
+        forget_purged(connection, ids)
+        connection.execute(_RECORD_PURGED, {"ids": ids})
         connection.execute(_DELETE_RUNS, {"ids": ids})
         connection.execute(_DELETE_TASKS, {"ids": ids})
     return len(ids)
+
+
+def forget_purged(connection: Connection, ids: Sequence[str]) -> None:
+    """Delete what was recorded when tasks with these ids were purged."""
+    if ids:
+        connection.execute(_FORGET_PURGED, {"ids": ids})
 
 
 def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -311,6 +330,15 @@ _OLD: Final = Statement(
             not_(exists().where(runs.c.task_id == tasks.c.id, HAS_THREAD_TO_DELETE)),
         )
         .limit(_CHUNK)
+    )
+)
+_FORGET_PURGED: Final = Statement(lambda: delete(purged).where(purged.c.id.in_(bindparam("ids", expanding=True))))
+# A removed task is new when it is added again, so its count of runs is not kept.
+_STARTED_RUNS: Final = case((tasks.c.removed == 1, 0), else_=tasks.c.started_runs)
+_RECORD_PURGED: Final = Statement(
+    lambda: purged.insert().from_select(
+        ["id", "schedule", "started_runs"],
+        select(tasks.c.id, tasks.c.schedule, _STARTED_RUNS).where(tasks.c.id.in_(bindparam("ids", expanding=True))),
     )
 )
 _DELETE_RUNS: Final = Statement(lambda: delete(runs).where(runs.c.task_id.in_(bindparam("ids", expanding=True))))

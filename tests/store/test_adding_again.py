@@ -1,9 +1,21 @@
 """Adding a task again: what a program that calls `add_task` at every start keeps, and what it changes."""
 
+import re
+
 import pytest
-from store_kit import DAY, HOUR, cron, every, moment, once, seconds_of
+from store_kit import DAY, HOUR, RETENTION, cron, every, instant, moment, once, seconds_of
 
 from scheduler import RunStatus, TaskDefinition, TaskNotFoundError
+
+
+def add_one(process, task, now):
+    """Add a task as `add_task` does; return what is left out."""
+    return process.store.add_tasks([task], instant(now), refuse_passed=True)
+
+
+def add_all(process, *tasks, now):
+    """Add tasks as `add_tasks` does; return what is left out."""
+    return process.store.add_tasks(tasks, instant(now))
 
 
 def test_an_unchanged_schedule_keeps_its_next_due_time_and_anchor(process):
@@ -188,7 +200,7 @@ def test_a_new_one_time_task_in_the_past_is_refused(process):
     """The error names the task, the field, the value and the mend; the instant `now` itself has passed too."""
     for seconds in (59, 60):
         with pytest.raises(ValueError, match=r"Task t: run_at=.* has passed .*trigger_task"):
-            process.add(once(seconds), now=60)
+            add_one(process, once(seconds), 60)
     assert process.store.list_tasks() == []
 
 
@@ -204,7 +216,7 @@ def test_a_one_time_task_moved_into_the_past_is_refused_and_stays(process):
 def test_an_end_that_leaves_no_due_time_is_refused(process):
     """A recurring task that can never be due says so when it is added."""
     with pytest.raises(ValueError, match=r"Task t: end_at=.* leaves no due time"):
-        process.add(every(60, end_at=moment(30)))
+        add_one(process, every(60, end_at=moment(30)), 0)
 
 
 def test_a_removed_task_is_new_when_it_is_added_again(process):
@@ -220,14 +232,17 @@ def test_a_removed_task_is_new_when_it_is_added_again(process):
     assert process.statuses() == ["succeeded", "running"]
 
 
-def test_a_removed_one_time_task_in_the_past_is_refused_when_it_is_added_again(process):
-    """After `remove_task` nothing is remembered of the run that it has had."""
+def test_a_removed_one_time_task_in_the_past_is_left_out_when_it_is_added_again(process):
+    """A program that adds it at each start must start although somebody has removed the task."""
     process.add(once(60))
     process.run_pass(60)
     process.complete(61)
     process.remove(62)
-    with pytest.raises(ValueError, match="has passed"):
-        process.add(once(60), now=63)
+    [(task_id, reason)] = add_one(process, once(60), 63)
+    assert (task_id, reason) == ("t", f"run_at={moment(60).isoformat()} has passed")
+    assert process.started(64) == []
+    with pytest.raises(TaskNotFoundError):
+        process.store.get_task("t")
 
 
 def test_a_removed_paused_task_is_not_paused_when_it_is_added_again(process):
@@ -393,10 +408,121 @@ def test_max_runs_holds_for_a_backlog_that_is_not_coalesced(process):
 def test_add_tasks_is_all_or_nothing(process):
     """One refused task among many leaves all of them as they were."""
     process.add(every(60, task_id="old"))
-    with pytest.raises(ValueError, match="Task b: run_at"):
-        process.add(every(60, task_id="a"), every(90, task_id="old"), once(-5, "b"), now=0)
+    with pytest.raises(ValueError, match="Task b: cron_expression"):
+        process.add(every(60, task_id="a"), every(90, task_id="old"), cron("0 0 30 2 *", "b"), now=0)
     assert [listed.id for listed in process.store.list_tasks()] == ["old"]
     assert process.due("old") == 60
+
+
+# --- Tasks whose time has passed ---
+
+LATER = RETENTION + 10 * DAY
+OVER = {
+    "run_at": (once(60), "run_at=.* has passed"),
+    "end_at": (every(60, end_at=moment(90)), "end_at=.* has passed"),
+    "max_runs": (every(60, max_runs=1), "max_runs=1 was reached"),
+    "max_runs of a cron task": (cron("* * * * *", max_runs=1), "max_runs=1 was reached"),
+}
+
+
+def finish_and_purge(process, task):
+    """Let a task have its run and be purged."""
+    process.add(task)
+    assert process.started(60) == [("t", 60)]
+    process.complete(61)
+    process.run_pass(120)
+    assert process.listed() is None
+    process.run_pass(LATER)
+    assert process.sql("SELECT count(*) FROM scheduler_tasks") == [(0,)]
+
+
+@pytest.mark.parametrize(("task", "words"), OVER.values(), ids=OVER.keys())
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_task_that_was_purged_is_left_out(process, task, words, times):
+    """A program that adds it at each start goes on starting, with its other tasks, and the task does not run again."""
+    finish_and_purge(process, task)
+    for now in range(LATER + 1, LATER + 1 + times):
+        [(task_id, reason)] = add_all(process, every(DAY, "other"), task, now=now)
+        assert task_id == "t"
+        assert re.fullmatch(words, reason)
+        assert [(task_id, reason)] == add_one(process, task, now)
+    assert [listed.id for listed in process.store.list_tasks()] == ["other"]
+    assert [task for task, _ in process.started(LATER + 2 * DAY)] == ["other"]
+
+
+@pytest.mark.parametrize(("task", "words"), OVER.values(), ids=OVER.keys())
+def test_a_source_leaves_out_a_task_that_was_purged(process, task, words):
+    """`apply_tasks` does so, too, and gives the reason."""
+    finish_and_purge(process, task)
+    changes = process.store.apply_tasks([task], "file", instant(LATER + 1), prune=True, dry_run=False)
+    [(left_out, reason)] = changes.left_out
+    assert left_out == "t"
+    assert re.fullmatch(words, reason)
+    assert changes.added == ()
+
+
+@pytest.mark.parametrize(("task", "words"), OVER.values(), ids=OVER.keys())
+def test_a_task_that_was_removed_and_purged_is_known(process, task, words):
+    """Its id was stored once, so that it is no error; its runs are not counted."""
+    process.add(task)
+    process.run_pass(60)
+    process.complete(61)
+    process.remove(62)
+    process.run_pass(LATER)
+    left_out = add_one(process, task, LATER)
+    assert [task_id for task_id, _ in left_out] == ([] if task.max_runs else ["t"])
+
+
+def test_a_task_that_is_new_and_over_is_left_out_among_others(process):
+    """On a new store it must not take the other tasks with it; alone it is refused."""
+    over = [once(60, "once"), every(60, "bounded", end_at=moment(90)), every(DAY, "short", end_at=moment(LATER + 5))]
+    left_out = add_all(process, *over, every(60, "other"), now=LATER)
+    assert [task_id for task_id, _ in left_out] == ["once", "bounded", "short"]
+    assert [listed.id for listed in process.store.list_tasks()] == ["other"]
+    for task in over:
+        with pytest.raises(ValueError, match=f"Task {task.id}: (run|end)_at="):
+            add_one(process, task, LATER)
+
+
+def test_a_purged_task_with_another_schedule_begins_anew(process):
+    """Another instant is another schedule; what was recorded of the earlier one is gone then."""
+    finish_and_purge(process, once(60))
+    assert add_one(process, once(LATER + 60), LATER + 1) == []
+    assert process.started(LATER + 60) == [("t", LATER + 60)]
+    assert process.sql("SELECT count(*) FROM scheduler_purged") == [(0,)]
+
+
+def test_a_purged_task_with_more_runs_goes_on(process):
+    """As one does that was not purged: its earlier runs count."""
+    finish_and_purge(process, every(60, max_runs=1))
+    assert add_one(process, every(60, max_runs=2), LATER) == []
+    assert process.started(LATER + 60) == [("t", LATER + 60)]
+    process.complete(LATER + 61)
+    assert process.listed() is None
+
+
+def test_a_task_that_is_purged_twice_is_recorded_once(process):
+    """With what is true of the second time."""
+    finish_and_purge(process, once(60))
+    again = LATER + 60
+    process.add(once(again), now=LATER + 1)
+    process.run_pass(again)
+    process.complete(again + 1)
+    process.run_pass(again + LATER)
+    assert process.sql("SELECT id, started_runs FROM scheduler_purged") == [("t", 1)]
+    assert [task_id for task_id, _ in add_one(process, once(again), again + LATER)] == ["t"]
+
+
+def test_a_finished_task_with_another_passed_instant_stays_as_it_was(process):
+    """The new definition is left out, as it would be for a task that is not stored."""
+    process.add(once(60))
+    process.run_pass(60)
+    process.complete(61)
+    assert [task_id for task_id, _ in add_one(process, once(70), 100)] == ["t"]
+    assert process.store.get_task("t").run_at == moment(60)
+
+
+# --- What is stored ---
 
 
 def test_a_model_that_was_changed_into_nonsense_is_refused(process):

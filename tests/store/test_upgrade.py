@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
-from store_kit import Process, seconds_of
+from store_kit import RETENTION, Process, instant, seconds_of
 
-from scheduler import TaskScheduler
+from scheduler import TaskNotFoundError, TaskScheduler
 from scheduler.models import TokenUsage
 from scheduler.store import database_at
 from scheduler.store.schema import VERSION
@@ -96,21 +96,31 @@ def test_an_upgraded_store_is_like_a_fresh_one(old_store, new_url, version):
     assert shape_of(url) == shape_of(new_url(url))
 
 
-def test_version_1_keeps_its_rows(old_store):
+#: For each version: the columns that it lacks, each with what the upgrade puts into it, by table.
+NEW = {
+    1: {"scheduler_runs": {"current_step": None, "usage": None}},
+    2: {},
+}
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_an_upgraded_store_keeps_its_rows(old_store, version):
     """Each task and run as it was, with nothing in the columns that are new."""
-    url = old_store(1)
+    url = old_store(version)
     before = {table: rows_of(url, table) for table in ("scheduler_tasks", "scheduler_runs", "scheduler_owners")}
     database = database_at(None, url)
     Process(database).store.open()
     database.close()
-    after = {table: rows_of(url, table) for table in before}
-    new = {"current_step": None, "usage": None}
-    assert after == {**before, "scheduler_runs": [{**row, **new} for row in before["scheduler_runs"]]}
+    new = NEW[version]
+    assert {table: rows_of(url, table) for table in before} == {
+        table: [{**row, **new.get(table, {})} for row in rows] for table, rows in before.items()
+    }
 
 
-def test_version_1_goes_on(old_store):
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_an_upgraded_store_goes_on(old_store, version):
     """The runs that were open when it was upgraded end, and tell what is new."""
-    process = Process(database_at(None, old_store(1))).begin(570)
+    process = Process(database_at(None, old_store(version))).begin(570)
     assert [run_id for now in (570, 580, 590, 600) for run_id in process.run_pass(now).recovered]
     assert process.statuses("asks") == ["waiting"]
     process.store.answer_run(process.runs("asks")[0].id, "yes", 600)
@@ -121,6 +131,19 @@ def test_version_1_goes_on(old_store):
     assert next((run.status, run.attempt) for run in process.runs("fails")) == ("succeeded", 2)
     assert process.runs("paused")[0].status == "succeeded"
     assert process.due("t") > seconds_of(asked.scheduled_at)
+    process.store.close()
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_an_upgraded_store_remembers_what_it_purges(old_store, version):
+    """A one-time task of the old store is known when it is added again, long after it was purged."""
+    process = Process(database_at(None, old_store(version))).begin(2 * RETENTION)
+    task = process.store.get_task("last")
+    process.run_pass(2 * RETENTION)
+    with pytest.raises(TaskNotFoundError):
+        process.store.get_task("last")
+    left_out = process.store.add_tasks([task], instant(2 * RETENTION), refuse_passed=True)
+    assert [task_id for task_id, _ in left_out] == ["last"]
     process.store.close()
 
 
