@@ -226,6 +226,24 @@ async def test_a_task_whose_time_has_passed_is_left_out(face):
     assert ids(face) == {"a"}
 
 
+async def test_add_tasks_leaves_out_what_is_over(face, caplog):
+    """The other tasks are added, and a warning names the task and the reason; `add_task` refuses one that is new."""
+    face.add_tasks([one_time("once", run_at=LONG_AGO), hourly("a")])
+    assert ids(face) == {"a"}
+    assert "Task once is left out: run_at=2020-01-01T00:00:00+00:00 has passed" in caplog.messages
+    with pytest.raises(InvalidTaskError, match=r"Task once: run_at=.* has passed .*give an instant in the future"):
+        face.add_task(one_time("once", run_at=LONG_AGO))
+
+
+async def test_add_task_leaves_out_what_was_there(face, caplog):
+    """It was stored once, so it is no error that its time has passed since."""
+    face.add_task(one_time("once", run_at=soon(3_600_000)))
+    face.remove_task("once")
+    face.add_task(one_time("once", run_at=LONG_AGO))
+    assert ids(face) == set()
+    assert "Task once is left out: run_at=2020-01-01T00:00:00+00:00 has passed" in caplog.messages
+
+
 async def test_a_stored_task_that_is_moved_into_the_past_is_refused(face):
     """It would otherwise run at an instant that the source does not name any more."""
     face.apply_tasks([one_time("once", run_at=soon(3_600_000))], source=FILE)
