@@ -103,6 +103,22 @@ def outcome_refused(task_id: str, run_id: str, status: str) -> None:
     _logger.warning("Task %s: run %s ended as %s here, but it is another process's by now", task_id, run_id, status)
 
 
+def outcome_replaced(task_id: str, run_id: str, status: str, reason: str) -> None:
+    """Say that the database refused an outcome, and has a failure in its place."""
+    _logger.error("Task %s: run %s ended as %s and is stored as failed, since %s", task_id, run_id, status, reason)
+
+
+def outcome_unwritten(task_id: str, run_id: str, status: str, reason: str) -> None:
+    """Say that the database refused an outcome, and the failure in its place, too."""
+    text = "Task %s: run %s ended as %s, which cannot be stored; the next start finds it interrupted: %s"
+    _logger.error(text, task_id, run_id, status, reason)
+
+
+def run_unreadable(run_id: str, error: BaseException) -> None:
+    """Say that listeners are not told of a run, because its row cannot be read."""
+    _logger.error("Run %s cannot be read from the store, and no event is sent for it: %s", run_id, error)
+
+
 def outcomes_unwritten(number: int, error: BaseException) -> None:
     """Say that the last outcomes could not be stored."""
     _logger.error("%d outcomes could not be written (%s); the next start finds those runs interrupted", number, error)

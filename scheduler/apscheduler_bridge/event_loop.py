@@ -311,6 +311,10 @@ class StoreScheduler(GuardedScheduler):
     def _report(self, result: PassResult) -> None:
         for outcome in result.lost:
             logbook.outcome_refused(outcome.claim.task.id, outcome.claim.run_id, outcome.status)
+        for outcome, reason in result.replaced:
+            logbook.outcome_replaced(outcome.claim.task.id, outcome.claim.run_id, outcome.status, reason)
+        for outcome, reason in result.unwritten:
+            logbook.outcome_unwritten(outcome.claim.task.id, outcome.claim.run_id, outcome.status, reason)
         for run_id in result.taken_over:
             logbook.run_taken_over(run_id)
         for run_id in result.recovered:

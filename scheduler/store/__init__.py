@@ -1,26 +1,24 @@
 """Tasks and runs in SQL (SQLAlchemy Core). The only room that knows SQL; here is what the other rooms call."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from sqlalchemy import bindparam, exists, func, make_url, select
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import bindparam, exists, func, select
 
 from scheduler.clock import SECOND
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import adding, history, outcomes, owners, runs, tasks
+from scheduler.store.address import database_at
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
+from scheduler.store.isolation import RefusedError, Steps, Write, write_one_by_one, write_together
 from scheduler.store.leases import Leases
 from scheduler.store.outcomes import STOPPED, OldThread, Outcome
-from scheduler.store.postgres import PostgresDatabase
 from scheduler.store.runs import Claim, Claimer, NotStarted
 from scheduler.store.schema import CAN_BE_DUE, HAS_THREAD_TO_DELETE, IS_PENDING, IS_RUNNING, IS_WAITING
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
-from scheduler.store.sqlite import SqliteDatabase
 from scheduler.store.statements import Connection, Row, Statement
 from scheduler.store.told import Told, note_batch, note_changed, note_ended
 
@@ -69,6 +67,10 @@ class PassResult:
     """Tasks that are left alone from now on, each with the reason."""
     lost: list[Outcome] = field(default_factory=list)
     """Outcomes that were not written, because their run had been taken over."""
+    replaced: list[tuple[Outcome, str]] = field(default_factory=list)
+    """Outcomes that the database refused, each with the reason; their runs are stored as `failed`."""
+    unwritten: list[tuple[Outcome, str]] = field(default_factory=list)
+    """Outcomes that it refused even as `failed`, each with the reason; their runs are stored as `running`."""
     taken_over: list[str] = field(default_factory=list)
     """Runs of this process that another one has declared dead."""
     cancels: list[str] = field(default_factory=list)
@@ -96,29 +98,6 @@ class _Look:
     has_cancels: bool
     has_expired: bool
     has_old_threads: bool
-
-
-def database_at(path: Path | None, url: str | None) -> Database:
-    """Return the database at a file's path, at an SQLAlchemy URL, or, where both are None, in memory.
-
-    Raises `ValueError` for a URL that is neither PostgreSQL's nor SQLite's, `StoreError` if a driver is missing.
-    """
-    if url is None:
-        return SqliteDatabase(path)
-    known = "postgresql+psycopg://user:password@host/database or sqlite:////folder/file.db"
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        message = f"db_url={url!r} is no SQLAlchemy URL; give {known}"
-        raise ValueError(message) from None
-    backend = parsed.get_backend_name()
-    if backend == "sqlite":
-        in_memory = parsed.database in {None, "", ":memory:"}
-        return SqliteDatabase(None if in_memory else Path(str(parsed.database)).absolute())
-    if backend != "postgresql":
-        message = f"db_url={parsed.render_as_string()!r} is of a database that is not supported; give {known}"
-        raise ValueError(message)
-    return PostgresDatabase(parsed.set(drivername="postgresql+psycopg"))
 
 
 class Store:
@@ -277,14 +256,18 @@ class Store:
         self._is_unsure = False
         self._disowned = frozenset()
 
-    def end(self, results: Sequence[Outcome], now: int, steps: Iterable[tuple[Claim, str]] = ()) -> PassResult:
+    def end(self, results: Sequence[Outcome], now: int, steps: Steps = ()) -> PassResult:
         """Write the last outcomes and give the lease back."""
-        with self.database.write(PASS_TIMEOUT) as connection:
-            result = self._finish(connection, now, results, steps)
-            if self._is_unsure:
-                outcomes.take_back_unlaunched(connection, self._owner.id, ())
-            owners.retire(connection, self._owner.id)
-        return result
+
+        def write_and_retire(write: Write) -> PassResult:
+            with self.database.write(PASS_TIMEOUT) as connection:
+                result = self._finish(connection, now, results, steps, write)
+                if self._is_unsure:
+                    outcomes.take_back_unlaunched(connection, self._owner.id, ())
+                owners.retire(connection, self._owner.id)
+            return result
+
+        return _isolating(write_and_retire)
 
     def run_pass(  # noqa: PLR0913, PLR0917 (all that a pass has to know)
         self,
@@ -307,10 +290,14 @@ class Store:
                 look = self._look(connection, now)
             if not self._has_work(look, now, slots, running, early):
                 return PassResult(wake_at=_wake_at(look, now, 0, early), has_old_threads=look.has_old_threads)
-        with self.database.write(PASS_TIMEOUT) as connection:
-            result = self._finish(connection, now, results, steps)
-            self._work(connection, now, slots, running, early=early, result=result)
-        return result
+
+        def write_and_work(write: Write) -> PassResult:
+            with self.database.write(PASS_TIMEOUT) as connection:
+                result = self._finish(connection, now, results, steps, write)
+                self._work(connection, now, slots, running, early=early, result=result)
+            return result
+
+        return _isolating(write_and_work)
 
     def failed(self, now: int) -> None:
         """Note that the database could not be used: for the length of a lease, no lease is taken as ended.
@@ -323,17 +310,14 @@ class Store:
         self._is_unsure = True
 
     def _finish(
-        self, connection: Connection, now: int, results: Sequence[Outcome], steps: Iterable[tuple[Claim, str]]
+        self, connection: Connection, now: int, results: Sequence[Outcome], steps: Steps, write: Write
     ) -> PassResult:
-        """Write steps and outcomes: the steps first, for a run that is over takes none any more."""
-        result = PassResult()
-        outcomes.note_steps(connection, self._owner.id, steps)
-        if results:
-            result.lost = outcomes.finish(connection, self._owner.id, results, now)
-            result.quarantined = [(each.claim.task.id, each.quarantine) for each in results if each.quarantine]
+        written = write(connection, self._owner.id, steps, results, now)
+        result = PassResult(lost=written.lost, replaced=written.replaced, unwritten=written.unwritten)
+        result.quarantined = [(each.claim.task.id, each.quarantine) for each in written.outcomes if each.quarantine]
         if self.is_observed():
             result.told = Told()
-            note_ended(connection, result.told, results, result.lost)
+            note_ended(connection, result.told, written.outcomes, result.lost)
         return result
 
     def _work(  # noqa: PLR0913 (what `run_pass` takes, and what it has done so far)
@@ -413,6 +397,14 @@ class Store:
             owners.forget(connection, now - _DAY)
             if tasks.purge(connection, now - self._retention) == 0:
                 self._purge_at = now + _DAY
+
+
+def _isolating(transaction: Callable[[Write], PassResult]) -> PassResult:
+    """Make a transaction with all that is to be written; if some of it is refused, make it anew, one by one."""
+    try:
+        return transaction(write_together)
+    except RefusedError:
+        return transaction(write_one_by_one)
 
 
 def _wake_at(look: _Look, now: int, slots: int, early: int) -> int | None:

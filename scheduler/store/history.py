@@ -214,12 +214,17 @@ def _usage(row: Row) -> TokenUsage | None:
 
 def questions_json(questions: tuple[Question, ...]) -> str:
     """Return questions as the table holds them."""
-    return _QUESTIONS.dump_json(questions).decode()
+    return _json(_QUESTIONS.dump_python(questions))
 
 
 def attempts_json(attempts: tuple[Attempt, ...]) -> str:
     """Return attempts as the table holds them."""
-    return _ATTEMPTS.dump_json(attempts).decode()
+    return _json(_ATTEMPTS.dump_python(attempts, mode="json"))
+
+
+def _json(value: object) -> str:
+    """Return JSON; pydantic refuses lone surrogates, which are replaced where all texts are made storable."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 _KEEP_THREAD: Final = Statement(

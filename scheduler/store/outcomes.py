@@ -77,9 +77,7 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
 
 def note_steps(connection: Connection, owner: str, steps: Iterable[tuple[Claim, str]]) -> None:
     """Write which step of its graph each streaming run finished last; one that is not this owner's is left alone."""
-    values = [
-        {"run": claim.run_id, "by": owner, "try": claim.attempt, "step": _storable(step)} for claim, step in steps
-    ]
+    values = [{"run": claim.run_id, "by": owner, "try": claim.attempt, "step": step} for claim, step in steps]
     if values:
         connection.execute_many(_STEP, values)
 
@@ -96,8 +94,8 @@ def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]
             **_key(owner, outcome),
             "state": outcome.status,
             "end": outcome.finished_at,
-            "reply": _storable(outcome.response),
-            "problem": _storable(outcome.error),
+            "reply": outcome.response,
+            "problem": outcome.error,
             "continued": int(outcome.resumed),
             "tokens": _usage_json(outcome),
         }
@@ -118,7 +116,7 @@ def _wait(connection: Connection, owner: str, outcome: Outcome) -> list[Outcome]
         **_key(owner, outcome),
         "asked": history.questions_json(outcome.questions),
         "until": None if most is None else outcome.finished_at + round(most * SECOND),
-        "reply": _storable(outcome.response),
+        "reply": outcome.response,
         "continued": int(outcome.resumed),
         "tokens": _usage_json(outcome),
     }
@@ -137,11 +135,6 @@ def _keep_thread_for_a_while(connection: Connection, outcomes: Iterable[Outcome]
 
 def _usage_json(outcome: Outcome) -> str | None:
     return None if outcome.usage is None else outcome.usage.model_dump_json()
-
-
-def _storable(text: str | None) -> str | None:
-    """Return a text that every database takes: PostgreSQL refuses NUL, and no encoder takes lone surrogates."""
-    return None if text is None else text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def _was_written(connection: Connection, outcome: Outcome) -> bool:
@@ -192,7 +185,7 @@ def _queue_again(connection: Connection, row: Row, task: TaskDefinition, ending:
         status=ending.status,
         started_at=to_datetime(row.started_at),
         finished_at=to_datetime(ending.finished_at),
-        error=_storable(ending.error),
+        error=ending.error,
     )
     tries, ready = history.attempts_json((*attempts, ended)), ending.finished_at + delay
     connection.execute(_QUEUE_AGAIN, {"run": row.id, "ready": ready, "tries": tries, "problem": ended.error})

@@ -1,12 +1,12 @@
 """Statements of SQLAlchemy Core, compiled once for each kind of database, and handed to the driver itself.
 
 Core's own execution costs 30 to 100 µs a statement, several times what SQLite takes for it; a pass makes a dozen.
-What it would do beyond this is not needed here: every value is text, an integer or None, on both sides.
+Every value is text, an integer or None, so of what it does beyond this, one thing is needed: text is made storable.
 """
 
 import contextlib
-import itertools
 import json
+import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -30,6 +30,8 @@ from sqlalchemy import (
 )
 from sqlalchemy import Connection as CoreConnection
 from sqlalchemy.types import TypeEngine
+
+from scheduler.store.storable import storable, storable_values
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -169,7 +171,7 @@ class _TableOfValues:
         for start in range(0, len(rows), _MOST):
             some = rows[start : start + _MOST]
             number = _rounded(len(some))
-            values = list(itertools.chain.from_iterable(map(self._values, some)))
+            values = [storable(value) for row in some for value in self._values(row)]
             yield self._text(number), values + [None] * (self._width * (number - len(some)))
 
     def _text(self, number: int) -> str:
@@ -199,7 +201,7 @@ class _TextOfJson:
     def calls(self, rows: Sequence[Values]) -> Iterator[Call]:
         """Yield the text with its parameters, for some rows at a time."""
         for start in range(0, len(rows), _MOST):
-            in_order = list(map(self._values, rows[start : start + _MOST]))
+            in_order = [list(map(storable, self._values(row))) for row in rows[start : start + _MOST]]
             yield self._compiled.call({_ROWS: json.dumps(in_order)})
 
 
@@ -217,7 +219,8 @@ class Compiled:
         self._text = str(self._sql)
         self._lists = [str(name) for name, bind in self._sql.binds.items() if bind.expanding]
         required = {name for name, bind in self._sql.binds.items() if bind.required}
-        self._own = {name: value for name, value in self._sql.params.items() if name not in required}
+        own = {name: value for name, value in self._sql.params.items() if name not in required}
+        self._own = storable_values(own)
         self._texts: dict[tuple[int, ...], str] = {}
         columns = getattr(statement, "selected_columns", None)
         self.row: Callable[[Sequence[Any]], Row] | None = None if columns is None else _row_of(columns.keys())
@@ -226,11 +229,14 @@ class Compiled:
         """Return text and parameters for one execution."""
         if self._lists:
             return self._expanded(values)
-        return self._text, {**self._own, **values} if self._own else values
+        return self._text, self._given(values)
 
     def calls(self, rows: Sequence[Values]) -> tuple[str, Sequence[Values]]:
         """Return text and parameters for as many executions as there are rows."""
-        return self._text, [{**self._own, **row} for row in rows] if self._own else rows
+        return self._text, list(map(self._given, rows))
+
+    def _given(self, values: Values) -> dict[str, Any]:
+        return {**self._own, **storable_values(values)}
 
     def _expanded(self, values: Values) -> tuple[str, Values]:
         """Spread lists over parameters of their own.
@@ -246,7 +252,7 @@ class Compiled:
             text = self._texts[sizes] = self._sql.construct_expanded_state({**given, **lists}).statement
         for name, items in lists.items():
             given.update((f"{name}_{number}", item) for number, item in enumerate(items, 1))
-        return text, given
+        return text, storable_values(given)
 
 
 def _row_of(columns: Sequence[str]) -> Callable[[Sequence[Any]], Row]:
@@ -258,6 +264,11 @@ def _row_of(columns: Sequence[str]) -> Callable[[Sequence[Any]], Row]:
 def _filled(items: Sequence[Any]) -> Sequence[Any]:
     missing = (1 << (len(items) - 1).bit_length()) - len(items) if items else 0
     return [*items, *[items[-1]] * missing] if missing else items
+
+
+_REFUSALS_OF_POSTGRES: Final = frozenset({"21", "22", "23", "44", "54", "P0"})
+"""Classes of SQLSTATE: cardinality, data, constraints, views with a check, size, and what triggers raise."""
+_REFUSALS_OF_SQLITE: Final = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG})
 
 
 class Result:
@@ -299,6 +310,35 @@ class Connection:
     def undo(self) -> None:
         """Let the transaction end without a trace."""
         self.is_undone = True
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is done inside, and only that, if it raises."""
+        with contextlib.closing(self.driver.cursor()) as cursor:
+            cursor.execute("SAVEPOINT one_of_many")
+            try:
+                yield
+            except BaseException:
+                cursor.execute("ROLLBACK TO SAVEPOINT one_of_many")
+                raise
+            finally:
+                cursor.execute("RELEASE SAVEPOINT one_of_many")
+
+    def is_refusal(self, error: Exception) -> bool:
+        """Tell whether an error is about what was to be stored, so that something else may well be stored.
+
+        It is not if the database is locked, gone, full or without its tables. Errors that are not the database's come
+        from the values.
+        """
+        database = self.dialect.loaded_dbapi
+        if not isinstance(error, database.Error):
+            return True
+        if (state := getattr(error, "sqlstate", None)) is not None:
+            return state[:2] in _REFUSALS_OF_POSTGRES
+        if (code := getattr(error, "sqlite_errorcode", None)) is not None:
+            return code & 0xFF in _REFUSALS_OF_SQLITE
+        # The driver itself has refused a value, before it was sent.
+        return isinstance(error, (database.DataError, database.ProgrammingError))
 
     def execute(self, statement: Statement | ClauseElement, values: Values = _NONE) -> Result:
         """Execute a statement once. One that is no `Statement` is compiled for this one time."""

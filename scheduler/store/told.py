@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy import bindparam, select
 
+from scheduler import logbook
 from scheduler.models import Run, RunStatus
 from scheduler.store import history
 from scheduler.store.outcomes import Outcome
@@ -52,7 +53,7 @@ def note_batch(connection: Connection, told: Told, batch: Batch) -> None:
         row = connection.execute(_BY_SEQ, {"task": each.task_id, "number": each.seq}).first()
         # A due time that came a second time, because the clock was put back, has its row elsewhere.
         if row is not None and row.scheduled_at == each.scheduled_at:
-            told.changed.append(history.to_run(row))
+            told.changed += _readable([row])
     told.claimed += _read(connection, [claim.run_id for claim in batch.claims])
 
 
@@ -60,7 +61,18 @@ def _read(connection: Connection, run_ids: Sequence[str]) -> list[Run]:
     found: dict[str, Row] = {}
     for chunk in _chunks(list(dict.fromkeys(run_ids))):
         found.update((row.id, row) for row in connection.execute(_BY_IDS, {"ids": chunk}))
-    return [history.to_run(found[run_id]) for run_id in dict.fromkeys(run_ids) if run_id in found]
+    return _readable(found[run_id] for run_id in dict.fromkeys(run_ids) if run_id in found)
+
+
+def _readable(rows: Iterable[Row]) -> list[Run]:
+    """Return rows as runs, but for those that cannot be read: what was done to them must be committed all the same."""
+    readable = []
+    for row in rows:
+        try:
+            readable.append(history.to_run(row))
+        except Exception as error:  # noqa: BLE001 (whatever is wrong with the row)
+            logbook.run_unreadable(row.id, error)
+    return readable
 
 
 def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:

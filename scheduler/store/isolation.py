@@ -1,0 +1,114 @@
+"""Writes what a pass brings: steps and outcomes. One that cannot be written does not hold up the others."""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+from scheduler.models import RunStatus
+from scheduler.store import outcomes
+from scheduler.store.outcomes import Outcome
+from scheduler.store.runs import Claim
+from scheduler.store.statements import Connection
+
+_REASON_LIMIT: Final = 300
+"""The longest description of why an outcome was refused, in characters."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of the outcomes of a pass."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    """Those that were given, each as it was written."""
+    lost: list[Outcome] = field(default_factory=list)
+    """Those that came too late: the run belongs to another attempt by now."""
+    replaced: list[tuple[Outcome, str]] = field(default_factory=list)
+    """Those that the database refused, each with the reason; their runs are stored as `failed`."""
+    unwritten: list[tuple[Outcome, str]] = field(default_factory=list)
+    """Those that it refused even as `failed`; their runs are stored as `running`."""
+
+
+Steps: TypeAlias = Iterable[tuple[Claim, str]]
+Write: TypeAlias = Callable[[Connection, str, Steps, Sequence[Outcome], int], Written]
+
+
+class RefusedError(Exception):
+    """Some step or outcome was refused for a reason of its own; the transaction has to be undone."""
+
+
+def write_together(connection: Connection, owner: str, steps: Steps, results: Sequence[Outcome], now: int) -> Written:
+    """Write steps and outcomes with few statements, all or none. Raises `RefusedError`."""
+    try:
+        # The steps first: a run that has ended takes none any more.
+        outcomes.note_steps(connection, owner, steps)
+        lost = outcomes.finish(connection, owner, results, now) if results else []
+    except Exception as error:
+        if connection.is_refusal(error):
+            raise RefusedError from error
+        raise
+    return Written(list(results), lost)
+
+
+def write_one_by_one(connection: Connection, owner: str, steps: Steps, results: Sequence[Outcome], now: int) -> Written:
+    """Write each step and each outcome by itself; leave out the steps that are refused, and replace the outcomes."""
+    for step in steps:
+        _attempted(connection, functools.partial(outcomes.note_steps, connection, owner, [step]))
+    written = Written()
+    for outcome in results:
+        _write_alone(connection, owner, outcome, now, written)
+    return written
+
+
+def _write_alone(connection: Connection, owner: str, outcome: Outcome, now: int, written: Written) -> None:
+    def finish(version: Outcome) -> Exception | None:
+        def write() -> None:
+            written.lost += outcomes.finish(connection, owner, [version], now)
+            written.outcomes.append(version)
+
+        return _attempted(connection, write)
+
+    error = finish(outcome)
+    if error is None:
+        return
+    reason = _described(error)
+    # A run that was not launched has not failed.
+    if outcome.status is not RunStatus.PENDING and finish(_as_failure(outcome, reason)) is None:
+        written.replaced.append((outcome, reason))
+    else:
+        written.unwritten.append((outcome, reason))
+
+
+def _attempted(connection: Connection, call: Callable[[], object]) -> Exception | None:
+    """Call something; undo what it did, and return the error, if it is refused. Raises what the database itself has."""
+    try:
+        with connection.savepoint():
+            call()
+    except Exception as error:
+        if not connection.is_refusal(error):
+            raise
+        return error
+    return None
+
+
+def _as_failure(outcome: Outcome, reason: str) -> Outcome:
+    """Return the end of a run whose own outcome is refused; nothing of what was refused is in it."""
+    return replace(
+        outcome,
+        status=RunStatus.FAILED,
+        response=None,
+        error=f"the run ended as {outcome.status}, which could not be stored: {reason}",
+        quarantine=None if outcome.quarantine is None else f"the reason could not be stored: {reason}",
+        questions=(),
+        is_last=True,
+        usage=None,
+    )
+
+
+def _described(error: Exception) -> str:
+    """Return type and message of an error, in ASCII."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 (whatever the error of a class of the user's raises)
+        text = type(error).__name__
+    return " ".join(text.encode("ascii", "backslashreplace").decode().split())[:_REASON_LIMIT]
