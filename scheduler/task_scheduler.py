@@ -28,12 +28,18 @@ _SHORTEST, _LONGEST = 0.001, 1e9
 class Stopping:
     """What `stop()` returns: `await` it to wait for the drain; done at once if nothing was running."""
 
-    def __init__(self, future: Future[None]) -> None:
-        """Take what is done when the scheduler has stopped."""
+    def __init__(self, future: Future[None], is_inside: Callable[[], bool]) -> None:
+        """Take what is done when the scheduler has stopped, and what tells whether it has called the present code."""
         self._future = future
+        self._is_inside = is_inside
 
     def __await__(self) -> Generator[Any, None, None]:
-        """Wait for the drain. Cancelling the wait does not cancel the drain."""
+        """Wait for the drain, but not in code that the drain waits for. Cancelling the wait does not cancel the drain.
+
+        That code is a run, its callback and input builder, or a listener: the wait is over at once there.
+        """
+        if self._is_inside():
+            return asyncio.sleep(0).__await__()
         return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
 
 
@@ -157,6 +163,9 @@ class TaskScheduler:
 
         Runs have `shutdown_grace_seconds` to end; then they are cancelled and recorded as `interrupted`. Where nobody
         awaits it and the loop ends, they have no grace. Calling it twice, or before `start()`, is no error.
+
+        Awaited inside a run, a `result_callback` or a listener of this scheduler, it returns at once: the scheduler
+        stops when they have ended.
         """
         if self.scheduler.is_orphaned:
             self.scheduler.abandon()
@@ -164,7 +173,7 @@ class TaskScheduler:
             self.scheduler.shutdown()
         elif not self.scheduler.is_stopping:
             self._store.close()
-        return Stopping(self.scheduler.stopped())
+        return Stopping(self.scheduler.stopped(), self.scheduler.is_calling)
 
     async def __aenter__(self) -> Self:
         """Start."""

@@ -15,7 +15,7 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
-from scheduler import garbage, logbook
+from scheduler import current_call, garbage, logbook
 from scheduler.apscheduler_bridge.attempts import Runner
 from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler
@@ -26,8 +26,8 @@ from scheduler.apscheduler_bridge.signals import Signal
 from scheduler.clock import Clock, to_datetime
 from scheduler.errors import NoEventLoopError, StillStoppingError, StoreError
 from scheduler.models import RunStatus
-from scheduler.observing import Observers
-from scheduler.store import NotStarted, Outcome, PassResult, Store
+from scheduler.observing import Attempt, Observers
+from scheduler.store import Claim, NotStarted, Outcome, PassResult, Store
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class StoreScheduler(GuardedScheduler):
         self._observers = observers
         self._tasks = TaskJobStore(store)
         self._runs = RunExecutor(
-            observers.observed(runner.run), clock, settings.max_concurrent_runs, self._run_has_ended
+            self._marked(observers.observed(runner.run)), clock, settings.max_concurrent_runs, self._run_has_ended
         )
         self._wanted = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
@@ -100,6 +100,19 @@ class StoreScheduler(GuardedScheduler):
             jobstores={TASKS: self._tasks, "default": MemoryJobStore()},
             executors={RUNS: self._runs, "default": AsyncIOExecutor()},
         )
+
+    def _marked(self, attempt: Attempt) -> Attempt:
+        """Return what makes an attempt and is known to be called by this scheduler."""
+
+        async def make(claim: Claim) -> Outcome:
+            with current_call.called_by(self._observers):
+                return await attempt(claim)
+
+        return make
+
+    def is_calling(self) -> bool:
+        """Tell whether this code runs in a run or a listener of this scheduler, which has not ended."""
+        return current_call.is_called_by(self._observers)
 
     # --- Starting and waking ---
 

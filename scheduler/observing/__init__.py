@@ -12,7 +12,7 @@ from scheduler.observing.listeners import Callback, Listener, check_callback, ki
 from scheduler.observing.telemetry import Telemetry
 from scheduler.store import Claim, Outcome, PassResult
 
-__all__ = ["Callback", "Listener", "Observers", "RunEvent", "RunEventKind", "Telemetry", "check_callback"]
+__all__ = ["Attempt", "Callback", "Listener", "Observers", "RunEvent", "RunEventKind", "Telemetry", "check_callback"]
 
 _DRAIN_SECONDS: Final = 2.0
 """How long listeners may take, when the scheduler stops, for what is queued."""
@@ -43,7 +43,7 @@ class Observers:
     def add(self, callback: Callback, events: Iterable[RunEventKind | str] | None = None) -> Listener:
         """Add a listener; it is told of what happens from now on. Raises `ValueError`."""
         check_callback(callback, "callback")
-        listener = Listener(callback, kinds_of(events), self._forget)
+        listener = Listener(callback, kinds_of(events), self._forget, self)
         with self._changing:
             self._listeners = (*self._listeners, listener)
         return listener

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from scheduler import logbook
+from scheduler import current_call, logbook
 from scheduler.observing.events import RunEvent, RunEventKind
 
 QUEUE_LIMIT: Final = 1_000
@@ -21,10 +21,15 @@ class Listener:
     """A callback that is told of runs until it is removed; `add_listener` returns it."""
 
     def __init__(
-        self, callback: Callback, kinds: frozenset[RunEventKind], forget: Callable[["Listener"], None]
+        self,
+        callback: Callback,
+        kinds: frozenset[RunEventKind],
+        forget: Callable[["Listener"], None],
+        scheduler: object,
     ) -> None:
-        """Take an async callable, what it wants to know, and what forgets it."""
+        """Take an async callable, the events it receives, what forgets it, and what stands for its scheduler."""
         self._callback = callback
+        self._scheduler = scheduler
         self._kinds = kinds
         self._forget = forget
         self._queue: deque[RunEvent] = deque()
@@ -81,7 +86,8 @@ class Listener:
         while self._queue:
             event = self._queue.popleft()
             try:
-                await self._callback(event)
+                with current_call.called_by(self._scheduler):
+                    await self._callback(event)
             except asyncio.CancelledError as error:
                 if self._worker is None or self._worker.cancelling():
                     raise
