@@ -146,6 +146,23 @@ def end(process, number=signal.SIGTERM):
     return process.wait(), rest
 
 
+CHANGES = {
+    r"[0-9a-f]{8}-[0-9a-f-]{27}": "ID",
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?([+-]\d\d:\d\d)?": "WHEN",
+    r"\b(in \d+ (s|min)|(today|tomorrow|Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d\d:\d\d(:\d\d)?)": "WHEN",
+    r"\b\d+ ms|\b\d+\.\d s": "TOOK",
+    r"\d+ zones; tzdata \S+": "ZONES",
+    r"[ ]+": " ",
+}
+
+
+def without_changes(text):
+    """Return a text with names for what differs from run to run: ids, times, durations, the width of columns."""
+    for pattern, name in CHANGES.items():
+        text = re.sub(pattern, name, text)
+    return text
+
+
 CHANGING = {"id", "scheduled_at", "started_at", "finished_at", "duration_seconds", "next_due", "due_times", "at"}
 
 

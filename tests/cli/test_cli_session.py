@@ -8,28 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_kit import ROOT, end, environment, wait_for
+from cli_kit import ROOT, end, environment, wait_for, without_changes
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="its commands are typed into a POSIX shell")
 
 PAGE = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
 BEFORE, WITH_A_SCHEDULER = re.findall(r"^```console\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 
-CHANGES = {
-    r"[0-9a-f]{8}-[0-9a-f-]{27}": "ID",
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:\d\d)?": "WHEN",
-    r"\b(in \d+ (s|min)|(today|tomorrow|Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d\d:\d\d(:\d\d)?)": "WHEN",
-    r"\b\d+ ms|\b\d+\.\d s": "TOOK",
-    r"\d+ zones; tzdata \S+": "ZONES",
-    r"[ ]+": " ",
-}
-
 
 def steady(text):
-    """Return the lines of a text without what changes; sorted, as the order of tasks depends on the time of day."""
-    for pattern, name in CHANGES.items():
-        text = re.sub(pattern, name, text)
-    return sorted(text.splitlines())
+    """Return the lines of a text without what changes; sorted: the order of tasks depends on the time of day."""
+    return sorted(without_changes(text).splitlines())
 
 
 def typed(folder, block):
