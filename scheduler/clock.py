@@ -4,6 +4,7 @@ Everything below the face reckons in microseconds since 1970 in UTC: exact, orde
 """
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -28,6 +29,24 @@ class WallClock:
     def now(self) -> int:
         """Return the present instant in microseconds since 1970, UTC."""
         return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment on two clocks: the wall clock, which may be set, and the loop's clock, which may stop in a sleep."""
+
+    wall: int
+    """Microseconds since 1970."""
+    loop: float
+    """Seconds on the event loop's clock."""
+
+    def loop_time(self, instant: int) -> float:
+        """Return when an instant of the wall clock comes on the loop's clock, had the wall clock not been set since."""
+        return self.loop + (instant - self.wall) / SECOND
+
+    def elapsed(self, now: "Moment") -> float:
+        """Return how many seconds have passed until `now`, by the clock on which more have passed."""
+        return max((now.wall - self.wall) / SECOND, now.loop - self.loop)
 
 
 def to_micros(moment: datetime) -> int:

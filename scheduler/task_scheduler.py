@@ -133,7 +133,9 @@ class TaskScheduler:
         self._store.is_observed = self._observers.is_listening
         # A lease is renewed by the passes, so they must come often enough for it.
         longest_wait = min(poll_interval, lease_seconds / 3)
-        settings = LoopSettings(timezone, max_concurrent_runs, longest_wait, shutdown_grace_seconds, sync_node_threads)
+        settings = LoopSettings(
+            timezone, max_concurrent_runs, longest_wait, lease_seconds, shutdown_grace_seconds, sync_node_threads
+        )
         self.scheduler = StoreScheduler(self._store, runner, self._clock, settings, self._observers)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
         self._store.open(create=create)

@@ -77,6 +77,35 @@ async def test_a_process_that_was_suspended_asks_the_store_again(new_scheduler, 
     assert len(echo.calls) == 1
 
 
+@pytest.mark.parametrize("step", [-3600, -1.5, 1.5, 3600])
+async def test_a_step_of_the_clock_between_claim_and_start(new_scheduler, echo, step):
+    """The run starts once, when it would have started, by the loop's clock; a step forward lets it start at once."""
+    scheduler = new_scheduler(echo)
+    with time_machine.travel(time.time(), tick=True) as clock:
+        step_after_the_first_claim(scheduler, clock, step)
+        scheduler.add_task(one_time(run_at=soon(150)))
+        scheduler.start()
+        began = asyncio.get_running_loop().time()
+        [run] = await wait_for_runs(scheduler, 1)
+        assert asyncio.get_running_loop().time() - began < 2
+        await scheduler.stop()
+    assert (run.status, run.attempt) == ("succeeded", 1)
+    assert len(echo.calls) == 1
+
+
+def step_after_the_first_claim(scheduler, clock, step):
+    """Set the wall clock when a due time was claimed early and its run has not been submitted."""
+    make_pass, stepped = scheduler._store.run_pass, []
+
+    def run_pass(*arguments):
+        result = make_pass(*arguments)
+        if not stepped and any(claim.starts_at for claim in result.claims):
+            stepped.append(clock.shift(step))
+        return result
+
+    scheduler._store.run_pass = run_pass
+
+
 async def test_many_due_times_at_once_keep_to_the_limit(new_scheduler, blocking, monkeypatch):
     """Claims that wait for their due time take a slot."""
     monkeypatch.setattr(pace, "_EARLY", 60)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent, JobSubmissionEvent
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
@@ -17,15 +16,15 @@ from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
 from scheduler import current_call, garbage, logbook
 from scheduler.apscheduler_bridge.attempts import Runner
+from scheduler.apscheduler_bridge.events import not_started_event
 from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler
 from scheduler.apscheduler_bridge.jobstore import RUNS, TaskJobStore
 from scheduler.apscheduler_bridge.old_threads import OldThreads
 from scheduler.apscheduler_bridge.pace import Pace
 from scheduler.apscheduler_bridge.signals import Signal
-from scheduler.clock import Clock, to_datetime
+from scheduler.clock import Clock, Moment
 from scheduler.errors import NoEventLoopError, StillStoppingError, StoreError
-from scheduler.models import RunStatus
 from scheduler.observing import Attempt, Observers
 from scheduler.store import Claim, NotStarted, Outcome, PassResult, Store
 
@@ -48,6 +47,7 @@ class LoopSettings:
     zone: str
     max_concurrent_runs: int
     poll_interval: float
+    lease_seconds: float
     shutdown_grace_seconds: float
     sync_node_threads: int | None = None
 
@@ -76,16 +76,15 @@ class StoreScheduler(GuardedScheduler):
         self._settings = settings
         self._observers = observers
         self._tasks = TaskJobStore(store)
-        self._runs = RunExecutor(
-            self._marked(observers.observed(runner.run)), clock, settings.max_concurrent_runs, self._run_has_ended
-        )
+        attempt, slots = self._marked(observers.observed(runner.run)), settings.max_concurrent_runs
+        self._runs = RunExecutor(attempt, clock, slots, settings.lease_seconds, self._run_has_ended)
         self._wanted = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._stopped: concurrent.futures.Future[None] | None = None
         self._stopping = self._was_cancelled = False
         self._grace = settings.shutdown_grace_seconds
         self._retry_delay = 0.0
-        self._failing_since = 0
+        self._failing_since = 0.0
         self._old_threads = OldThreads(store, runner.delete_thread, clock)
         self._has_more = False
         self._pace = Pace(0.0)
@@ -259,15 +258,17 @@ class StoreScheduler(GuardedScheduler):
 
         Returns how many seconds may pass until the next one, None if nothing is known to come. Raises `StoreError`.
         """
-        result = await self._store_pass(claiming=self.state != STATE_PAUSED)
+        began = Moment(self._clock.now(), asyncio.get_running_loop().time())
+        result = await self._store_pass(began.wall, claiming=self.state != STATE_PAUSED)
         self._report(result)
         self._runs.cancel(result.cancels, "the task became due again (overlap=cancel_other)")
         self._runs.cancel(result.taken_over, "another process has taken it over")
+        self._runs.confirm(began)
         if result.has_old_threads and not self._stopping:
             self._old_threads.delete_some()
         return self._launch(result)
 
-    async def _store_pass(self, *, claiming: bool) -> PassResult:
+    async def _store_pass(self, now: int, *, claiming: bool) -> PassResult:
         outcomes = self._runs.take_outcomes()
         if self._flush is not None:
             self._flush.cancel()
@@ -276,7 +277,7 @@ class StoreScheduler(GuardedScheduler):
         self._pace.note_ended(len(outcomes), asyncio.get_running_loop().time())
         slots = max(0, self._runs.free_slots + self._pace.ahead) if claiming else None
         running, early = list(self._runs.running), self._pace.early
-        call = functools.partial(self._store.run_pass, self._clock.now(), slots, outcomes, running, early, steps)
+        call = functools.partial(self._store.run_pass, now, slots, outcomes, running, early, steps)
         began = time.perf_counter()
         self._runs.is_store_busy = True
         self._tasks.offer([], None)
@@ -341,7 +342,7 @@ class StoreScheduler(GuardedScheduler):
     def _report_not_started(self, each: NotStarted) -> None:
         task = f"{each.name} ({each.task_id})"
         logbook.not_started(task, status=each.status, number=each.number, last=each.scheduled_at, reason=each.reason)
-        self._dispatch_event(_not_started_event(each))
+        self._dispatch_event(not_started_event(each))
 
     def queue_depth(self) -> int | None:
         """Return how many runs could begin and have not begun, from any thread; None where nothing fires."""
@@ -355,16 +356,15 @@ class StoreScheduler(GuardedScheduler):
 
     def _note_success(self) -> None:
         if self._retry_delay:
-            logbook.store_recovered((self._clock.now() - self._failing_since) / 1e6)
+            logbook.store_recovered(asyncio.get_running_loop().time() - self._failing_since)
         self._retry_delay = 0.0
 
     def _note_failure(self, error: Exception) -> float:
         """Say it once an outage; return how long to wait."""
-        now = self._clock.now()
-        self._store.failed(now)
+        self._store.failed(self._clock.now())
         self._observers.store_failed()
         if not self._retry_delay:
-            self._failing_since = now
+            self._failing_since = asyncio.get_running_loop().time()
             if isinstance(error, StoreError):
                 logbook.store_failed(error)
             else:
@@ -449,7 +449,7 @@ class StoreScheduler(GuardedScheduler):
 
     async def _write_while_draining(self) -> None:
         try:
-            self._report(await self._store_pass(claiming=False))
+            self._report(await self._store_pass(self._clock.now(), claiming=False))
             self._note_success()
         except Exception as error:  # noqa: BLE001 (the drain goes on; the outcomes are kept)
             self._note_failure(error)
@@ -511,10 +511,3 @@ def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
-
-
-def _not_started_event(each: NotStarted) -> JobExecutionEvent | JobSubmissionEvent:
-    """Return what APScheduler's listeners are told of due times that were skipped or missed."""
-    if each.status is RunStatus.MISSED:
-        return JobExecutionEvent(EVENT_JOB_MISSED, each.task_id, TASKS, to_datetime(each.scheduled_at))
-    return JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, each.task_id, TASKS, [to_datetime(each.scheduled_at)])

@@ -1,25 +1,26 @@
 """A BaseExecutor that launches runs after the commit, and keeps how they ended until it is written."""
 
 import asyncio
-import traceback
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.job import Job
 
 from scheduler import logbook
-from scheduler.clock import SECOND, Clock
+from scheduler.apscheduler_bridge.events import run_event
+from scheduler.clock import Clock, Moment
 from scheduler.errors import ReachThroughError
 from scheduler.models import RunStatus
 from scheduler.store import STOPPED, Claim, Outcome
 
 _ITSELF: Final = "the graph cancelled itself"
-_SUSPENDED: Final = SECOND
-"""A run that would start so much later than it was claimed for goes back: its process was suspended meanwhile."""
+_SUSPENDED: Final = 1.0
+"""An early claim that would start this many seconds late goes back: the process was suspended meanwhile."""
+_TRUSTED_SHARE: Final = 0.5
+"""A pass leaves at least two thirds of the lease. For this share of it, no other process takes over a claim."""
 
 GAP: Final = 0.001
 """How long after one run the next one starts while the store's thread works, in seconds.
@@ -46,14 +47,25 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         attempt: Callable[[Claim], Coroutine[Any, Any, Outcome]],
         clock: Clock,
         max_concurrent_runs: int,
+        lease_seconds: float,
         on_end: Callable[[], None],
     ) -> None:
-        """Take what makes one attempt, and whom to tell when one has ended."""
+        """Set up an executor that runs nothing yet.
+
+        Args:
+            attempt: makes one attempt of a run.
+            clock: the wall clock.
+            max_concurrent_runs: how many attempts may run at once.
+            lease_seconds: how long this process owns its claims without renewing its lease.
+            on_end: called when an attempt has ended.
+        """
         super().__init__()
         self._attempt = attempt
         self._clock = clock
         self._max_concurrent_runs = max_concurrent_runs
+        self._trusted_seconds = lease_seconds * _TRUSTED_SHARE
         self._on_end = on_end
+        self._confirmed = Moment(0, 0.0)
         self._going: dict[str, tuple[asyncio.Task[Outcome], Claim]] = {}
         self._queue: dict[str, _Submitted] = {}
         self._early: dict[str, tuple[asyncio.TimerHandle, _Submitted]] = {}
@@ -83,6 +95,11 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
     def has_outcomes(self) -> bool:
         """Whether there are outcomes that are not written yet."""
         return bool(self._outcomes)
+
+    def confirm(self, at: Moment) -> None:
+        """Note that a pass that began at this moment has found which claims this process still owns."""
+        self._confirmed = at
+        self._start_queued()
 
     def take_outcomes(self) -> list[Outcome]:
         """Return the outcomes that are not written yet; the caller writes them or gives them back."""
@@ -146,20 +163,22 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         if len(job.args) != 1 or not isinstance(job.args[0], Claim):
             raise ReachThroughError(job.id, "another executor for other functions")
         submitted = _Submitted(job.args[0], job, run_times[-1])
-        starts_at = submitted.claim.starts_at
-        wait = 0 if starts_at is None else starts_at - self._clock.now()
-        if wait > 0:
-            timer = asyncio.get_running_loop().call_later(wait / SECOND, self._start_early, submitted.claim)
+        loop, starts_at = asyncio.get_running_loop(), submitted.claim.starts_at
+        # By the loop's clock: the wall clock may have been set since the pass, by an hour as well as by a second.
+        start_time = 0.0 if starts_at is None else self._confirmed.loop_time(starts_at)
+        if start_time > loop.time():
+            timer = loop.call_at(start_time, self._start_early, submitted.claim, start_time)
             self._early[submitted.claim.run_id] = timer, submitted
         else:
             self._queue[submitted.claim.run_id] = submitted
             self._start_queued()
 
-    def _start_early(self, claim: Claim) -> None:
+    def _start_early(self, claim: Claim, start_time: float) -> None:
         submitted = self._withdrawn(claim.run_id)
         if submitted is None:
             return
-        if self._clock.now() - claim.scheduled_at > _SUSPENDED:
+        planned = Moment(claim.scheduled_at, start_time)
+        if planned.elapsed(self._now()) > _SUSPENDED:
             # Whether the run is still this process's is for the store to say.
             self.release([claim])
             self._on_end()
@@ -179,9 +198,17 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
 
     def _start_one(self) -> None:
         self._starting = None
-        if self._queue and len(self._going) < self._max_concurrent_runs:
-            self._launch(self._queue.pop(next(iter(self._queue))))
-            self._start_queued(GAP if self.is_store_busy else 0.0)
+        if not self._queue or len(self._going) >= self._max_concurrent_runs:
+            return
+        if self._confirmed.elapsed(self._now()) > self._trusted_seconds:
+            # The process was suspended, or the store fails: another process may have taken claims over. The next pass
+            # finds out; `cancel` then withdraws those claims, and `confirm` starts the others.
+            return
+        self._launch(self._queue.pop(next(iter(self._queue))))
+        self._start_queued(GAP if self.is_store_busy else 0.0)
+
+    def _now(self) -> Moment:
+        return Moment(self._clock.now(), asyncio.get_running_loop().time())
 
     def _launch(self, submitted: _Submitted) -> None:
         claim = submitted.claim
@@ -198,7 +225,7 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         self._outcomes.append(outcome)
         self._start_queued()
         self._on_end()
-        events = [_event(outcome, submitted)] if self._scheduler.has_listeners else []
+        events = [run_event(outcome, submitted.job, submitted.run_time)] if self._scheduler.has_listeners else []
         self._run_job_success(submitted.job.id, events)
 
     def _outcome_of(self, task: asyncio.Task[Outcome], claim: Claim) -> Outcome:
@@ -221,14 +248,3 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
     def _interrupted(self, claim: Claim) -> Outcome:
         logbook.run_interrupted(claim.task.id, claim.run_id)
         return Outcome(claim, RunStatus.INTERRUPTED, self._clock.now(), error=STOPPED)
-
-
-def _event(outcome: Outcome, submitted: _Submitted) -> JobExecutionEvent:
-    """Return what APScheduler's listeners are told."""
-    job, run_time = submitted.job, submitted.run_time
-    alias = job._jobstore_alias  # noqa: SLF001 (APScheduler's own executors read it there)
-    if outcome.status is RunStatus.SUCCEEDED:
-        return JobExecutionEvent(EVENT_JOB_EXECUTED, job.id, alias, run_time, retval=outcome.response)
-    error = outcome.exception or RuntimeError(outcome.error)
-    text = "".join(traceback.format_tb(error.__traceback__))
-    return JobExecutionEvent(EVENT_JOB_ERROR, job.id, alias, run_time, exception=error, traceback=text)

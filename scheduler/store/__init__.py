@@ -17,6 +17,7 @@ from scheduler.store.leases import Leases
 from scheduler.store.outcomes import STOPPED, OldThread, Outcome
 from scheduler.store.runs import Claim, Claimer, NotStarted
 from scheduler.store.schema import CAN_BE_DUE, HAS_THREAD_TO_DELETE, IS_PENDING, IS_RUNNING, IS_WAITING
+from scheduler.store.schema import owners as owners_table
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
 from scheduler.store.statements import Connection, Row, Statement
@@ -98,6 +99,8 @@ class _Look:
     has_cancels: bool
     has_expired: bool
     has_old_threads: bool
+    has_lease: bool
+    """Whether this process has its lease still, which another process may have taken."""
 
 
 class Store:
@@ -363,7 +366,8 @@ class Store:
         may_claim = slots is not None and (slots > 0 or bool(running))
         is_due = look.next_due is not None and look.next_due <= now + early and may_claim
         waits = (look.is_ready and bool(slots)) or look.has_expired
-        return is_due or waits or look.has_foreign or look.has_cancels or now >= self._purge_at
+        others = look.has_foreign or look.has_cancels or not look.has_lease
+        return is_due or waits or others or now >= self._purge_at
 
     def _look(self, connection: Connection, now: int) -> _Look:
         [row] = connection.execute(_LOOK, {"now": now, "me": self._owner.id})
@@ -375,6 +379,7 @@ class Store:
             bool(row.has_cancels),
             bool(row.has_expired),
             bool(row.has_old_threads),
+            bool(row.has_lease),
         )
 
     def _notice_clock(self, now: int) -> None:
@@ -445,6 +450,7 @@ _LOOK: Final = Statement(
         .label("has_cancels"),
         exists().where(IS_WAITING, runs_table.c.expires_at <= bindparam("now")).label("has_expired"),
         exists().where(HAS_THREAD_TO_DELETE, runs_table.c.thread_until <= bindparam("now")).label("has_old_threads"),
+        exists().where(owners_table.c.id == bindparam("me")).label("has_lease"),
     )
 )
 _QUEUE_DEPTH: Final = Statement(

@@ -1,0 +1,36 @@
+"""APScheduler's own events, for its listeners."""
+
+import traceback
+from datetime import datetime
+
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    JobExecutionEvent,
+    JobSubmissionEvent,
+)
+from apscheduler.job import Job
+
+from scheduler.apscheduler_bridge.guarded import TASKS
+from scheduler.clock import to_datetime
+from scheduler.models import RunStatus
+from scheduler.store import NotStarted, Outcome
+
+
+def run_event(outcome: Outcome, job: Job, run_time: datetime) -> JobExecutionEvent:
+    """Return the event of a run that has ended."""
+    alias = job._jobstore_alias  # noqa: SLF001 (APScheduler's own executors read it there)
+    if outcome.status is RunStatus.SUCCEEDED:
+        return JobExecutionEvent(EVENT_JOB_EXECUTED, job.id, alias, run_time, retval=outcome.response)
+    error = outcome.exception or RuntimeError(outcome.error)
+    text = "".join(traceback.format_tb(error.__traceback__))
+    return JobExecutionEvent(EVENT_JOB_ERROR, job.id, alias, run_time, exception=error, traceback=text)
+
+
+def not_started_event(each: NotStarted) -> JobExecutionEvent | JobSubmissionEvent:
+    """Return the event of due times that were skipped or missed."""
+    if each.status is RunStatus.MISSED:
+        return JobExecutionEvent(EVENT_JOB_MISSED, each.task_id, TASKS, to_datetime(each.scheduled_at))
+    return JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, each.task_id, TASKS, [to_datetime(each.scheduled_at)])
