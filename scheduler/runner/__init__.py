@@ -28,6 +28,7 @@ from scheduler.runner.langgraph_seam import (
     with_checkpointer,
 )
 from scheduler.runner.messages import member, response_text
+from scheduler.runner.progress import ATTEMPT_KEY
 from scheduler.runner.questions import questions_of
 from scheduler.runner.streaming import stream_graph
 from scheduler.runner.usage import usage_of
@@ -38,7 +39,6 @@ __all__ = ["GraphRunner", "RunnerSettings", "check_task"]
 
 _ERROR_LIMIT: Final = 2_000
 """So many characters of an error are kept."""
-_NOTHING_SAVED: Final = "its process died or was stopped, and there is no checkpoint of the run to continue from"
 _NOT_KEPT: Final = "the graph asks a question and has no checkpointer to wait with; give it one, or checkpointer="
 
 
@@ -241,7 +241,7 @@ class GraphRunner:
 
     async def _returned(self, prepared: _Prepared, claim: Claim, begun: Beginning, result: object) -> Outcome:
         if begun.how is Begin.GIVEN_UP:
-            return self._ended(claim, RunStatus.INTERRUPTED, text=_NOTHING_SAVED, is_last=True)
+            return self._ended(claim, RunStatus.INTERRUPTED, text=begun.reason, is_last=True)
         asked = questions_of(member(result, "__interrupt__"))
         questions = asked or begun.questions
         if questions and is_langgraph(prepared.graph) and not has_checkpointer(prepared.graph):
@@ -317,6 +317,7 @@ def graph_config(claim: Claim, recursion_limit: int | None = None) -> dict[str, 
     input.
     """
     limit = {} if recursion_limit is None else {"recursion_limit": recursion_limit}
+    attempt = {} if claim.attempt == 1 else {ATTEMPT_KEY: claim.attempt}
     return {
         "configurable": {"thread_id": claim.thread_id},
         "run_id": uuid.uuid4(),
@@ -326,6 +327,7 @@ def graph_config(claim: Claim, recursion_limit: int | None = None) -> dict[str, 
             "task_id": claim.task.id,
             "scheduler_run_id": claim.run_id,
             "scheduled_at": to_datetime(claim.scheduled_at).isoformat(),
+            **attempt,
         },
         **limit,
     }

@@ -12,11 +12,18 @@ from scheduler.runner.langgraph_seam import (
     keeps_threads,
     resume_command,
 )
+from scheduler.runner.progress import is_stuck
 from scheduler.runner.questions import questions_of
-from scheduler.store import Claim
+from scheduler.store import RESTART_LIMIT, Claim
 
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _MOVED_ON: Final = "the thread has moved on since the question was asked, so that nobody is left to hear the answer"
+
+_NOTHING_SAVED: Final = "its process died or was stopped, and there is no checkpoint of the run to continue from"
+_STUCK: Final = (
+    f"it was restarted {RESTART_LIMIT} times without progress: each time its process died or was stopped before"
+    " the next checkpoint"
+)
 
 
 class Begin(Enum):
@@ -30,7 +37,7 @@ class Begin(Enum):
     DONE = auto()
     #: Not at all: the graph had asked before the process died.
     ASKED = auto()
-    #: Not at all: the attempt before was interrupted, there is nothing to continue, and it may not be run again.
+    #: Not at all: the attempt before was interrupted, and nothing speaks for another one; `reason` says why.
     GIVEN_UP = auto()
 
 
@@ -42,6 +49,7 @@ class Beginning:
     input: Any = None
     result: Any = None
     questions: tuple[Question, ...] = ()
+    reason: str | None = None
 
 
 async def beginning(
@@ -63,7 +71,7 @@ async def beginning(
         return await _of_own_state(graph, claim, config, state, new_input)
     if claim.answers is not None:
         raise ValueError(_MOVED_ON)
-    return _without_state(claim, new_input)
+    return await _without_state(graph, claim, config, new_input)
 
 
 async def _of_own_state(
@@ -78,6 +86,8 @@ async def _of_own_state(
         return Beginning(Begin.DONE, result=state.values)
     if claim.task.retry_from_start and claim.last_status in _FAILURES:
         return Beginning(Begin.ANEW, new_input())
+    if await is_stuck(graph, claim, config, has_checkpoint=True):
+        return Beginning(Begin.GIVEN_UP, reason=_STUCK)
     if asked:
         return await _of_questions(graph, claim, config, state, asked)
     return Beginning(Begin.CONTINUE)
@@ -106,7 +116,14 @@ async def _of_questions(
     return Beginning(Begin.CONTINUE, resume_command(graph, answers) if answers else None)
 
 
-def _without_state(claim: Claim, new_input: Callable[[], object]) -> Beginning:
+async def _without_state(
+    graph: Any,  # noqa: ANN401
+    claim: Claim,
+    config: dict[str, Any],
+    new_input: Callable[[], object],
+) -> Beginning:
     if claim.last_status is RunStatus.INTERRUPTED and not claim.task.rerun_after_crash:
-        return Beginning(Begin.GIVEN_UP)
+        return Beginning(Begin.GIVEN_UP, reason=_NOTHING_SAVED)
+    if await is_stuck(graph, claim, config, has_checkpoint=False):
+        return Beginning(Begin.GIVEN_UP, reason=_STUCK)
     return Beginning(Begin.ANEW, new_input())

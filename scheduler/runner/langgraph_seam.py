@@ -76,7 +76,7 @@ async def heard_answers(graph: Any, state: Any, answers: Mapping[str, Any]) -> s
     """
     types = importlib.import_module("langgraph.checkpoint.serde.types")
     found: set[str] = set()
-    async for saved in _checkpoints(graph, await graph.aget_state(state.config, subgraphs=True)):
+    async for saved in saved_checkpoints(graph, await graph.aget_state(state.config, subgraphs=True)):
         resumed = {task: value for task, channel, value in saved.pending_writes or () if channel == types.RESUME}
         for task, channel, interrupts in saved.pending_writes or ():
             if channel == types.INTERRUPT and (values := resumed.get(task)):
@@ -84,14 +84,14 @@ async def heard_answers(graph: Any, state: Any, answers: Mapping[str, Any]) -> s
     return found
 
 
-async def _checkpoints(graph: Any, state: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+async def saved_checkpoints(graph: Any, state: Any) -> AsyncIterator[Any]:  # noqa: ANN401
     """Yield what is saved of a graph, and of the graphs in its nodes that are under way."""
     saved = await graph.checkpointer.aget_tuple(state.config)
     if saved is not None:
         yield saved
     for task in state.tasks:
         if hasattr(task.state, "tasks"):
-            async for inner in _checkpoints(graph, task.state):
+            async for inner in saved_checkpoints(graph, task.state):
                 yield inner
 
 

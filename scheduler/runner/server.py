@@ -20,6 +20,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from scheduler.errors import GraphError, ServerError
 from scheduler.models import RunStatus
+from scheduler.runner.progress import ATTEMPT_KEY
 from scheduler.server_url import SERVER_PREFIX, parse_server_url, without_password
 
 _THREAD_PREFIX: Final = "scheduler:"
@@ -161,6 +162,17 @@ class ServerGraph:
             commands = [run.get("kwargs", {}).get("command") or {} for run in await self._own_runs(config)]
         given = [command["resume"] for command in commands if isinstance(command.get("resume"), Mapping)]
         return {key for key, value in answers.items() if any(key in each and each[key] == value for each in given)}
+
+    async def newest_attempt(self, config: Mapping[str, Any]) -> int:
+        """Return the number of the attempt that wrote the thread's newest checkpoint; 1: it is not known."""
+        async with self._telling():
+            try:
+                state: Any = await self._client.threads.get_state(_thread(config), subgraphs=True)
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != _GONE:
+                    raise
+                return 1
+        return _newest_attempt(state)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete a thread; one that is not there is no error. Raises `ServerError`."""
@@ -380,6 +392,12 @@ def _note_run(accepted: "asyncio.Future[str]", response: httpx.Response) -> None
     before, found, run = response.headers.get("content-location", "").rpartition("/runs/")
     if response.is_success and before and found and not accepted.done():
         accepted.set_result(run)
+
+
+def _newest_attempt(state: Mapping[str, Any]) -> int:
+    """Return the highest number of an attempt in a state and in those of the graphs inside its nodes."""
+    own = (state.get("metadata") or {}).get(ATTEMPT_KEY) or 1
+    return max([own, *(_newest_attempt(task["state"]) for task in state.get("tasks") or () if task.get("state"))])
 
 
 def _error_text(values: object) -> str:

@@ -14,7 +14,7 @@ from scheduler.store.address import database_at
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
 from scheduler.store.isolation import RefusedError, Steps, Write, write_one_by_one, write_together
 from scheduler.store.leases import Leases
-from scheduler.store.outcomes import STOPPED, OldThread, Outcome
+from scheduler.store.outcomes import RESTART_LIMIT, STOPPED, OldThread, Outcome
 from scheduler.store.runs import Claim, Claimer, NotStarted
 from scheduler.store.schema import CAN_BE_DUE, HAS_THREAD_TO_DELETE, IS_PENDING, IS_RUNNING, IS_WAITING
 from scheduler.store.schema import owners as owners_table
@@ -24,6 +24,7 @@ from scheduler.store.statements import Connection, Row, Statement
 from scheduler.store.told import Told, note_batch, note_changed, note_ended
 
 __all__ = [
+    "RESTART_LIMIT",
     "STOPPED",
     "Claim",
     "Listed",

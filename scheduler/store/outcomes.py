@@ -20,8 +20,11 @@ from scheduler.store.statements import Bulk, Connection, Row, Statement, paramet
 
 STOPPED: Final = "the scheduler was stopped"
 """The reason that stands in attempts which the stop of their scheduler ended."""
-CRASH_LIMIT: Final = 10
-"""How often a run with `rerun_after_crash` is taken up again: one that kills its process must end some day."""
+RESTART_LIMIT: Final = 10
+"""How often a run that makes no progress gets another attempt after an interruption.
+
+A run may be what kills or stops its process, such as an agent that updates its own service; it must end some day.
+"""
 
 _ANSWER_DEPTH: Final = 100
 """Answers that are nested more deeply are refused: a claim could fail to read them."""
@@ -195,11 +198,15 @@ def _queue_again(connection: Connection, row: Row, task: TaskDefinition, ending:
 def _delay(task: TaskDefinition, attempts: Sequence[Attempt], status: RunStatus, *, may_continue: bool) -> int | None:
     """Return how long the next attempt waits, in microseconds; None: there is none.
 
-    An interrupted run whose graph has a checkpointer is taken up to see whether there is something to continue.
+    An interrupted run whose graph has a checkpointer always gets one: what starts it sees in the checkpoints whether
+    there is something to continue, and whether the attempts before made progress. Without checkpoints nobody sees any,
+    so every restart counts, by a stop as well as by a crash.
     """
+    if status is RunStatus.INTERRUPTED and may_continue:
+        return 0
     if status is RunStatus.INTERRUPTED:
-        crashes = sum(attempt.status is RunStatus.INTERRUPTED and attempt.error != STOPPED for attempt in attempts)
-        return 0 if (task.rerun_after_crash or may_continue) and crashes < CRASH_LIMIT else None
+        restarts = sum(attempt.status is RunStatus.INTERRUPTED for attempt in attempts)
+        return 0 if task.rerun_after_crash and restarts < RESTART_LIMIT else None
     failed = 1 + sum(attempt.status in _FAILURES for attempt in attempts)
     return retry_delay(task, failed) if failed < task.max_attempts else None
 

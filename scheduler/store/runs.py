@@ -69,6 +69,8 @@ class Claim:
     """When it is to be started, if it was claimed a moment before its due time; None: at once."""
     last_status: RunStatus | None = None
     """How the attempt before this one ended; None for the first."""
+    interrupted: tuple[int, ...] = ()
+    """The numbers of the earlier attempts that ended as `interrupted`."""
     answers: dict[str, Any] | None = None
     """Answers to the questions that the graph asked, by their ids."""
 
@@ -215,6 +217,7 @@ class _Claiming:
                 next_due=row.next_due,
                 checkpointed=self.claimer.is_checkpointed(task),
                 last_status=attempts[-1].status if attempts else None,
+                interrupted=tuple(each.number for each in attempts if each.status is RunStatus.INTERRUPTED),
                 answers=None if row.answer is None else json.loads(row.answer),
             )
         )

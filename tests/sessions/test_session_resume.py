@@ -167,26 +167,6 @@ async def test_a_stop_that_comes_before_the_graph_is_called(scheduler_with):
     assert steps.done == ["a", "b", "c"]
 
 
-async def test_runs_survive_any_number_of_stops(scheduler_with):
-    """A stop is no crash: a long run is continued however often its scheduler is restarted."""
-    steps = Steps()
-    steps.gates["b"] = Gate()
-    scheduler = scheduler_with(steps.graph())
-    scheduler.add_task(hourly())
-    run_id = scheduler.trigger_task("hourly")
-    for _ in range(12):
-        scheduler.start()
-        await steps.gates["b"].entered.wait()
-        steps.gates["b"].entered.clear()
-        await scheduler.stop()
-    steps.gates["b"].opened.set()
-    scheduler.start()
-    await wait_until(lambda: scheduler.get_run(run_id).finished_at, scheduler)
-    run = scheduler.get_run(run_id)
-    assert (run.status, run.attempt) == (RunStatus.SUCCEEDED, 13)
-    assert steps.done.count("a") == 1
-
-
 @pytest.mark.parametrize(
     ("from_start", "made", "resumed"), [(False, ["a", "b", "b", "c"], True), (True, ["a", "b", "a", "b", "c"], False)]
 )

@@ -1,5 +1,6 @@
 """Runs whose process is gone: who is taken for dead, when, and what becomes of the run and of its late owner."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -9,8 +10,7 @@ import pytest
 from store_kit import DAY, LEASE, Process, every, instant, once
 
 from scheduler import RunStatus
-from scheduler.store import owners
-from scheduler.store.outcomes import CRASH_LIMIT
+from scheduler.store import RESTART_LIMIT, STOPPED, owners
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are told apart by /proc")
 
@@ -341,14 +341,70 @@ def test_a_run_that_kills_its_process_is_given_up_some_day(process, new_process,
     """After so many further attempts it stays `interrupted`."""
     process.add(every(100_000, rerun_after_crash=True))
     attempts = []
-    for number in range(CRASH_LIMIT + 5):
+    for number in range(RESTART_LIMIT + 5):
         worker = new_process(100_000 + number)
         worker.run_pass(100_000 + number)
         worker.run_pass(100_000 + number)
         attempts += [claim.attempt for claim in worker.running.values()]
         worker.die(dead_pid)
-    assert attempts == list(range(1, CRASH_LIMIT + 2))
+    assert attempts == list(range(1, RESTART_LIMIT + 2))
     assert process.statuses() == ["interrupted"]
+
+
+def restarts(process, new_process, end):
+    """Let run after run be cut off, each in a process of its own; return the attempts that were started."""
+    attempts = []
+    for number in range(RESTART_LIMIT + 5):
+        worker = new_process(100_000 + number)
+        worker.run_pass(100_000 + number)
+        worker.run_pass(100_000 + number)
+        attempts += [claim.attempt for claim in worker.running.values()]
+        end(worker, 100_000 + number)
+    return attempts
+
+
+def stop(worker, now):
+    """End a process as a stop does, which cancels what is running."""
+    worker.end(now, RunStatus.INTERRUPTED, error=STOPPED)
+    worker.store.end(worker._ended, instant(now))
+    worker._ended = []
+
+
+def test_a_run_that_stops_its_process_is_given_up_some_day(process, new_process):
+    """A run that restarts its own service each time must end, too: stops count like crashes."""
+    process.add(every(100_000, rerun_after_crash=True))
+    assert restarts(process, new_process, stop) == list(range(1, RESTART_LIMIT + 2))
+    [run] = process.runs()
+    assert (run.status, run.error) == (RunStatus.INTERRUPTED, STOPPED)
+
+
+@needs_proc
+def test_stops_and_crashes_count_together(process, new_process, dead_pid):
+    """However the attempts were cut off: they brought nothing."""
+    process.add(every(100_000, rerun_after_crash=True))
+    ends = itertools.cycle([stop, lambda worker, _now: worker.die(dead_pid)])
+
+    def end(worker, now):
+        next(ends)(worker, now)
+
+    attempts = restarts(process, new_process, end)
+    assert attempts == list(range(1, RESTART_LIMIT + 2))
+    assert process.statuses() == ["interrupted"]
+
+
+def test_a_run_with_checkpoints_is_always_taken_up_again(process, new_process):
+    """What starts it sees in the checkpoints whether it makes progress; the store cannot know."""
+    process.add(every(100_000))
+    interrupted = []
+    for number in range(3 * RESTART_LIMIT):
+        worker = new_process(100_000 + number)
+        worker.store.is_checkpointed = lambda _task: True
+        worker.run_pass(100_000 + number)
+        [claim] = worker.running.values()
+        interrupted.append(claim.interrupted)
+        stop(worker, 100_000 + number)
+    assert interrupted == [tuple(range(1, number + 1)) for number in range(3 * RESTART_LIMIT)]
+    assert process.statuses() == ["pending"]
 
 
 @needs_proc
