@@ -14,9 +14,9 @@ from scheduler.cli.options import Db, DbUrl, Json, opened
 from scheduler.cli.words import one_schedule
 from scheduler.models import Durability, SessionMode
 
-_WHEN: Final = "When: one of the first four"
-_WHAT: Final = "What is sent, and to whom"
-_TROUBLE: Final = "When things go otherwise"
+_WHEN: Final = "Schedule: give one of the first four"
+_WHAT: Final = "Input, session and graph"
+_FAILURES: Final = "Overlap, delays and failures"
 _SECONDS: Final = frozenset(
     {
         "session_retention",
@@ -37,76 +37,97 @@ def _what(flag: str, metavar: str | None, text: str) -> Any:  # noqa: ANN401
     return typer.Option(flag, metavar=metavar, help=text, rich_help_panel=_WHAT)
 
 
-def _trouble(flag: str, metavar: str | None, text: str) -> Any:  # noqa: ANN401
-    return typer.Option(flag, metavar=metavar, help=text, rich_help_panel=_TROUBLE)
+def _failure(flag: str, metavar: str | None, text: str) -> Any:  # noqa: ANN401
+    return typer.Option(flag, metavar=metavar, help=text, rich_help_panel=_FAILURES)
 
 
 def add(
-    task_id: Annotated[str, typer.Option("--id", metavar="ID", help="Names the task for ever.")],
-    prompt: Annotated[str, typer.Option("--prompt", metavar="TEXT", help="What the graph is asked.")],
-    name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="For people; else the id.")] = None,
+    task_id: Annotated[str, typer.Option("--id", metavar="ID", help="Set the permanent id of the task.")],
+    prompt: Annotated[str, typer.Option("--prompt", metavar="TEXT", help="Set the message that the graph receives.")],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="TEXT", help="Set the name for people; default: the id.")
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the task that has this id.")] = False,
-    cron: Annotated[str | None, _when("--cron", "EXPRESSION", 'Such as "0 9 * * 1-5".')] = None,
-    every: Annotated[str | None, _when("--every", "TIME", "Such as 90s, 5m, 1h30m or 2d.")] = None,
-    at: Annotated[str | None, _when("--at", "INSTANT", "Such as 2027-03-15T14:00, in the zone of --timezone.")] = None,
-    schedule: Annotated[str | None, _when("--schedule", "WORDS", 'Such as "every Monday at 8:30am".')] = None,
-    timezone: Annotated[str | None, _when("--timezone", "ZONE", "The IANA zone of the schedule; else UTC.")] = None,
-    start_at: Annotated[str | None, _when("--start-at", "INSTANT", "Not due before; anchors an interval.")] = None,
-    end_at: Annotated[str | None, _when("--end-at", "INSTANT", "Not due after.")] = None,
-    jitter_seconds: Annotated[str | None, _when("--jitter", "TIME", "Put off by up to so much.")] = None,
-    max_runs: Annotated[int | None, _when("--max-runs", "NUMBER", "So many runs, then it is finished.")] = None,
-    paused: Annotated[bool, _when("--paused", None, "It waits to be resumed.")] = False,
-    session_id: Annotated[str | None, _what("--session", "NAME", "The conversation; else scheduler.")] = None,
+    cron: Annotated[str | None, _when("--cron", "EXPRESSION", 'Use a cron expression, such as "0 9 * * 1-5".')] = None,
+    every: Annotated[
+        str | None, _when("--every", "TIME", "Repeat after this time, such as 90s, 5m, 1h30m or 2d.")
+    ] = None,
+    at: Annotated[
+        str | None, _when("--at", "INSTANT", "Run once, at a time such as 2027-03-15T14:00 (in --timezone).")
+    ] = None,
+    schedule: Annotated[
+        str | None, _when("--schedule", "WORDS", 'Use words, such as "every Monday at 8:30am".')
+    ] = None,
+    timezone: Annotated[
+        str | None, _when("--timezone", "ZONE", "Set the IANA zone of the schedule; default: UTC.")
+    ] = None,
+    start_at: Annotated[
+        str | None, _when("--start-at", "INSTANT", "Set the earliest due time; also the anchor of an interval.")
+    ] = None,
+    end_at: Annotated[str | None, _when("--end-at", "INSTANT", "Set the latest due time.")] = None,
+    jitter_seconds: Annotated[str | None, _when("--jitter", "TIME", "Delay each due time by up to this time.")] = None,
+    max_runs: Annotated[int | None, _when("--max-runs", "NUMBER", "Finish the task after this many runs.")] = None,
+    paused: Annotated[bool, _when("--paused", None, "Add the task paused.")] = False,
+    session_id: Annotated[
+        str | None, _what("--session", "NAME", "Set the session, which is the conversation; default: scheduler.")
+    ] = None,
     session_mode: Annotated[
-        SessionMode | None, _what("--session-mode", "MODE", "One conversation (shared), or one a run (per_run).")
+        SessionMode | None,
+        _what("--session-mode", "MODE", "Share one conversation (shared), or use one for each run (per_run)."),
     ] = None,
     session_retention: Annotated[
-        str | None, _what("--session-retention", "TIME", "How long the conversation of a single run is kept.")
+        str | None, _what("--session-retention", "TIME", "Keep the conversation of a run for this time; with per_run.")
     ] = None,
     metadata: Annotated[
-        list[str] | None, _what("--metadata", "KEY=VALUE", "Further input; also a JSON object; may be repeated.")
+        list[str] | None,
+        _what("--metadata", "KEY=VALUE", "Add metadata to the input; also a JSON object; can be repeated."),
     ] = None,
-    graph: Annotated[str | None, _what("--graph", "MODULE:ATTRIBUTE", "A graph other than the scheduler's.")] = None,
+    graph: Annotated[
+        str | None, _what("--graph", "MODULE:ATTRIBUTE", "Use this graph instead of the scheduler's.")
+    ] = None,
     input_builder: Annotated[
-        str | None, _what("--input-builder", "PATH", "A function from the task to the graph's input.")
+        str | None, _what("--input-builder", "PATH", "Build the graph's input with this function of the task.")
     ] = None,
     result_callback: Annotated[
-        str | None, _what("--result-callback", "PATH", "An async function that takes task and result.")
+        str | None, _what("--result-callback", "PATH", "Call this async function with the task and the result.")
     ] = None,
-    context: Annotated[str | None, _what("--context", "JSON", "The run's context, a JSON object.")] = None,
+    context: Annotated[str | None, _what("--context", "JSON", "Set the run's context, a JSON object.")] = None,
     recursion_limit: Annotated[
-        int | None, _what("--recursion-limit", "NUMBER", "How many steps the graph may take.")
+        int | None, _what("--recursion-limit", "NUMBER", "Limit the steps of the graph.")
     ] = None,
     durability: Annotated[
-        Durability | None, _what("--durability", "WHEN", f"When checkpoints are written: {', '.join(Durability)}.")
+        Durability | None, _what("--durability", "WHEN", f"Set when checkpoints are written: {', '.join(Durability)}.")
     ] = None,
-    stream: Annotated[bool, _what("--stream", None, "The steps of the graph are told while it runs.")] = False,
+    stream: Annotated[bool, _what("--stream", None, "Report the steps of the graph while it runs.")] = False,
     overlap: Annotated[
-        OverlapPolicy | None, _trouble("--overlap", "POLICY", f"Due while a run is going: {', '.join(OverlapPolicy)}.")
+        OverlapPolicy | None,
+        _failure("--overlap", "POLICY", f"Set what happens while a run is running: {', '.join(OverlapPolicy)}."),
     ] = None,
     misfire_grace_seconds: Annotated[
-        str | None, _trouble("--misfire-grace", "TIME", "How late it may start; else however late.")
+        str | None,
+        _failure("--misfire-grace", "TIME", "Record later due times as missed; default: start however late."),
     ] = None,
-    no_coalesce: Annotated[bool, _trouble("--no-coalesce", None, "Missed due times do not become one run.")] = False,
-    timeout_seconds: Annotated[str | None, _trouble("--timeout", "TIME", "How long an attempt may take.")] = None,
-    max_attempts: Annotated[int | None, _trouble("--max-attempts", "NUMBER", "How many tries a run has.")] = None,
+    no_coalesce: Annotated[bool, _failure("--no-coalesce", None, "Handle each missed due time by itself.")] = False,
+    timeout_seconds: Annotated[str | None, _failure("--timeout", "TIME", "Cancel an attempt after this time.")] = None,
+    max_attempts: Annotated[
+        int | None, _failure("--max-attempts", "NUMBER", "Allow this many attempts per run.")
+    ] = None,
     retry_delay_seconds: Annotated[
-        str | None, _trouble("--retry-delay", "TIME", "The wait after the first try; it doubles.")
+        str | None, _failure("--retry-delay", "TIME", "Wait this long before the first retry; doubles each time.")
     ] = None,
     retry_max_delay_seconds: Annotated[
-        str | None, _trouble("--retry-max-delay", "TIME", "The longest wait between two tries.")
+        str | None, _failure("--retry-max-delay", "TIME", "Limit the wait between two attempts.")
     ] = None,
     retry_from_start: Annotated[
-        bool, _trouble("--retry-from-start", None, "A retry does not continue from a checkpoint.")
+        bool, _failure("--retry-from-start", None, "Start retries from the input, not from a checkpoint.")
     ] = False,
-    rerun_after_crash: Annotated[
-        bool, _trouble("--rerun-after-crash", None, "An interrupted run is tried again.")
-    ] = False,
+    rerun_after_crash: Annotated[bool, _failure("--rerun-after-crash", None, "Try interrupted runs again.")] = False,
     expire_waiting_after_seconds: Annotated[
-        str | None, _trouble("--expire-waiting-after", "TIME", "How long a run waits for an answer.")
+        str | None,
+        _failure("--expire-waiting-after", "TIME", "Cancel a run that waits for an answer longer than this."),
     ] = None,
     pause_after_failures: Annotated[
-        int | None, _trouble("--pause-after-failures", "NUMBER", "So many failed runs in a row pause it.")
+        int | None, _failure("--pause-after-failures", "NUMBER", "Pause the task after this many failed runs in a row.")
     ] = None,
     db: Db = None,
     db_url: DbUrl = None,

@@ -17,7 +17,7 @@ _MOST = 100_000
 
 
 def waiting(db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
-    """List the runs that wait for an answer, and what they ask."""
+    """List the runs that wait for an answer, with their questions."""
     with opened(db, db_url) as scheduler:
         found = scheduler.list_runs(status=RunStatus.WAITING, limit=_MOST)
     if as_json:
@@ -44,20 +44,22 @@ def answer(
     run_id: RunId,
     values: Annotated[
         list[str],
-        typer.Argument(metavar="VALUE...", help="The answer: JSON, such as true or a text in quotes, or text."),
+        typer.Argument(
+            metavar="VALUE...", help="Give this answer: JSON, such as true or a text in quotes, or plain text."
+        ),
     ],
     ids: Annotated[
         list[str] | None,
         typer.Option(
-            "--id", metavar="QUESTION_ID", help="Which question a value is for; once for each value, in order."
+            "--id", metavar="QUESTION_ID", help="Answer this question; give one for each value, in the same order."
         ),
     ] = None,
-    as_text: Annotated[bool, typer.Option("--text", help="Take the answer as text, whatever it looks like.")] = False,
+    as_text: Annotated[bool, typer.Option("--text", help="Treat values as text, even if they look like JSON.")] = False,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Answer a run that waits; it goes on in whichever process runs the store."""
+    """Answer a waiting run. It continues in the process that runs a scheduler on the store."""
     parsed = [value if as_text else _parsed(value) for value in values]
     given = _by_id(ids, parsed) if ids else _single(parsed)
     with opened(db, db_url) as scheduler:

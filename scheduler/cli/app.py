@@ -9,15 +9,35 @@ from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from scheduler.cli.errors import exit_code, sentence
 from scheduler.cli.output import fail, say
 from scheduler.errors import SchedulerError
 
 
+def _without_types_of_flags(params: list[Any]) -> list[Any]:
+    """Let the help show no type for options that take no value: some releases of Typer show `<bool>`."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
+class _Command(TyperCommand):
+    """A command whose help shows types only of options that take a value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 (typer's own signature)
+        """Return its arguments and options."""
+        return _without_types_of_flags(super().get_params(ctx))
+
+
 class _Commands(TyperGroup):
     """Builds a command when it is asked for, and shows an error of the user's, or of the store's, as one line."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 (typer's own signature)
+        """Return its options."""
+        return _without_types_of_flags(super().get_params(ctx))
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002 (typer's own)
         """Return the names, in the order of the help."""
@@ -88,7 +108,7 @@ def _built(panel: str, command: Command) -> Any:  # noqa: ANN401 (typer's own ty
     module, _, function = command.path.partition(":")
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     epilog = f"Example: task-scheduler {command.example}"
-    decorate = alone.command(command.name, epilog=epilog, rich_help_panel=panel)
+    decorate = alone.command(command.name, cls=_Command, epilog=epilog, rich_help_panel=panel)
     decorate(getattr(import_module(f"scheduler.cli.{module}"), function))
     return typer.main.get_command(alone)
 
@@ -113,4 +133,4 @@ def _all(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """See and change the tasks of a scheduler, and run one."""
+    """Show and change the tasks of a scheduler, and run a scheduler."""

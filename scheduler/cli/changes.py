@@ -12,11 +12,11 @@ from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
 from scheduler.cli.output import note, say, show_json
 from scheduler.errors import TaskNotFoundError
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def pause(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
-    """Pause a task: it is not due until it is resumed."""
+    """Pause a task: it has no due times until you resume it."""
     with opened(db, db_url) as scheduler:
         scheduler.pause_task(task_id)
         report(scheduler, task_id, "Paused", as_json=as_json)
@@ -30,7 +30,7 @@ def resume(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json =
 
 
 def remove(task_id: TaskId, yes: Yes = False, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
-    """Remove a task. It asks first; a run that is going goes on, and the history stays."""
+    """Remove a task, after a question. A running run continues to its end, and the history stays."""
     with opened(db, db_url) as scheduler:
         if not exists(scheduler, task_id):
             raise TaskNotFoundError(task_id)

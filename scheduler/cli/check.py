@@ -38,16 +38,18 @@ class Finding:
 
 def check(
     graph: Annotated[
-        str | None, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="The scheduler's graph, to be imported.")
+        str | None,
+        typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="Check this graph, too, as the scheduler's."),
     ] = None,
     input_builder: Annotated[
-        str | None, typer.Option("--input-builder", metavar="PATH", help="What makes the graph's input, if anything.")
+        str | None,
+        typer.Option("--input-builder", metavar="PATH", help="Use this function to build that graph's input."),
     ] = None,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Look for what would keep tasks from running: store, tasks, their graphs and callbacks, time zones, clock."""
+    """Check what could prevent tasks from running: store, tasks, graphs, callbacks, time zones, clock."""
     with redirect_stdout(sys.stderr):  # what imported modules print is no part of the report
         findings = [*_machine(), *_graph(graph, input_builder), *_store(db, db_url)]
     all_fine = all(finding.ok for finding in findings)

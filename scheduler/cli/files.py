@@ -24,20 +24,22 @@ _MARKS: Final = {
     "removed": ("-", "red", "removed", "would be removed"),
 }
 
-File = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The tasks, in TOML.")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Read the tasks from this TOML file.")
+]
 
 
 def apply(
     file: File,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove tasks that this file once brought and no longer holds.")
+        bool, typer.Option("--prune", help="Remove tasks that came from this file and are no longer in it.")
     ] = False,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Make the store hold what a tasks file says, all of it or nothing."""
+    """Make the store match a tasks file, in one transaction."""
     tasks = loaded(file)
     with _opened_for(db, db_url, dry_run=dry_run) as scheduler:
         code = new_code(scheduler, tasks)
@@ -117,16 +119,17 @@ def _show_changes(changes: TaskChanges, *, dry_run: bool) -> None:
 
 def export(
     task_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="These alone.", autocompletion=complete_task)
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Export only these tasks.", autocompletion=complete_task),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a new file; else print.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this new file instead of printing.")
     ] = None,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Write the tasks as a tasks file, which `apply` takes again."""
+    """Print the tasks as a tasks file, which `apply` can read."""
     with opened(db, db_url) as scheduler:
         listed = [task for task in scheduler.list_tasks() if not task_ids or task["id"] in task_ids]
         finished = [scheduler.get_task(task_id) for task_id in set(task_ids or ()) - {task["id"] for task in listed}]

@@ -33,15 +33,16 @@ _MOST: Final = 100_000
 
 def trigger(
     task_id: TaskId,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end; exit 1 if it fails.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the run; exit with 1 if it fails.")] = False,
     timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="TIME", help="With --wait: so long at most, such as 2m.")
+        str | None,
+        typer.Option("--timeout", metavar="TIME", help="Stop waiting after this time, such as 2m; with --wait."),
     ] = None,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Run a task now, as well as on schedule. A running scheduler picks it up within its poll interval."""
+    """Run a task now, in addition to its schedule. A running scheduler starts it within its poll interval."""
     if timeout is not None and not wait:
         raise typer.BadParameter("it goes with --wait", param_hint="--timeout")
     seconds = None if timeout is None else parse_duration(timeout)
@@ -85,21 +86,27 @@ def _show_end(run: Run) -> None:
 
 def runs(
     task_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Of this task alone.", autocompletion=complete_task)
+        str | None, typer.Argument(metavar="[ID]", help="Show only runs of this task.", autocompletion=complete_task)
     ] = None,
-    status: Annotated[RunStatus | None, typer.Option("--status", help="Of this status alone.")] = None,
+    status: Annotated[
+        RunStatus | None,
+        typer.Option("--status", metavar="STATUS", help=f"Show only runs with this status: {', '.join(RunStatus)}."),
+    ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Due since, such as 2h, or 2027-03-15T14:00.")
+        str | None,
+        typer.Option(
+            "--since", metavar="TIME", help="Show only runs due since then, such as 2h (ago) or 2027-03-15T14:00."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="How many at most.")] = _SHOWN,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with each change of status, until Ctrl+C.")
-    ] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="NUMBER", min=1, max=_MOST, help="Show at most this many.")
+    ] = _SHOWN,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print each change of status, until Ctrl+C.")] = False,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
-    """List runs, newest first; with --follow the last ten, oldest first, and then what happens."""
+    """List runs, newest first. With --follow, print the last ten, oldest first, and then each change."""
     earliest = None if since is None else parse_since(since, datetime.now(UTC))
     with opened(db, db_url) as scheduler:
         if follow:
@@ -167,7 +174,7 @@ def _show_change(people: Any, run: Run, *, as_json: bool) -> None:  # noqa: ANN4
 
 
 def run(run_id: RunId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
-    """Show one run: what was asked and answered, what went wrong, its attempts and how long they took."""
+    """Show one run: prompt, response, error, attempts and their durations."""
     with opened(db, db_url) as scheduler:
         found = scheduler.get_run(run_id)
         try:

@@ -53,27 +53,31 @@ class NewTask(NamedTuple):
 
 
 def init(
-    kinds: Annotated[list[TaskType] | None, typer.Option("--kind", help="A kind of task; may be repeated.")] = None,
+    kinds: Annotated[
+        list[TaskType] | None,
+        typer.Option("--kind", metavar="KIND", help=f"Add a kind of task: {', '.join(TaskType)}; can be repeated."),
+    ] = None,
     persist: Annotated[
         bool | None, typer.Option("--persist/--no-persist", help="Keep the tasks in scheduler.db, or in memory.")
     ] = None,
     tasks: Annotated[
-        list[str] | None, typer.Option("--task", metavar="WORDS=PROMPT", help="A first task; may be repeated.")
+        list[str] | None, typer.Option("--task", metavar="WORDS=PROMPT", help="Add a first task; can be repeated.")
     ] = None,
     timezone: Annotated[
-        str | None, typer.Option("--timezone", metavar="ZONE", help="The IANA zone of the tasks.")
+        str | None, typer.Option("--timezone", metavar="ZONE", help="Set the IANA zone of the tasks.")
     ] = None,
     graph: Annotated[
-        str | None, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="Else what graph.py compiles.")
+        str | None,
+        typer.Option(
+            "--graph", metavar="MODULE:ATTRIBUTE", help="Use this graph; default: the one that graph.py compiles."
+        ),
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask: what is not given is left at its default.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; use defaults for what is not given.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Give the project in this directory a scheduler: tasks.toml and main.py. A file that exists is never changed.
+    """Add a scheduler to the project in this directory: tasks.toml and main.py. Existing files are never changed.
 
-    It asks for what no option gives: which kinds of tasks, whether they persist, and the first tasks in words.
+    It asks for what you do not give as an option: kinds of tasks, whether to keep them on disk, and first tasks.
     """
     first = [_given(text) for text in tasks or []]
     if not yes:

@@ -22,7 +22,7 @@ _MOST: Final = 1000
 
 
 def list_tasks(db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
-    """List the tasks by next due time, on this machine's clock and on the task's own, with how the last run ended."""
+    """List the tasks by next due time, in this machine's time zone and in the task's, with their last status."""
     with opened(db, db_url) as scheduler:
         tasks = scheduler.list_tasks()
         last = {task["id"]: last_run(scheduler, task["id"]) for task in tasks}
@@ -124,13 +124,20 @@ def _due_lines(times: list[datetime], zone: str) -> list[tuple[str, str | Text]]
 
 def next_(
     schedule: Annotated[
-        str, typer.Argument(metavar="SCHEDULE", help='A cron expression, or words such as "every Monday at 8:30am".')
+        str,
+        typer.Argument(
+            metavar="SCHEDULE", help='Preview this cron expression, or words such as "every Monday at 8:30am".'
+        ),
     ],
-    timezone: Annotated[str | None, typer.Option("--timezone", metavar="ZONE", help="The IANA zone; else UTC.")] = None,
-    count: Annotated[int, typer.Option("--count", min=1, max=_MOST, help="How many due times.")] = _DUE_TIMES,
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", metavar="ZONE", help="Set the IANA zone; default: UTC.")
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", metavar="NUMBER", min=1, max=_MOST, help="Show this many due times.")
+    ] = _DUE_TIMES,
     as_json: Json = False,
 ) -> None:
-    """Preview the due times of a schedule. No store is read."""
+    """Preview the due times of a schedule, without a store."""
     fields = schedule_fields(schedule, timezone)
     try:
         task = TaskDefinition(id="preview", name="preview", prompt="preview", **fields)

@@ -77,16 +77,19 @@ Db = Annotated[
     typer.Option(
         "--db",
         metavar="PATH",
-        help=f"The SQLite file of the store; else what {VARIABLE} names, else {DEFAULT_STORE}.",
+        help=f"Use this SQLite file; default: what {VARIABLE} names, or {DEFAULT_STORE}.",
         rich_help_panel=_STORE,
     ),
 ]
 DbUrl = Annotated[
     str | None,
     typer.Option(
-        "--db-url", metavar="URL", help="The SQLAlchemy URL of the store, such as PostgreSQL's.", rich_help_panel=_STORE
+        "--db-url",
+        metavar="URL",
+        help="Use the store at this SQLAlchemy URL, such as one of PostgreSQL.",
+        rich_help_panel=_STORE,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_STORE)]
-TaskId = Annotated[str, typer.Argument(metavar="ID", help="The id of the task.", autocompletion=complete_task)]
-RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="The id of the run.", autocompletion=complete_run)]
+TaskId = Annotated[str, typer.Argument(metavar="ID", help="Name the task by its id.", autocompletion=complete_task)]
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Name the run by its id.", autocompletion=complete_run)]

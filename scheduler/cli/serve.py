@@ -31,7 +31,7 @@ log = logging.getLogger("scheduler.serve")
 
 def serve(
     graph: Annotated[
-        str, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="The graph of tasks that name none.")
+        str, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="Run this graph for tasks that name no graph.")
     ] = "graph:graph",
     tasks: Annotated[
         Path | None,
@@ -49,45 +49,51 @@ def serve(
             "--checkpoints",
             metavar="PATH",
             envvar=VARIABLE,
-            help="Where conversations are kept: an SQLite file, else the one beside the store; or PostgreSQL's URL.",
+            help="Keep conversations in this SQLite file or PostgreSQL URL; default: a file next to the store.",
         ),
     ] = None,
     no_checkpoints: Annotated[
-        bool, typer.Option("--no-checkpoints", help="Keep no conversations, unless the graph does it by itself.")
+        bool,
+        typer.Option("--no-checkpoints", help="Attach no saver; only graphs with their own checkpointer remember."),
     ] = False,
     timezone: Annotated[
-        str, typer.Option("--timezone", metavar="ZONE", help="The zone of new tasks that name none.")
+        str, typer.Option("--timezone", metavar="ZONE", help="Set the zone of new tasks that name no zone.")
     ] = "UTC",
     max_concurrent_runs: Annotated[
-        int, typer.Option("--max-concurrent-runs", min=1, help="How many runs may go on at once.")
+        int, typer.Option("--max-concurrent-runs", metavar="NUMBER", min=1, help="Run at most this many at once.")
     ] = 32,
     poll_interval: Annotated[
-        float, typer.Option("--poll-interval", metavar="SECONDS", help="How often the store is looked at, at least.")
+        float, typer.Option("--poll-interval", metavar="SECONDS", help="Look at the store at least this often.")
     ] = 1.0,
     shutdown_grace: Annotated[
-        float, typer.Option("--shutdown-grace", metavar="SECONDS", help="How long running runs may take to end.")
+        float,
+        typer.Option("--shutdown-grace", metavar="SECONDS", help="Wait this long for running graphs after a signal."),
     ] = 30.0,
     lease: Annotated[
-        float, typer.Option("--lease", metavar="SECONDS", help="How long a run counts as alive without a sign.")
+        float, typer.Option("--lease", metavar="SECONDS", help="Declare a run dead after this time without a renewal.")
     ] = 30.0,
-    history_limit: Annotated[int, typer.Option("--history-limit", min=1, help="How many runs a task keeps.")] = 1000,
+    history_limit: Annotated[
+        int, typer.Option("--history-limit", metavar="NUMBER", min=1, help="Keep this many runs per task.")
+    ] = 1000,
     input_builder: Annotated[
         str | None,
-        typer.Option("--input-builder", metavar="PATH", help="What makes the input of graphs without messages."),
+        typer.Option("--input-builder", metavar="PATH", help="Build the graph's input with this function."),
     ] = None,
     durability: Annotated[
         Durability | None,
-        typer.Option("--durability", metavar="WHEN", help=f"When checkpoints are written: {', '.join(Durability)}."),
+        typer.Option(
+            "--durability", metavar="WHEN", help=f"Set when checkpoints are written: {', '.join(Durability)}."
+        ),
     ] = None,
     recursion_limit: Annotated[
-        int | None, typer.Option("--recursion-limit", min=1, help="How many steps a graph may take.")
+        int | None, typer.Option("--recursion-limit", metavar="NUMBER", min=1, help="Limit the steps of a graph.")
     ] = None,
-    telemetry: Annotated[bool, typer.Option("--telemetry", help="Give spans and metrics to OpenTelemetry.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log the start of each run, too.")] = False,
+    telemetry: Annotated[bool, typer.Option("--telemetry", help="Send spans and metrics to OpenTelemetry.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also log the start of each run.")] = False,
     db: Db = None,
     db_url: DbUrl = None,
 ) -> None:
-    """Run a scheduler on the store until Ctrl+C or SIGTERM; running runs may end. It logs to standard error."""
+    """Run a scheduler on the store until Ctrl+C or SIGTERM, then wait for running graphs. It logs to standard error."""
     _log_to_stderr(verbose=verbose)
     store = store_arguments(db, db_url)
     options = {

@@ -35,12 +35,14 @@ class Screen:
 
 
 def watch(
-    number: Annotated[int, typer.Option("--number", "-n", min=1, max=1000, help="How many of each.")] = 10,
+    number: Annotated[
+        int, typer.Option("--number", "-n", metavar="NUMBER", min=1, max=1000, help="Show this many of each.")
+    ] = 10,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Watch what runs now, what comes next and what ended, until Ctrl+C; where there is no terminal, print it once."""
+    """Watch what runs now, what comes next and what ended, until Ctrl+C. Without a terminal, print it once."""
     with opened(db, db_url) as scheduler:
         people = console()
         if as_json:

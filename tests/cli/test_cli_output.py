@@ -369,6 +369,28 @@ def options_of(name):
     return [option for each in parameters for option in each.opts if option.startswith("--")]
 
 
+@pytest.mark.parametrize("name", [None, *NAMES])
+def test_help_shows_no_type_beside_a_flag(place, name):
+    """A flag takes no value, so nothing stands between it and its help."""
+    output = place.quick(*([name] if name else []), "--help").stdout
+    assert "bool" not in output.lower()
+    assert re.search(r"--help [ -h]+ Show this", output)
+
+
+VERBS = re.compile(
+    "Add|Allow|Answer|Attach|Build|Call|Cancel|Check|Declare|Delay|Do|Export|Finish|Give|Handle|Keep|Limit|Log|Look|Name"
+    "|Pause|Preview|Print|Read|Record|Remove|Repeat|Replace|Report|Run|Send|Set|Share|Show|Start|Stop|Treat|Try|Use|Wait"
+    "|Write|Also log|Apply"
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_help_of_an_option_begins_with_what_it_does(name):
+    """With a verb: whoever looks for an option reads the first word of each."""
+    params = ROOT_COMMAND.get_command(None, name).params
+    assert {each.name: each.help for each in params if not VERBS.match(each.help or "")} == {}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_knows(name):
     """Each command has its section on the page, and each of its options stands there."""
