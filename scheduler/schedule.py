@@ -5,6 +5,7 @@ from, and the three questions of `Schedule` agree with one another.
 """
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -179,6 +180,40 @@ class JitteredSchedule:
             room = min(room, self.end - base_due + 1)
         digest = hashlib.blake2b(f"{self.task_id}\0{base_due}".encode(), digest_size=_HASH_BYTES).digest()
         return base_due + (int.from_bytes(digest) * room >> 8 * _HASH_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class UnservedSchedule:
+    """Another schedule without the due times that have been served, which come again when the clock is set back."""
+
+    base: Schedule
+    served: tuple[int, ...]
+    """Instants in rising order; they need not be due times of `base`."""
+
+    def next_after(self, instant: int) -> int | None:
+        """See `Schedule`."""
+        due = self.base.next_after(instant)
+        while due is not None and self._is_served(due):
+            due = self.base.next_after(due)
+        return due
+
+    def latest(self, not_before: int, until: int) -> int | None:
+        """See `Schedule`."""
+        due = self.base.latest(not_before, until)
+        while due is not None and self._is_served(due):
+            due = self.base.latest(not_before, due - 1)
+        return due
+
+    def count(self, after: int, until: int) -> int:
+        """See `Schedule`."""
+        if until <= after:
+            return 0
+        inside = self.served[bisect_right(self.served, after) : bisect_right(self.served, until)]
+        return self.base.count(after, until) - sum(self.base.latest(each, each) == each for each in inside)
+
+    def _is_served(self, due: int) -> bool:
+        place = bisect_left(self.served, due)
+        return place < len(self.served) and self.served[place] == due
 
 
 def schedule_of(task: TaskDefinition, zone: str, anchor: int) -> Schedule:

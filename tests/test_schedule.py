@@ -19,6 +19,7 @@ from scheduler.schedule import (
     IntervalSchedule,
     JitteredSchedule,
     OnceSchedule,
+    UnservedSchedule,
     schedule_of,
 )
 
@@ -115,6 +116,25 @@ def test_three_questions_agree(window, data):
         assert schedule.count(first, second) == sum(first < due <= second for due in all_due)
         if first > low:
             within = [due for due in all_due if first <= due <= second]
+            assert schedule.latest(first, second) == (within[-1] if within else None)
+
+
+@given(windows(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_due_times_that_were_served_are_left_out(window, data):
+    """All three questions skip them; instants among them that are no due times change nothing."""
+    base, low, high = window
+    all_due = due_times(base, low, high)
+    instants = st.integers(low, high)
+    served = data.draw(st.sets(st.sampled_from(all_due) | instants if all_due else instants, max_size=8))
+    schedule = UnservedSchedule(base, tuple(sorted(served)))
+    left = [due for due in all_due if due not in served]
+    assert due_times(schedule, low, high) == left
+    for _ in range(5):
+        first, second = data.draw(instants), data.draw(instants)
+        assert schedule.count(first, second) == sum(first < due <= second for due in left)
+        if first > low:
+            within = [due for due in left if first <= due <= second]
             assert schedule.latest(first, second) == (within[-1] if within else None)
 
 

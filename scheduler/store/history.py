@@ -25,6 +25,7 @@ from scheduler.models import (
     TokenUsage,
 )
 from scheduler.planning import Firing
+from scheduler.schedule import Schedule, UnservedSchedule
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
 from scheduler.store.statements import Bulk, Connection, Row, Statement
 
@@ -94,9 +95,16 @@ def insert_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     connection.execute_many(_INSERT, rows)
 
 
-def taken(connection: Connection, task_id: str, due_times: Iterable[int]) -> set[int]:
-    """Return those of the due times that have their row already."""
-    return set(connection.execute(_TAKEN, {"task_id": task_id, "due_times": list(due_times)}).scalars())
+def without_served(connection: Connection, task_id: str, schedule: Schedule, due: int) -> tuple[Schedule, int | None]:
+    """Return a task's schedule without the due times that have a row already, and the first one from `due` on.
+
+    There are such rows if the clock was set back, or if the task was removed and is added again.
+    """
+    served = tuple(connection.execute(_SERVED, {"task_id": task_id, "since": due}).scalars())
+    if not served:
+        return schedule, due
+    unserved = UnservedSchedule(schedule, served)
+    return unserved, unserved.next_after(due) if due in served else due
 
 
 def insert_skipped(connection: Connection, task: TaskDefinition, row: Row, firing: Firing, now: int) -> int:
@@ -104,9 +112,6 @@ def insert_skipped(connection: Connection, task: TaskDefinition, row: Row, firin
 
     Returns the number of the task's newest run.
     """
-    if taken(connection, task.id, [firing.scheduled_at]):
-        # It is accounted for: a clock that was put back has let it come again.
-        return int(row.last_seq)
     previous = connection.execute(_NEWEST, {"task_id": task.id, "seq": row.last_seq}).first()
     if previous and previous.status == RunStatus.SKIPPED and previous.error == firing.reason:
         coalesced = previous.coalesced + firing.coalesced + 1
@@ -270,11 +275,11 @@ _BY_ID: Final = Statement(lambda: select(runs).where(runs.c.id == bindparam("run
 _NEWEST: Final = Statement(
     lambda: select(runs).where(runs.c.task_id == bindparam("task_id"), runs.c.seq == bindparam("seq"))
 )
-_TAKEN: Final = Statement(
-    lambda: select(runs.c.scheduled_at).where(
-        runs.c.task_id == bindparam("task_id"),
-        IS_SCHEDULED,
-        runs.c.scheduled_at.in_(bindparam("due_times", expanding=True)),
+_SERVED: Final = Statement(
+    lambda: (
+        select(runs.c.scheduled_at)
+        .where(runs.c.task_id == bindparam("task_id"), IS_SCHEDULED, runs.c.scheduled_at >= bindparam("since"))
+        .order_by(runs.c.scheduled_at)
     )
 )
 _TRIM: Final = Statement(

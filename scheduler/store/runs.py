@@ -26,7 +26,7 @@ from sqlalchemy import (
 from scheduler.errors import InvalidTaskError
 from scheduler.models import OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
 from scheduler.planning import Decision, Firing, Plan, Situation, plan
-from scheduler.schedule import schedule_of
+from scheduler.schedule import Schedule, schedule_of
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.schema import (
@@ -176,20 +176,31 @@ class _Claiming:
         asking = self._look_at_threads([task for _, task in usable])
         for row, task in usable:
             asks = self.claimer.is_checkpointed(task) and history.thread_of(task, "") in asking
-            is_busy = row.id in busy or asks
-            if row.next_due > self.now and (is_busy or buffered[row.id] or self._has_no_thread(task)):
-                continue  # What is in its way may be gone when it is due.
-            now = max(self.now, row.next_due)
-            situation = Situation(row.next_due, now, row.started_runs, is_busy, buffered[row.id], self.slots)
-            self._decide(row, task, situation)
-            self.slots = situation.slots
+            self._serve(row, task, is_busy=row.id in busy or asks, buffered=buffered[row.id])
+
+    def _serve(self, row: Row, task: TaskDefinition, *, is_busy: bool, buffered: int) -> None:
+        """Decide over the due times of one task; those that come again and were served before are left out."""
+        schedule, due = schedule_of(task, row.zone, row.anchor), row.next_due
+        if row.comes_again:
+            schedule, due = history.without_served(self.connection, task.id, schedule, due)
+        if due is None or due > self.until:
+            self._advance(task, due, row.last_seq, row.started_runs)
+            return
+        if due > self.now and (is_busy or buffered or self._has_no_thread(task)):
+            return  # What is in its way may be gone when it is due.
+        situation = Situation(due, max(self.now, due), row.started_runs, is_busy, buffered, self.slots)
+        self._decide(row, task, schedule, situation)
+        self.slots = situation.slots
+
+    def _advance(self, task: TaskDefinition, due: int | None, seq: int, started: int) -> None:
+        self.advances.append({"task": task.id, "due": due, "seq": seq, "started": started})
 
     def write(self) -> None:
         """Insert the rows of runs, and move the tasks to their next due times."""
         if self.rows:
             inserted = self.connection.execute_many(history.INSERT_IF_NEW, self.rows)
             if inserted != len(self.rows):
-                self._drop_repeated()
+                self._drop_stored()
         if self.advances:
             self.connection.execute_many(_ADVANCE, self.advances)
             history.trim(
@@ -284,12 +295,12 @@ class _Claiming:
                 buffered[row.task_id] += row.number
         return busy, buffered
 
-    def _decide(self, row: Row, task: TaskDefinition, situation: Situation) -> None:
+    def _decide(self, row: Row, task: TaskDefinition, schedule: Schedule, situation: Situation) -> None:
         """Note what becomes of one task's due times."""
         # What waits is cancelled by the next due time before it begins: it does not count for `max_runs`.
         replaceable = situation.buffered if task.overlap is OverlapPolicy.CANCEL_OTHER else 0
         situation.started -= replaceable
-        planned = plan(task, schedule_of(task, row.zone, row.anchor), situation)
+        planned = plan(task, schedule, situation)
         if planned.cancel_running:
             self.batch.cancelled += _cancel_open(self.connection, task.id, self.now)
         else:
@@ -303,8 +314,7 @@ class _Claiming:
                 situation.slots += self._note(task, firing, planned, seq)
             self._note_not_started(task, firing, seq)
         if planned.next_due != row.next_due or seq != row.last_seq:
-            advance = {"task": task.id, "due": planned.next_due, "seq": seq, "started": situation.started}
-            self.advances.append(advance)
+            self._advance(task, planned.next_due, seq, situation.started)
 
     def _note(self, task: TaskDefinition, firing: Firing, planned: Plan, seq: int) -> int:
         """Add a row, and the claim if the run starts; return how many slots are free again, its thread being taken."""
@@ -343,8 +353,8 @@ class _Claiming:
             note = NotStarted(task.id, task.name, firing.scheduled_at, status, number, firing.reason, seq)
             self.batch.not_started.append(note)
 
-    def _drop_repeated(self) -> None:
-        """Let go of due times that had their row already: a clock that was put back must not start them twice."""
+    def _drop_stored(self) -> None:
+        """Let go of claims whose row is there already: rows that were changed by hand must not start a run twice."""
         ids = [row["id"] for row in self.rows if row["status"] == RunStatus.RUNNING]
         stored = set(self.connection.execute(_STORED, {"ids": ids}).scalars())
         dropped = set(ids) - stored
@@ -492,10 +502,20 @@ _THREADS: Final = Statement(
         not_(_is_stuck(runs)),
     )
 )
+_TASKS_AS_DUE: Final = select(
+    tasks,
+    exists()
+    .where(
+        runs.c.task_id == tasks.c.id,
+        IS_SCHEDULED,
+        runs.c.scheduled_at >= tasks.c.next_due,
+    )
+    .label("comes_again"),
+)
+"""Tasks, each with whether due times that are to come have a row already, since the clock was set back."""
 _DUE: Final = Statement(
     lambda: (
-        select(tasks)
-        .where(CAN_BE_DUE, tasks.c.next_due <= bindparam("until"))
+        _TASKS_AS_DUE.where(CAN_BE_DUE, tasks.c.next_due <= bindparam("until"))
         .order_by(tasks.c.next_due)
         .limit(bindparam("slots"))
     )
@@ -503,7 +523,7 @@ _DUE: Final = Statement(
 # Two statements: PostgreSQL, asked for both at once, compares each task that is due with each run that is going.
 _RUNNING_TASKS: Final = Statement(lambda: select(runs.c.task_id).where(IS_RUNNING))
 _DUE_OF_THESE: Final = Statement(
-    lambda: select(tasks).where(
+    lambda: _TASKS_AS_DUE.where(
         CAN_BE_DUE, tasks.c.next_due <= bindparam("now"), tasks.c.id.in_(bindparam("ids", expanding=True))
     )
 )

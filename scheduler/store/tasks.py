@@ -140,9 +140,11 @@ def account_for_owed(connection: Connection, row: Row, now: int, reason: str) ->
         return
     if row.paused and not is_one_time(task):
         return
-    schedule = schedule_of(task, row.zone, row.anchor)
-    latest = schedule.latest(row.next_due, now) or row.next_due
-    firing = Firing(Decision.SKIP, latest, schedule.count(row.next_due, latest), reason)
+    schedule, first = history.without_served(connection, task.id, schedule_of(task, row.zone, row.anchor), row.next_due)
+    if first is None or first > now:
+        return
+    latest = schedule.latest(first, now) or first
+    firing = Firing(Decision.SKIP, latest, schedule.count(first, latest), reason)
     history.insert_skipped(connection, task, row, firing, now)
 
 

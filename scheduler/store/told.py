@@ -51,7 +51,7 @@ def note_batch(connection: Connection, told: Told, batch: Batch) -> None:
     note_changed(connection, told, batch.cancelled)
     for each in batch.not_started:
         row = connection.execute(_BY_SEQ, {"task": each.task_id, "number": each.seq}).first()
-        # A due time that came a second time, because the clock was put back, has its row elsewhere.
+        # Rows that were changed by hand may have this number.
         if row is not None and row.scheduled_at == each.scheduled_at:
             told.changed += _readable([row])
     told.claimed += _read(connection, [claim.run_id for claim in batch.claims])

@@ -1,7 +1,7 @@
 """What a pass makes of due times: backlogs, graces, overlap policies and slots, each due time accounted for once."""
 
 import pytest
-from store_kit import DAY, HOUR, accounted, cron, every, once, seconds_of
+from store_kit import DAY, accounted, every, once, seconds_of
 
 from scheduler import RunStatus
 from scheduler.planning import BUFFER_LIMIT
@@ -252,51 +252,3 @@ def test_one_due_time_is_started_by_one_process(process, new_process):
     process.add(*(once(60, f"t{number}") for number in range(30)))
     started = [pair for _ in range(5) for each in processes for pair in each.started(60, slots=3)]
     assert len(started) == len(set(started)) == 30
-
-
-# --- The clock is put back ---
-
-
-def test_a_clock_that_was_put_back_starts_nothing_twice(process):
-    """Due times that have had their run come a second time, and are let go."""
-    process.add(cron("*/10 * * * *"))
-    for now in range(600, HOUR + 1, 600):
-        assert process.started(now) == [("t", now)]
-        process.complete(now + 1)
-    started = [pair for now in range(60, 2 * HOUR + 301, 300) for pair in _start_and_end(process, now)]
-    assert started == [("t", due) for due in range(HOUR + 600, 2 * HOUR + 1, 600)]
-    assert len({run.scheduled_at for run in process.runs()}) == len(process.runs()) == 12
-
-
-def _start_and_end(process, now):
-    started = process.started(now)
-    process.end(now)
-    return started
-
-
-def test_a_due_time_that_comes_a_second_time_while_a_run_goes_stops_nobody(process):
-    """It has its row already; the pass goes on to the other tasks."""
-    process.add(cron("*/10 * * * *"), cron("*/10 * * * *", "other"))
-    process.run_pass(600)
-    process.run_pass(1200)
-    process.complete(1201, task_id="other")
-    process.run_pass(1800)
-    process.complete(1801, task_id="other")
-    process.run_pass(300)
-    for now in range(600, 2401, 600):
-        process.run_pass(now)
-    assert process.history("other")[-1] == ("running", 2400, 0)
-    assert [run for run in process.history() if run[0] != "skipped"] == [("running", 600, 0)]
-
-
-def test_a_task_resumed_after_the_clock_was_put_back_is_not_started_twice(process):
-    """Nor is one that is removed and added again."""
-    process.add(every(60, overlap="allow_all"))
-    for now in (60, 120, 180):
-        process.run_pass(now)
-    process.pause(190)
-    process.resume(30)
-    process.remove(31)
-    process.add(cron("* * * * *", overlap="allow_all"), now=31)
-    assert process.started(60) == process.started(120) == process.started(180) == []
-    assert process.started(240) == [("t", 240)]
