@@ -13,6 +13,8 @@ SECOND: Final = 1_000_000
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_EARLIEST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LATEST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 class Clock(Protocol):
@@ -55,5 +57,9 @@ def to_micros(moment: datetime) -> int:
 
 
 def to_datetime(micros: int) -> datetime:
-    """Return microseconds since 1970 as an aware datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=micros)
+    """Return microseconds since 1970 as an aware datetime in UTC.
+
+    What lies beyond the calendar becomes its first or last instant: the scheduler writes no such number, and one row
+    that has it must not break a listing.
+    """
+    return _EPOCH + timedelta(microseconds=min(max(micros, _EARLIEST), _LATEST))

@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from scheduler._local_time import LocalTimeError, instant_of
 from scheduler._texts import is_unicode, shown
 from scheduler.crontab import parse_crontab
 from scheduler.server_url import is_server_url, parse_server_url, without_password
@@ -31,8 +32,11 @@ ID_LIMIT: Final = 255
 INTERVAL_LIMIT: Final = 3_155_760_000
 """The longest time that a definition may name, in seconds: a hundred years."""
 
+FIRST_YEAR: Final = 2
 LAST_YEAR: Final = 9000
-"""The last year of an instant at which a schedule may begin."""
+"""The years that instants in a definition may have: they and the due times after them have a date in every zone."""
+STORED: Final = {"stored": True}
+"""The validation context of definitions from a store: what earlier releases took within wider limits stays valid."""
 
 
 class TaskType(StrEnum):
@@ -220,6 +224,10 @@ class TaskChanges(BaseModel):
     """Tasks that were not stored because their time has passed, each with the reason."""
 
 
+_MOMENT: Final = (
+    f"give a datetime from the year {FIRST_YEAR} to {LAST_YEAR}; "
+    "one without an offset is local if the task names timezone, else UTC"
+)
 _MENDS: Final = {
     "id": f"give a text of 1 to {ID_LIMIT} characters without control characters",
     "name": "give a text that is not blank",
@@ -231,9 +239,9 @@ _MENDS: Final = {
     "interval_seconds": f"give a whole number of seconds from 1 to {INTERVAL_LIMIT}",
     "jitter_seconds": f"give a whole number of seconds from 0 to {INTERVAL_LIMIT}",
     "cron_expression": "give five fields, such as '0 9 * * 1-5', or an alias, such as '@daily'",
-    "run_at": "give a datetime; a naive one is taken as UTC",
-    "start_at": "give a datetime; a naive one is taken as UTC",
-    "end_at": "give a datetime; a naive one is taken as UTC",
+    "run_at": _MOMENT,
+    "start_at": _MOMENT,
+    "end_at": _MOMENT,
     "timezone": "give the name of an IANA zone, such as 'Europe/Berlin'",
     "result_callback": "give the dotted path of an async function, such as 'my_package.callbacks.notify'",
     "graph": "give 'module:attribute', such as 'my_package.graphs:research', or 'langgraph+http://host:port/assistant'",
@@ -258,6 +266,7 @@ _MENDS: Final = {
     "pause_after_failures": "give a whole number, 1 or more, or None for never",
 }
 
+_MOMENTS: Final = ("run_at", "start_at", "end_at")
 _SCHEDULE_FIELDS: Final = {
     TaskType.CRON: "cron_expression",
     TaskType.INTERVAL: "interval_seconds",
@@ -314,14 +323,13 @@ def _graph_path(value: str) -> str:
     return value
 
 
-def _utc_if_naive(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+def _is_stored(info: ValidationInfo) -> bool:
+    return info.context is STORED
 
 
-def _within_calendar(value: datetime) -> datetime:
-    # The due times that follow from it must be datetimes still, in every zone.
-    if value.year > LAST_YEAR:
-        raise PydanticCustomError("year", "it lies after the year {last}", {"last": LAST_YEAR})
+def _within_calendar(value: datetime, info: ValidationInfo) -> datetime:
+    if not FIRST_YEAR <= value.year <= LAST_YEAR and not _is_stored(info):
+        raise PydanticCustomError("year", "its year is out of range")
     return value
 
 
@@ -372,8 +380,7 @@ _INTEGER_BITS: Final = 1_024
 _Seconds = Annotated[float, Field(ge=0, le=INTERVAL_LIMIT, allow_inf_nan=False, strict=True)]
 _Count = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
 _Flag = Annotated[bool, Field(strict=True)]
-_Moment = Annotated[datetime, AfterValidator(_utc_if_naive)]
-_Beginning = Annotated[_Moment, AfterValidator(_within_calendar)]
+_Moment = Annotated[datetime, AfterValidator(_within_calendar)]
 _JsonObject = Annotated[dict[Annotated[str, Field(strict=True)], Any], AfterValidator(_json_object)]
 _Name = Annotated[str, AfterValidator(_not_blank)]
 _Identifier = Annotated[str, Field(max_length=ID_LIMIT), AfterValidator(_not_blank), AfterValidator(_printable)]
@@ -413,13 +420,14 @@ class TaskDefinition(BaseModel):
     """Five fields or an alias, with the meaning that Debian's cron gives them."""
     interval_seconds: Annotated[int, Field(ge=1, le=INTERVAL_LIMIT, strict=True)] | None = None
     """The time from one due time to the next; they are counted from `start_at`, else from when the task was added."""
-    run_at: _Beginning | None = None
-    """The instant of a one-time task; a naive datetime is taken as UTC."""
+    run_at: _Moment | None = None
+    """The instant of a one-time task. Naive datetimes, here and in `start_at` and `end_at`, are local if the task names
+    `timezone` itself, else UTC."""
     result_callback: Annotated[str, AfterValidator(_callback_path)] | None = None
     """Dotted path of an async function; called as `await callback(task, result)` when the graph has returned."""
     timezone: Annotated[str, AfterValidator(_zone)] | None = None
     """The IANA zone of the crontab expression; None: the zone of the scheduler that adds the task."""
-    start_at: _Beginning | None = None
+    start_at: _Moment | None = None
     """No due time lies before it; the anchor, and first due time, of an interval."""
     end_at: _Moment | None = None
     """No due time lies after it."""
@@ -464,13 +472,13 @@ class TaskDefinition(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _check(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 (pydantic's own signature)
+    def _check(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:  # noqa: ANN401 (pydantic's own signature)
         """Say what is wrong in our own words, and look at the fields together once each is right by itself."""
         try:
             task = handler(data)
         except ValidationError as error:
             raise _reworded(id_of(data), error) from None
-        problems = list(_contradictions(task))
+        problems = list(_placed_in_time(task, info)) or list(_contradictions(task))
         if problems:
             raise _error([_detail(field, getattr(task, field), problem) for field, problem in problems])
         if task is not data:  # which pydantic returns as it is, however it was changed
@@ -532,6 +540,25 @@ def _detail(field: str, value: object, sentence: str) -> InitErrorDetails:
 
 def _error(details: list[InitErrorDetails]) -> ValidationError:
     return ValidationError.from_exception_data("TaskDefinition", details, hide_input=True)
+
+
+def _placed_in_time(task: TaskDefinition, info: ValidationInfo) -> Iterator[tuple[str, str]]:
+    """Give naive datetimes the offset of the task's own zone, else UTC. Yields those that are two instants, or none."""
+    zone = UTC if task.timezone is None or _is_stored(info) else ZoneInfo(task.timezone)
+    for field in _MOMENTS:
+        value = getattr(task, field)
+        if not isinstance(value, datetime):
+            continue
+        try:
+            task.__dict__[field] = _in_whole_minutes(instant_of(value, zone) if value.tzinfo is None else value)
+        except LocalTimeError as error:
+            yield field, f"Task {task.id}: {field}={error}"
+
+
+def _in_whole_minutes(moment: datetime) -> datetime:
+    """Return an instant in UTC if its offset has seconds, as in old local mean times: JSON and TOML have none there."""
+    offset = moment.utcoffset()
+    return moment if not offset or not offset % timedelta(minutes=1) else moment.astimezone(UTC)
 
 
 def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:

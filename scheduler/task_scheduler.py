@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from scheduler import garbage, logbook
+from scheduler._local_time import on_clock_of
 from scheduler.apscheduler_bridge import LoopSettings, StoreScheduler
 from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError
@@ -398,7 +399,7 @@ def _next_run(listed: Listed) -> str:
         return "paused"
     if listed.next_due is None:
         return "running" if listed.open_status is RunStatus.RUNNING else "waiting"
-    return str(to_datetime(listed.next_due).astimezone(ZoneInfo(listed.zone)))
+    return str(on_clock_of(to_datetime(listed.next_due), ZoneInfo(listed.zone)))
 
 
 def _check_definitions(definitions: Sequence[object]) -> None:

@@ -18,7 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from scheduler import OverlapPolicy, Run, RunStatus, TaskDefinition, TaskScheduler, TaskType, models
+from scheduler import (
+    OverlapPolicy,
+    Run,
+    RunStatus,
+    TaskDefinition,
+    TaskScheduler,
+    TaskType,
+    describe,
+    models,
+    next_due_times,
+)
+from scheduler.models import STORED
 
 FUTURE = datetime(2090, 1, 1, tzinfo=UTC)
 LEAST = {"id": "t", "name": "T", "prompt": "Go on."}
@@ -103,14 +114,84 @@ def test_overlap_by_its_text(policy):
     assert a_task(overlap=policy.value).overlap is policy
 
 
-@pytest.mark.parametrize("field", ["run_at", "start_at", "end_at"])
-def test_naive_moments_are_utc(field):
-    """A naive datetime is taken as UTC, whatever the task's zone; an aware one keeps its instant and its offset."""
-    kind = "one_time" if field == "run_at" else "interval"
-    naive, tokyo = datetime(2090, 5, 1, 9), timezone(timedelta(hours=9))
-    assert getattr(a_task(kind, **{field: naive}, timezone="Asia/Tokyo"), field) == naive.replace(tzinfo=UTC)
-    aware = naive.replace(tzinfo=tokyo)
-    assert getattr(a_task(kind, **{field: aware}), field).isoformat() == "2090-05-01T09:00:00+09:00"
+MOMENTS = ["run_at", "start_at", "end_at"]
+
+
+def at(field, value, **fields):
+    """Return that field of a task that has it."""
+    return getattr(a_task("one_time" if field == "run_at" else "interval", **{field: value}, **fields), field)
+
+
+@pytest.mark.parametrize("field", MOMENTS)
+def test_naive_moments(field):
+    """They are local if the task itself names a zone, else UTC; an aware one keeps its instant and its offset."""
+    naive = datetime(2090, 5, 1, 9)
+    assert at(field, naive) == datetime(2090, 5, 1, 9, tzinfo=UTC)
+    assert at(field, "2090-05-01T09:00") == datetime(2090, 5, 1, 9, tzinfo=UTC)
+    assert at(field, naive, timezone="Asia/Tokyo") == datetime(2090, 5, 1, 0, tzinfo=UTC)
+    assert at(field, "2090-05-01T09:00", timezone="America/New_York") == datetime(2090, 5, 1, 13, tzinfo=UTC)
+    assert at(field, date(2090, 5, 1), timezone="Asia/Tokyo") == datetime(2090, 4, 30, 15, tzinfo=UTC)
+    aware = naive.replace(tzinfo=timezone(timedelta(hours=9)))
+    assert at(field, aware).isoformat() == "2090-05-01T09:00:00+09:00"
+    assert at(field, aware, timezone="Europe/Berlin").isoformat() == "2090-05-01T09:00:00+09:00"
+
+
+@pytest.mark.parametrize("field", MOMENTS)
+@pytest.mark.parametrize(
+    ("zone", "local", "said"),
+    [
+        (
+            "Europe/Berlin",
+            "2026-10-25T02:30:00",
+            "back over it; write 2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00",
+        ),
+        (
+            "Europe/Berlin",
+            "2027-03-28T02:30:00",
+            "forward past it; write 2027-03-28T03:30:00+02:00 or 2027-03-28T01:30:00+01:00",
+        ),
+        ("America/New_York", "2026-11-01T01:00:00", "write 2026-11-01T01:00:00-04:00 or 2026-11-01T01:00:00-05:00"),
+        ("Australia/Lord_Howe", "2027-04-04T01:45:00", "write 2027-04-04T01:45:00+11:00 or 2027-04-04T01:45:00+10:30"),
+        ("Pacific/Apia", "2011-12-30T12:00:00", "write 2011-12-31T12:00:00+14:00 or 2011-12-29T12:00:00-10:00"),
+    ],
+)
+def test_a_local_time_that_is_two_instants_or_none(field, zone, local, said):
+    """Nothing is guessed: the error says what to write, and what it says is taken."""
+    for value in (local, datetime.fromisoformat(local)):
+        with pytest.raises(ValidationError) as caught:
+            at(field, value, timezone=zone)
+        assert re.search(
+            f"Task t: {field}={local} (comes twice|does not exist) in {zone}: the clock is", str(caught.value)
+        )
+        assert said in str(caught.value)
+    for choice in re.findall(r"\d{4}-\S+[+-]\d\d:\d\d", said):
+        assert at(field, choice, timezone=zone) == datetime.fromisoformat(choice)
+    assert at(field, local).isoformat() == f"{local}+00:00", "without a zone of the task's own it is UTC"
+
+
+def test_the_second_of_two_instants():
+    """Python's own way to say so is taken."""
+    second = at("run_at", datetime(2026, 10, 25, 2, 30, fold=1), timezone="Europe/Berlin")
+    assert second.isoformat() == "2026-10-25T02:30:00+01:00"
+    assert second == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+
+
+def test_what_is_stored_does_not_shift():
+    """Definitions are stored with offsets; should one have none, it is UTC, as it was when it was stored."""
+    task = a_task("one_time", run_at=datetime(2090, 5, 1, 9), timezone="Asia/Tokyo")
+    text = task.model_dump_json(exclude_defaults=True)
+    assert TaskDefinition.model_validate_json(text, context=STORED).run_at == task.run_at
+    assert TaskDefinition.model_validate_json(text).run_at == task.run_at
+    naive = text.replace("+09:00", "")
+    assert TaskDefinition.model_validate_json(naive, context=STORED).run_at == datetime(2090, 5, 1, 9, tzinfo=UTC)
+
+
+def test_naive_bounds_are_compared_as_instants():
+    """A naive one is local, an aware one is not; both are put in order as what they mean."""
+    start = datetime(2090, 5, 1, 9)
+    assert a_task(start_at=start, end_at=datetime(2090, 5, 1, 0, tzinfo=UTC), timezone="Asia/Tokyo")
+    said = refusal(start_at=start, end_at=datetime(2090, 4, 30, 23, 59, tzinfo=UTC), timezone="Asia/Tokyo")
+    assert "is before start_at=2090-05-01T09:00:00+09:00" in said
 
 
 # --- What is refused ---
@@ -122,7 +203,9 @@ JITTER = "give a whole number of seconds from 0 to"
 WHOLE = "give a whole number, 1 or more"
 FLAG = "give True or False"
 JSON = "give a dict of JSON values"
-MOMENT = "give a datetime; a naive one is taken as UTC"
+MOMENT = "give a datetime from the year 2 to 9000; one without an offset is local if the task names timezone, else UTC"
+NEVER = [datetime.max, datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "9001-01-01T00:00Z", datetime(9001, 1, 1)]
+ALWAYS = [datetime.min, datetime(1, 1, 1, tzinfo=UTC), "0001-12-31T23:59Z"]
 ZONE = "give the name of an IANA zone"
 CALLBACK = "give the dotted path of an async function"
 GRAPH = "give 'module:attribute'"
@@ -150,8 +233,9 @@ REFUSED = [
     ("retry_delay_seconds", [-1, math.inf, math.nan, None, True], DELAY),
     ("retry_max_delay_seconds", [-1, 10**12, None], DELAY),
     ("metadata", [None, [], "{}", [("a", 1)]], JSON),
-    ("start_at", ["tomorrow", True, math.nan, datetime.max, 10**5000], MOMENT),
-    ("end_at", ["tomorrow", True, []], MOMENT),
+    ("start_at", ["tomorrow", True, math.nan, 10**5000, *NEVER, *ALWAYS], MOMENT),
+    ("end_at", ["tomorrow", True, [], *NEVER, *ALWAYS], MOMENT),
+    ("run_at", ["tomorrow", True, [], *NEVER, *ALWAYS], MOMENT),
     ("timezone", ["Mars/Base", "", "../UTC", "/etc/localtime", "Europe", "a\0b", "x" * 5000, "\ud800", 5], ZONE),
     ("overlap", ["queue", "SKIP", None], "give one of OverlapPolicy: 'skip', 'buffer_one'"),
     ("result_callback", ["notify", "a..b", "a.b:c.d", ".a.b", "a.b()", "a b.c", "", 5], CALLBACK),
@@ -242,6 +326,22 @@ def test_second_schedule(kind, field, value, mend):
     said = refusal(task_type=kind, **{field: value})
     shown = value.isoformat() if isinstance(value, datetime) else repr(value)
     assert f"Task t: {field}={shown} does not belong to {kind} tasks; {mend}" in said
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12", None])
+@pytest.mark.parametrize("field", MOMENTS)
+def test_the_ends_of_the_calendar(field, zone):
+    """From the first to the last instant that is taken, a task can be described and dated in every zone."""
+    kind = "one_time" if field == "run_at" else "interval"
+    for value in ("0002-01-01T00:00", "0002-01-01T00:00+14:00", "9000-12-31T23:59:59", "9000-12-31T23:59:59-12:00"):
+        task = a_task(kind, **{field: value}, timezone=zone)
+        assert describe(task)
+        next_due_times(task, after=datetime(8999, 1, 1, tzinfo=UTC))
+        assert TaskDefinition.model_validate_json(task.model_dump_json()) == task
+        stored = task.model_copy(update={field: datetime.max.replace(tzinfo=UTC)})
+        assert TaskDefinition.model_validate_json(stored.model_dump_json(), context=STORED) == stored
+        assert describe(stored)
+        assert describe(task.model_copy(update={field: datetime.min.replace(tzinfo=UTC)}))
 
 
 def test_end_before_start():

@@ -105,9 +105,13 @@ def test_a_schedule_in_words(load, lines, fields):
     ],
 )
 def test_instants(load, written, meant):
-    """TOML's own datetimes, and text; without an offset they are in UTC, as everywhere."""
-    (task,) = load(f'{HEAD}task_type = "one_time"\nrun_at = {written}')
+    """TOML's own datetimes, and text; without an offset they are UTC, or local if the table names a zone."""
+    text = f'{HEAD}task_type = "one_time"\nrun_at = {written}\n'
+    (task,) = load(text)
     assert task.run_at == meant
+    (task,) = load(text + "timezone = 'America/New_York'")
+    is_local = "Z" not in written and "+" not in written
+    assert task.run_at == (meant + timedelta(hours=4) if is_local else meant)
 
 
 @pytest.mark.parametrize("lines", ['schedule = "at 2020-03-15 14:00"', 'task_type = "one_time"\nrun_at = 2020-03-15'])
@@ -196,6 +200,17 @@ WRONG = {
     ),
     "words and their kind": (HEAD + 'task_type = "cron"\n' + HOURLY, 5, "task_type and schedule both say when"),
     "an unknown zone": (HEAD + 'schedule = "every day at 9am"\ntimezone = "Berlin"', 6, "timezone='Berlin'"),
+    "a local time that comes twice": (
+        HEAD + "task_type = 'one_time'\ntimezone = 'Europe/Berlin'\nrun_at = 2026-10-25T02:30:00",
+        7,
+        "Task t: run_at=2026-10-25T02:30:00 comes twice in Europe/Berlin",
+    ),
+    "a local bound that does not exist": (
+        HEAD + HOURLY + "timezone = 'Europe/Berlin'\nend_at = 2027-03-28T02:30:00",
+        7,
+        "Task t: end_at=2027-03-28T02:30:00 does not exist in Europe/Berlin",
+    ),
+    "an end of the calendar": (HEAD + HOURLY + "end_at = 9999-12-31T23:59:59Z", 6, "Task t: end_at="),
     "a local time": (HEAD + 'task_type = "one_time"\nrun_at = 14:00:00', 6, "Task t: run_at=datetime.time(14, 0)"),
     "a moment in metadata": (HEAD + HOURLY + "[task.metadata]\na = 2020-01-01", 6, "which JSON"),
     "metadata that is no JSON": (HEAD + HOURLY + "metadata = '{'", 6, "Task t: metadata is text that is no JSON"),

@@ -673,6 +673,15 @@ async def test_a_recurring_task_ends(chat):
         ({**DAILY, "max_runs": 10**12}, "max_runs"),
         ({**DAILY, "until": "9999-12-31T23:59:59Z"}, "year"),
         ({**DAILY, "until": "0001-01-01"}, "lies in the past"),
+        (
+            {**DAILY, "until": "2094-10-31T02:30", "timezone": "Europe/Berlin"},
+            "comes twice in Europe/Berlin: the clock is put back over it; write 2094-10-31T02:30:00+02:00 or ",
+        ),
+        ({**DAILY, "until": "2095-03-27T02:30", "timezone": "Europe/Berlin"}, "does not exist in Europe/Berlin"),
+        (
+            {"name": "N", "prompt": "Go.", "run_at": "2094-10-31T02:30", "timezone": "Europe/Berlin"},
+            "comes twice in Europe/Berlin: the clock is put back over it; write 'at 2094-10-31 02:30+02:00'",
+        ),
         ({"name": "N", "prompt": "Go.", "run_at": "9999-12-31T23:59:59Z"}, "year"),
         ({**DAILY, "name": "\N{GRINNING FACE}" * 64}, "256 bytes"),
         ({**DAILY, "prompt": "\N{GRINNING FACE}" * 3001}, "12,004 bytes"),

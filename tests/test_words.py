@@ -6,6 +6,7 @@ All are read on Monday, 1 June 2026, at 10:00 UTC (12:00 in Berlin), unless a ca
 import itertools
 import re
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -539,6 +540,21 @@ def test_a_naive_present_is_refused():
         read("in 30 minutes", now=NOW.replace(tzinfo=None))
 
 
+@pytest.mark.parametrize("now", ["today", 5, datetime(2026, 6, 1).date(), 10**5000], ids=range(4))  # noqa: DTZ001
+def test_a_present_that_is_no_datetime_is_refused(now):
+    """Here, and not by whatever it meets first."""
+    with pytest.raises(ValueError, match=r"now=.* is no datetime; give an aware one"):
+        read("in 30 minutes", now=now)
+
+
+def test_errors_stay_short():
+    """Whatever is given for a phrase or a zone."""
+    for arguments in (("x" * 10**6, None), ("at " + "9" * 10**6, None), ("every hour", "x" * 10**6), (10**5000, None)):
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 (it is looked at below)
+            parse_schedule(arguments[0], timezone=arguments[1])
+        assert len(str(caught.value)) < 500
+
+
 @pytest.mark.parametrize("text", [None, 5, b"every day at 9am"])
 def test_what_is_no_text_is_refused(text):
     """As a ValueError, like everything else."""
@@ -565,6 +581,32 @@ def test_a_length_of_time_ends_on_a_whole_second():
 def test_the_calendar_ends(phrase):
     """After the year 9999 nothing is due."""
     refusal(phrase, now=datetime.max.replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize("zone", [None, "Asia/Tokyo", "America/New_York", "Pacific/Kiritimati"])
+@pytest.mark.parametrize("year", [1, 2026, 9998, 9999])
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "at 9999-12-31 23:59",
+        "at 9999-12-31 23:59 (Asia/Tokyo)",
+        "at 0001-01-01 00:00",
+        "at 0001-01-01 00:00+14:00",
+        "at 31 Dec at 9",
+        "at 9999-12-31",
+        "at 1 Jan 14:00",
+        "today at 9am",
+        "in 3 days",
+        "in 1 hour (Asia/Tokyo)",
+        "at 2026-10-25 02:30 (Europe/Berlin)",
+        "every so often",
+    ],
+)
+def test_the_ends_of_the_calendar(phrase, year, zone):
+    """Whatever the present and the zone are, a phrase is read, or refused as every other, with a phrase that works."""
+    for now in (datetime(year, 1, 1, tzinfo=UTC), datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)):
+        with suppress(ValueError):
+            assert parse_schedule(phrase, timezone=zone, now=now)
 
 
 def test_the_present_may_be_in_any_zone():

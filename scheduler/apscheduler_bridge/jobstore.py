@@ -9,6 +9,7 @@ from apscheduler.job import Job
 from apscheduler.jobstores.base import BaseJobStore, JobLookupError
 from apscheduler.triggers.base import BaseTrigger
 
+from scheduler._local_time import on_clock_of
 from scheduler.apscheduler_bridge.triggers import ClaimedTrigger, TaskTrigger
 from scheduler.clock import to_datetime
 from scheduler.errors import ReachThroughError
@@ -90,11 +91,12 @@ class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no ty
     def _listed_job(self, listed: Listed) -> Job | None:
         if listed.definition is None or listed.problem is not None:
             return None
-        next_due = None if listed.paused or listed.next_due is None else to_datetime(listed.next_due)
         zone = ZoneInfo(listed.zone)
+        due = None if listed.paused else listed.next_due
+        next_due = None if due is None else on_clock_of(to_datetime(due), zone)
         schedule = schedule_of(listed.definition, listed.zone, listed.anchor)
         trigger = TaskTrigger(listed.definition, schedule, listed.zone)
-        return self._job(listed.definition, trigger, next_due and next_due.astimezone(zone), (listed.id,))
+        return self._job(listed.definition, trigger, next_due, (listed.id,))
 
     def _job(
         self,

@@ -1,9 +1,13 @@
 """Instants and durations as people write and read them on a command line."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from scheduler._local_time import instant_of, on_clock_of
+from scheduler._texts import shown
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
@@ -17,47 +21,45 @@ def parse_duration(text: str) -> int:
     if stripped.isascii() and stripped.isdigit() and len(stripped) <= 10:  # noqa: PLR2004 (a hundred years)
         return int(stripped)
     if not _DURATION.fullmatch(stripped):
-        message = f"{text!r} is no duration; give one such as 90s, 5m, 1h30m or 2d"
+        message = f"{shown(text)} is no duration; give one such as 90s, 5m, 1h30m or 2d"
         raise ValueError(message)
     return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(stripped))
 
 
 def parse_instant(text: str, timezone: str | None) -> datetime:
     """Return an aware datetime from ISO 8601; without an offset it is in `timezone`, else UTC. Raises `ValueError`."""
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        message = f"{text!r} is no instant; give one such as 2027-03-15T14:00 or 2027-03-15T14:00+01:00"
-        raise ValueError(message) from None
+    moment = _from_iso(text, "2027-03-15T14:00 or 2027-03-15T14:00+01:00", "instant")
     if moment.tzinfo is not None:
         return moment
-    if timezone is None:
-        return moment.replace(tzinfo=UTC)
-    return _in_zone(moment, timezone)
+    return moment.replace(tzinfo=UTC) if timezone is None else instant_of(moment, _zone(timezone))
 
 
-def _in_zone(moment: datetime, timezone: str) -> datetime:
+def _from_iso(text: str, example: str, wanted: str) -> datetime:
     try:
-        aware = moment.replace(tzinfo=ZoneInfo(timezone))
-    except (ValueError, OSError, LookupError):
-        message = f"timezone={timezone!r}: no time zone has this name; give one such as 'Europe/Berlin'"
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        message = f"{shown(text)} is no {wanted}; give one such as {example}"
         raise ValueError(message) from None
-    if aware.astimezone(UTC).astimezone(aware.tzinfo).replace(tzinfo=None) != moment:
-        message = f"{moment.isoformat()} does not exist in {timezone}: the clock is put forward over it"
-        raise ValueError(message)
-    return aware
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        message = f"timezone={shown(name)}: no time zone has this name; give one such as 'Europe/Berlin'"
+        raise ValueError(message) from None
 
 
 def parse_since(text: str, now: datetime) -> datetime:
     """Return the instant that `2h` (ago) or an instant names; one without an offset is local. Raises `ValueError`."""
-    try:
+    with suppress(ValueError, OverflowError):
         return now - timedelta(seconds=parse_duration(text))
-    except (ValueError, OverflowError):
-        pass
+    example = "2h, 3d or 2027-03-15T14:00"
+    moment = _from_iso(text, example, "duration or instant")
     try:
-        return datetime.fromisoformat(text.strip()).astimezone()
-    except (ValueError, OverflowError):
-        message = f"{text!r} is no duration or instant; give one such as 2h, 3d or 2027-03-15T14:00"
+        return instant_of(moment, None) if moment.tzinfo is None else moment
+    except OverflowError:
+        message = f"{shown(text)} lies at an end of the calendar; give a duration or an instant such as {example}"
         raise ValueError(message) from None
 
 
@@ -70,8 +72,8 @@ def in_local_words(moment: datetime, now: datetime) -> str:
         return f"in {max(1, round(ahead.total_seconds()))} s"
     if ahead < _HOUR:
         return f"in {ahead // _MINUTE} min"
-    local = moment.astimezone()
-    days = (local.date() - now.astimezone().date()).days
+    local = on_clock_of(moment, None)
+    days = (local.date() - on_clock_of(now, None).date()).days
     if days in {0, 1}:
         return f"{('today', 'tomorrow')[days]} {_clock(local)}"
     return f"{local:%a} {_clock(local)}" if days < _WEEK else f"{local:%Y-%m-%d} {_clock(local)}"
@@ -84,7 +86,7 @@ def on_the_clock(moment: datetime) -> str:
 
 def local(moment: datetime | None) -> str:
     """Return date and time on this machine's clock, or `-`."""
-    return "-" if moment is None else on_the_clock(moment.astimezone())
+    return "-" if moment is None else on_the_clock(on_clock_of(moment, None))
 
 
 def _clock(moment: datetime) -> str:

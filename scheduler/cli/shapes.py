@@ -63,9 +63,11 @@ def due_times(listed: dict[str, Any], number: int) -> list[datetime]:
     due, task = due_of(listed), listed["definition"]
     if due is None or task is None:
         return []
-    if task.task_type is not TaskType.INTERVAL or task.start_at is not None:
-        placed: TaskDefinition = task.model_copy(update={"timezone": listed["timezone"]})
-        return [due, *next_due_times(placed, number - 1, due.astimezone(UTC))]
-    if task.jitter_seconds:
+    is_interval = task.task_type is TaskType.INTERVAL and task.start_at is None
+    if is_interval and task.jitter_seconds:
         return [due]  # the others depend on when the task was added
-    return [due, *next_due_times(task, number - 1, due.astimezone(UTC))]
+    placed: TaskDefinition = task if is_interval else task.model_copy(update={"timezone": listed["timezone"]})
+    try:
+        return [due, *next_due_times(placed, number - 1, due.astimezone(UTC))]
+    except (ValueError, OverflowError):  # it lies at an end of the calendar
+        return [due]

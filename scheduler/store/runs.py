@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from scheduler.errors import InvalidTaskError
-from scheduler.models import OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
+from scheduler.models import STORED, OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
 from scheduler.planning import Decision, Firing, Plan, Situation, plan
 from scheduler.schedule import Schedule, schedule_of
 from scheduler.store import history
@@ -364,7 +364,7 @@ class _Claiming:
         """Return a definition, or quarantine its task; its zone may be unknown on this machine."""
         try:
             ZoneInfo(zone)
-            return TaskDefinition.model_validate_json(definition)
+            return TaskDefinition.model_validate_json(definition, context=STORED)
         except (ValueError, LookupError, OSError) as error:
             problem = f"the stored definition cannot be used: {_without_values(error)}"
             task_rows.quarantine(self.connection, task_id, problem)

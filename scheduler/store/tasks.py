@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from scheduler.clock import SECOND
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
-from scheduler.models import RunStatus, TaskDefinition
+from scheduler.models import STORED, RunStatus, TaskDefinition
 from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history
@@ -164,7 +164,7 @@ def read_definition(row: HasDefinition) -> TaskDefinition | None:
     """Return the definition that a row holds, or None if it cannot be used; its zone may be unknown on this machine."""
     try:
         ZoneInfo(row.zone)
-        return TaskDefinition.model_validate_json(row.definition)
+        return TaskDefinition.model_validate_json(row.definition, context=STORED)
     except (ValueError, LookupError, OSError):
         return None
 

@@ -5,6 +5,7 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from scheduler._local_time import LocalTimeError, instant_of
 from scheduler.models import LAST_YEAR, TaskType
 from scheduler.tools.guards import Guards
 from scheduler.tools.refusal import Refusal
@@ -13,7 +14,8 @@ from scheduler.words import parse_schedule
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _WAYS: Final = ("schedule", "cron", "interval_seconds", "run_at")
-_LAST_SECOND: Final = time(23, 59, 59)
+_LAST_SECOND: Final = time(23, 59, 59, fold=1)
+"""Of a day; where the clock shows it twice, the second time."""
 
 
 def schedule_fields(asked: ScheduleRequest, guards: Guards, default_zone: str, now: datetime) -> dict[str, Any]:
@@ -64,7 +66,10 @@ def _until(text: str | None, zone: ZoneInfo) -> datetime | None:
         raise Refusal(f"Not done: until={text[:60]!r} lies after the year {LAST_YEAR}. Give an earlier one.")
     if _DATE.fullmatch(text.strip()):
         moment = datetime.combine(moment, _LAST_SECOND)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+    try:
+        return moment if moment.tzinfo is not None else instant_of(moment, zone)
+    except LocalTimeError as error:
+        raise Refusal(f"Not done: until={error}.") from None
 
 
 def zone_named(name: str) -> ZoneInfo:

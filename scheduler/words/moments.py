@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
+from scheduler._local_time import LocalTimeError, instant_of, on_clock_of
 from scheduler.words.refusal import Refusal
 
 
@@ -11,24 +12,13 @@ def place(local: datetime, zone: ZoneInfo) -> datetime:
 
     Raises `Refusal` if the clock never shows that time, or shows it twice.
     """
-    first, second = (local.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-    if first.utcoffset() == second.utcoffset():
-        return with_offset(first, zone)
-    shown = f"{local:%Y-%m-%d %H:%M}"
-    if _is_in_a_gap(first):
-        neighbours = [f"at {_written(moment.astimezone(UTC).astimezone(zone))}" for moment in (first, second)]
-        raise Refusal(f"{shown} does not exist in {zone.key}: the clock is put forward past it", neighbours)
-    passes = [f"at {moment_in_words(with_offset(moment, zone))}" for moment in (first, second)]
-    raise Refusal(f"{shown} comes twice in {zone.key}: the clock is put back over it", passes)
-
-
-def _is_in_a_gap(moment: datetime) -> bool:
-    back = moment.astimezone(UTC).astimezone(moment.tzinfo)
-    return back.replace(tzinfo=None) != moment.replace(tzinfo=None)
-
-
-def _written(moment: datetime) -> str:
-    return moment.isoformat(" ", "minutes")[:16]
+    try:
+        return instant_of(local, zone)
+    except LocalTimeError as error:
+        words = [
+            moment_in_words(choice if error.comes_twice else choice.replace(tzinfo=None)) for choice in error.choices
+        ]
+        raise Refusal(f"{local:%Y-%m-%d %H:%M} {error.problem}", [f"at {each}" for each in words]) from None
 
 
 def with_offset(moment: datetime, zone: tzinfo) -> datetime:
@@ -36,7 +26,7 @@ def with_offset(moment: datetime, zone: tzinfo) -> datetime:
 
     The offset takes the place of the zone because datetimes of a zone are not comparable where its clock is put back.
     """
-    there = moment.astimezone(zone)
+    there = on_clock_of(moment, zone)
     offset = there.utcoffset() or timedelta()
     return there.replace(tzinfo=timezone(offset) if offset else UTC, fold=0)
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from scheduler._texts import shown
 from scheduler.clock import WallClock, to_datetime
 from scheduler.words.cron import MONTH_NAMES, WEEKDAY_NAMES
 from scheduler.words.grammar import RELATIVE, Present, read_phrase
@@ -35,14 +36,12 @@ def parse_schedule(text: str, *, timezone: str | None = None, now: datetime | No
     past, and for what a crontab expression of five fields cannot say; also for an unknown zone and a naive `now`.
     """
     if not isinstance(text, str):
-        raise ValueError(f"schedule {text!r} is no text; write a phrase, such as {EXAMPLES[0]!r}")  # noqa: TRY004 - what it refuses is a ValueError
+        raise ValueError(f"schedule {shown(text)} is no text; write a phrase, such as {EXAMPLES[0]!r}")  # noqa: TRY004 - what it refuses is a ValueError
     present = Present(_aware(now), None if timezone is None else _zone_argument(timezone))
     try:
         return _read(text, present)
     except Refusal as refusal:
         raise ValueError(_worded(text, refusal, present)) from None
-    except OverflowError:
-        raise ValueError(f"schedule {text!r}: it lies outside the years 1 to 9999; write {EXAMPLES[0]!r}") from None
 
 
 def is_relative(text: str) -> bool:
@@ -53,6 +52,8 @@ def is_relative(text: str) -> bool:
 def _aware(now: datetime | None) -> datetime:
     if now is None:
         return to_datetime(WallClock().now())
+    if not isinstance(now, datetime):
+        raise ValueError(f"now={shown(now)} is no datetime; give an aware one, such as datetime.now(UTC)")  # noqa: TRY004 - what it refuses is a ValueError
     if now.utcoffset() is None:
         raise ValueError(f"now={now.isoformat()} has no time zone; give an aware datetime, such as datetime.now(UTC)")
     return now
@@ -62,7 +63,7 @@ def _zone_argument(name: str) -> ZoneInfo:
     zone = _zone_named(name)
     if zone is None:
         mend = "give the name of an IANA zone, such as 'Europe/Berlin'"
-        raise ValueError(f"timezone={name!r}: no time zone has this name; {mend}")
+        raise ValueError(f"timezone={shown(name)}: no time zone has this name; {mend}")
     return zone
 
 
@@ -74,7 +75,14 @@ def _zone_named(name: str) -> ZoneInfo | None:
 
 
 def _read(text: str, present: Present) -> dict[str, Any]:
-    """Read a phrase, and the zone in parentheses at its end."""
+    """Read a phrase, and the zone in parentheses at its end. Raises `Refusal`."""
+    try:
+        return _read_with_zone(text, present)
+    except OverflowError:
+        raise Refusal("it lies outside the years 1 to 9999") from None
+
+
+def _read_with_zone(text: str, present: Present) -> dict[str, Any]:
     phrase, here = _take_zone(text, present)
     if here is present:
         return _read_without_zone(phrase, present)

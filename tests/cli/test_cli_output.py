@@ -2,11 +2,14 @@
 
 import importlib.metadata
 import importlib.util
+import json
 import re
 import sqlite3
 import subprocess
 import sys
+import time
 import tomllib
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +18,7 @@ from cli_kit import ROOT, end_of
 from helpers import hourly, rows
 
 from scheduler import RunStatus, TaskDefinition, load_tasks
+from scheduler.apscheduler_bridge.jobstore import TaskJobStore
 from scheduler.cli import app
 from scheduler.cli.add import add
 from scheduler.cli.app import COMMANDS
@@ -176,6 +180,47 @@ def test_a_task_that_cannot_be_read(place):
     assert "NOT OK  task bad" in place.quick("check", code=1).stdout
     exported = place.quick("export")
     assert exported.stderr.startswith("warning: task bad is left out")
+
+
+FAR = 10**18
+"""Microseconds: no calendar has such a year."""
+
+
+def test_rows_beyond_the_calendar(place):
+    """An earlier release took ends such as the year 9999; these rows, and any number, are shown, beside the others."""
+    for task_id in ("end", "start", "ahead", "behind", "other"):
+        place.quick("add", "--id", task_id, "--prompt", "Go.", "--cron", "0 9 * * *", "--timezone", "Asia/Tokyo")
+    run_id = place.quick_json("trigger", "other")["id"]
+    with rows(place.folder / "scheduler.db") as store:
+        for task_id, zone, bounds in (
+            ("end", "Asia/Tokyo", {"end_at": "9999-12-31T23:59:59Z"}),
+            ("start", "America/New_York", {"start_at": "0001-01-01T00:00:00Z"}),
+        ):
+            (text,) = store.execute("SELECT definition FROM scheduler_tasks WHERE id = ?", [task_id]).fetchone()
+            changed = json.dumps({**json.loads(text), **bounds, "timezone": zone, "name": "x" * 1000})
+            store.execute("UPDATE scheduler_tasks SET definition = ?, zone = ? WHERE id = ?", [changed, zone, task_id])
+        store.execute("UPDATE scheduler_tasks SET next_due = ? WHERE id = 'ahead'", [FAR])
+        store.execute("UPDATE scheduler_tasks SET next_due = ? WHERE id = 'behind'", [-FAR])
+        times = [FAR, -FAR, '{"input_tokens": ', run_id]
+        store.execute("UPDATE scheduler_runs SET scheduled_at = ?, started_at = ?, usage = ? WHERE id = ?", times)
+    ids = ["ahead", "behind", "end", "other", "start"]
+    for command in (
+        ["list"],
+        ["watch"],
+        ["runs"],
+        ["run", run_id],
+        ["export"],
+        *(["show", task_id] for task_id in ids),
+    ):
+        place.quick(*command)
+        place.quick(*command, "--json")
+    assert sorted(task["id"] for task in place.quick_json("list")) == ids
+    assert [run["scheduled_at"] for run in place.quick_json("runs")] == ["9999-12-31T23:59:59.999999Z"]
+    (place.folder / "tasks.toml").write_text(place.quick("export", "start").stdout)
+    assert "its year is out of range" in place.quick("apply", "tasks.toml", code=1).stderr
+    with place.face() as face:
+        assert len(TaskJobStore(face._store).get_all_jobs()) == len(ids)
+        assert face.get_task("end").end_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 # --- Adding ---
@@ -427,6 +472,55 @@ def test_instants():
     assert parse_instant("2027-03-15T15:00+01:00", "Asia/Tokyo") == NOW
     assert parse_since("2h", NOW) == NOW - timedelta(hours=2)
     assert parse_since("2027-03-15T14:00+00:00", NOW) == NOW
+
+
+BERLIN = "--timezone Europe/Berlin "
+MOMENTS = {
+    "--at 2999-10-27T02:30 "
+    + BERLIN: "comes twice in Europe/Berlin: the clock is put back over it; write 2999-10-27T02:30",
+    "--every 1h --start-at 2999-03-31T02:30 "
+    + BERLIN: "does not exist in Europe/Berlin: the clock is put forward past it",
+    "--every 1h --end-at 2999-10-27T02:59:59 " + BERLIN: "write 2999-10-27T02:59:59+02:00 or 2999-10-27T02:59:59+01:00",
+    "--at 9999-12-31T23:59:59 --timezone Asia/Tokyo": "run_at=datetime.datetime(9999",
+    "--every 1h --end-at 9999-12-31T23:59:59Z --timezone Asia/Tokyo": "its year is out of range; give a datetime from",
+    "--every 1h --start-at 0001-01-01 --timezone America/New_York": "its year is out of range",
+    "--at 0001-01-01T00:00Z": "its year is out of range",
+    "--at soon": "'soon' is no instant; give one such as",
+    f"--at {'9' * 10_000}": "… (10002 characters) is no instant",
+    f"--at 2999-01-01 --timezone {'x' * 10_000}": "no time zone has this name",
+    "--at 2999-01-01T00:00 --timezone \udcff": "no time zone has this name",
+}
+
+
+@pytest.mark.parametrize("options", MOMENTS, ids=lambda options: options[:40].strip())
+def test_instants_that_are_refused(place, options):
+    """One line says what is wrong and what to write; nothing is guessed, and nothing is added."""
+    result = place.quick("add", "--id", "a", "--prompt", "Go.", *options.split(), code=2)
+    assert MOMENTS[options] in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert len(result.stderr) < 600
+    assert not (place.folder / "scheduler.db").exists()
+
+
+def test_since_on_the_clock_of_this_machine(monkeypatch):
+    """A local time that this machine's clock shows twice, or never, is refused with what to write."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert parse_since("2026-10-25T01:30", NOW) == datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
+        assert parse_since("2026-10-25T02:30+01:00", NOW) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+        with pytest.raises(
+            ValueError, match=r"comes twice in the time zone of this machine: .* 2026-10-25T02:30:00\+01:00"
+        ):
+            parse_since("2026-10-25T02:30", NOW)
+        with pytest.raises(ValueError, match="does not exist in the time zone of this machine"):
+            parse_since("2027-03-28T02:30", NOW)
+        for text in ("0001-01-01", "9999-12-31T23:59:59", "yesterday", "99999999999d", "x" * 10_000):
+            with suppress(ValueError):
+                parse_since(text, NOW)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(
