@@ -3,12 +3,44 @@
 The logger is `scheduler`. The library never configures logging; prompts and metadata are never logged.
 """
 
+import contextlib
 import logging
+import traceback
 from typing import Final
 
+from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text
 from scheduler.clock import to_datetime
 
-_logger: Final = logging.getLogger("scheduler")
+
+class _Logger:
+    """The program's logger; what its handlers, filters and formatters raise stops neither passes nor runs."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, message: str, *values: object) -> None:
+        self._log(logging.DEBUG, message, *values)
+
+    def info(self, message: str, *values: object) -> None:
+        self._log(logging.INFO, message, *values)
+
+    def warning(self, message: str, *values: object) -> None:
+        self._log(logging.WARNING, message, *values)
+
+    def error(self, message: str, *values: object, exc_info: BaseException | None = None) -> None:
+        """Log an error; `exc_info` with its traceback, and with no more of its message than a log can take."""
+        if exc_info is None or not self._logger.isEnabledFor(logging.ERROR) or can_be_printed(exc_info):
+            self._log(logging.ERROR, message, *values, exc_info=exc_info)
+        else:
+            frames = "".join(traceback.format_tb(exc_info.__traceback__))
+            self._log(logging.ERROR, f"{message}: %s\n%s", *values, error_text(exc_info, ERROR_LIMIT), frames)
+
+    def _log(self, level: int, message: str, *values: object, exc_info: BaseException | None = None) -> None:
+        with contextlib.suppress(Exception):  # where a log cannot be written, nobody can be told
+            self._logger.log(level, message, *values, exc_info=exc_info, stacklevel=3)
+
+
+_logger: Final = _Logger("scheduler")
 _SHOWN: Final = 200
 """So many characters of a response are logged."""
 
@@ -45,7 +77,8 @@ def run_waiting(task_name: str, task_id: str, run_id: str, questions: int) -> No
 
 def thread_not_deleted(thread_id: str, error: BaseException) -> None:
     """Say that a thread that was to be deleted is still there."""
-    _logger.error("Thread %s could not be deleted, and is tried again: %s", thread_id, error)
+    text = error_text(error, ERROR_LIMIT)
+    _logger.error("Thread %s could not be deleted, and is tried again: %s", thread_id, text)
 
 
 def run_succeeded(task_name: str, response: str) -> None:
@@ -148,6 +181,11 @@ def listener_is_slow(name: str, limit: int) -> None:
 def listener_failed(name: str, kind: str, run_id: str, error: BaseException) -> None:
     """Say that a listener raised."""
     _logger.error("Listener %s failed at %s of run %s", name, kind, run_id, exc_info=error)
+
+
+def event_not_sent(task_id: str, run_id: str, error: BaseException) -> None:
+    """Say that APScheduler's listeners were not notified of the end of a run."""
+    _logger.error("Task %s: listeners of APScheduler hear nothing of run %s", task_id, run_id, exc_info=error)
 
 
 def events_undelivered(name: str, number: int, seconds: float) -> None:

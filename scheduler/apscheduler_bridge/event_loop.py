@@ -14,7 +14,7 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
-from scheduler import current_call, garbage, logbook
+from scheduler import _containment, current_call, garbage, logbook
 from scheduler.apscheduler_bridge.attempts import Runner
 from scheduler.apscheduler_bridge.events import not_started_event
 from scheduler.apscheduler_bridge.executor import RunExecutor
@@ -118,8 +118,13 @@ class StoreScheduler(GuardedScheduler):
     def start(self, paused: bool = False) -> None:  # noqa: FBT001, FBT002 (APScheduler's own signature)
         """Import the graph, open the store and begin to fire.
 
+        Nothing that this starts sees the context variables of the caller, which may be one request of many.
+
         Raises `NoEventLoopError`, `GraphError`, `StoreError`, and APScheduler's `SchedulerAlreadyRunningError`.
         """
+        _containment.new_context().run(self._start, paused)
+
+    def _start(self, paused: bool) -> None:  # noqa: FBT001 (called by Context.run)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -148,6 +153,7 @@ class StoreScheduler(GuardedScheduler):
             # the program may use it too; the end of the loop (`asyncio.run`) shuts it down.
             workers = self._settings.sync_node_threads
             loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(workers, "sync node"))
+        _containment.guard_tasks(loop)
         self._eventloop = loop
         self._wanted = asyncio.Event()
         self._runs.is_store_busy = self._stopping = self._was_cancelled = False
@@ -188,10 +194,15 @@ class StoreScheduler(GuardedScheduler):
             self._start_timer(self._process_jobs())
 
     def _process_jobs(self) -> float | None:
-        """Do what APScheduler does; what a trigger of the user's own raises must not end the passes."""
+        """Do what APScheduler does; what a trigger of the user's own raises must not end the passes.
+
+        A wake-up may come from any caller, such as a request that adds a job, so jobs get a new context here.
+        """
         try:
-            delay: float | None = super()._process_jobs()
-        except Exception as error:  # noqa: BLE001 (whatever that trigger raises)
+            delay: float | None = _containment.new_context().run(super()._process_jobs)
+        except BaseException as error:
+            if _containment.must_pass(error):
+                raise
             logbook.pass_failed(error)
             return None
         return delay
@@ -483,6 +494,8 @@ class StoreScheduler(GuardedScheduler):
     def _close_up(self) -> None:
         """Leave nothing open, and tell those who wait for the stop, whatever fails on the way."""
         try:
+            if self._eventloop is not None:
+                _containment.stop_guarding(self._eventloop)
             garbage.take_back()
             self._store.thread.close(wait=False)
         finally:

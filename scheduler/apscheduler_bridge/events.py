@@ -24,7 +24,7 @@ def run_event(outcome: Outcome, job: Job, run_time: datetime) -> JobExecutionEve
     alias = job._jobstore_alias  # noqa: SLF001 (APScheduler's own executors read it there)
     if outcome.status is RunStatus.SUCCEEDED:
         return JobExecutionEvent(EVENT_JOB_EXECUTED, job.id, alias, run_time, retval=outcome.response)
-    error = outcome.exception or RuntimeError(outcome.error)
+    error = RuntimeError(outcome.error) if outcome.exception is None else outcome.exception
     text = "".join(traceback.format_tb(error.__traceback__))
     return JobExecutionEvent(EVENT_JOB_ERROR, job.id, alias, run_time, exception=error, traceback=text)
 

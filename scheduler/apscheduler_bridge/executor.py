@@ -9,7 +9,8 @@ from typing import Any, Final
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.job import Job
 
-from scheduler import logbook
+from scheduler import _containment, logbook
+from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.apscheduler_bridge.events import run_event
 from scheduler.clock import Clock, Moment
 from scheduler.errors import ReachThroughError
@@ -211,8 +212,10 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         return Moment(self._clock.now(), asyncio.get_running_loop().time())
 
     def _launch(self, submitted: _Submitted) -> None:
-        claim = submitted.claim
-        task = asyncio.get_running_loop().create_task(self._attempt(claim), name=f"run {claim.run_id}")
+        claim, loop = submitted.claim, asyncio.get_running_loop()
+        _containment.keep_guarding(loop)
+        attempt, context = self._attempt(claim), _containment.new_context()
+        task = loop.create_task(attempt, name=f"run {claim.run_id}", context=context)
         self._going[claim.run_id] = task, claim
         # Told by a callback, not in the coroutine: one that is cancelled before its first step never runs.
         task.add_done_callback(lambda done: self._ended(done, submitted))
@@ -221,12 +224,27 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         claim = submitted.claim
         if self._going.pop(claim.run_id, None) is None:
             return
-        outcome = self._outcome_of(task, claim)
+        outcome = self._outcome_in_any_case(task, claim)
         self._outcomes.append(outcome)
         self._start_queued()
         self._on_end()
-        events = [run_event(outcome, submitted.job, submitted.run_time)] if self._scheduler.has_listeners else []
+        self._notify_apscheduler(outcome, submitted)
+
+    def _notify_apscheduler(self, outcome: Outcome, submitted: _Submitted) -> None:
+        events = []
+        try:
+            events = [run_event(outcome, submitted.job, submitted.run_time)] if self._scheduler.has_listeners else []
+        except Exception as error:  # noqa: BLE001 (the traceback of an exception that is not ours may raise as well)
+            logbook.event_not_sent(outcome.claim.task.id, outcome.claim.run_id, error)
         self._run_job_success(submitted.job.id, events)
+
+    def _outcome_in_any_case(self, task: asyncio.Task[Outcome], claim: Claim) -> Outcome:
+        """Return how a run ended, whatever fails here: without an outcome it would be `running` for good."""
+        try:
+            return self._outcome_of(task, claim)
+        except Exception as error:  # noqa: BLE001
+            text = f"how the run ended is not known: {error_text(error, ERROR_LIMIT)}"
+            return Outcome(claim, RunStatus.FAILED, self._clock.now(), error=text, exception=error)
 
     def _outcome_of(self, task: asyncio.Task[Outcome], claim: Claim) -> Outcome:
         reason = self._reasons.pop(claim.run_id, None)
@@ -235,11 +253,15 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
                 return self._interrupted(claim)
             return self._cancelled(claim, reason or _ITSELF)
         error = task.exception()
-        if error is not None:
-            # KeyboardInterrupt and SystemExit, which asyncio lets through to the program as well.
-            text = f"{type(error).__name__}: {error}"
-            return Outcome(claim, RunStatus.FAILED, self._clock.now(), error=text, exception=error)
-        return task.result()
+        if error is None:
+            return task.result()
+        return self._interrupted(claim) if _containment.is_from_signal(error) else self._failed(claim, error)
+
+    def _failed(self, claim: Claim, error: BaseException) -> Outcome:
+        raised = _containment.original(error)
+        logbook.run_failed(claim.task.name, claim.task.id, claim.run_id, raised)
+        text = error_text(raised, ERROR_LIMIT)
+        return Outcome(claim, RunStatus.FAILED, self._clock.now(), error=text, exception=raised)
 
     def _cancelled(self, claim: Claim, reason: str) -> Outcome:
         logbook.run_cancelled(claim.task.id, claim.run_id, reason)

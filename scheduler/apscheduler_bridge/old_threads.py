@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-from scheduler import logbook
+from scheduler import _containment, logbook
 from scheduler.clock import SECOND, Clock
 from scheduler.errors import StoreError
 from scheduler.store import OldThread, Store
@@ -48,7 +48,9 @@ class OldThreads:
         """Delete a thread; return when to try again if it fails."""
         try:
             await self._delete(old.thread_id, old.graph)
-        except Exception as error:  # noqa: BLE001 (whatever the saver raises)
+        except BaseException as error:
+            if _containment.must_pass(error):
+                raise
             logbook.thread_not_deleted(old.thread_id, error)
             return self._clock.now() + _TRY_AGAIN
         return None

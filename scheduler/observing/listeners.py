@@ -1,14 +1,13 @@
 """Listeners: async callables, each with a queue and a task of its own, so that none slows a pass, a run or another."""
 
 import asyncio
-import contextvars
 import functools
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from scheduler import current_call, logbook
+from scheduler import _containment, current_call, logbook
 from scheduler.observing.events import RunEvent, RunEventKind
 
 QUEUE_LIMIT: Final = 1_000
@@ -35,8 +34,8 @@ class Listener:
         self._queue: deque[RunEvent] = deque()
         self._dropped = 0
         self._worker: asyncio.Task[None] | None = None
-        # Not that of the run whose event comes first.
-        self._context = contextvars.copy_context()
+        # That of whoever adds the listener, not of the run whose event comes first.
+        self._context = _containment.copy_of_context()
 
     @property
     def dropped(self) -> int:
@@ -93,8 +92,10 @@ class Listener:
                     raise
                 # What it waited for was cancelled, not the listener.
                 logbook.listener_failed(self._name, event.kind, event.run.id, error)
-            except Exception as error:  # noqa: BLE001 (whatever a listener raises is no run's business)
-                logbook.listener_failed(self._name, event.kind, event.run.id, error)
+            except BaseException as error:
+                if _containment.must_pass(error):
+                    raise
+                logbook.listener_failed(self._name, event.kind, event.run.id, _containment.original(error))
 
 
 def check_callback(callback: object, name: str) -> None:

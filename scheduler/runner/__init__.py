@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scheduler import logbook
+from scheduler import _containment, logbook
+from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.clock import Clock, to_datetime
 from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
@@ -18,6 +19,7 @@ from scheduler.runner.callbacks import Callback, check_builder, load_builder, lo
 from scheduler.runner.graphs import Graph, can_stream, load_graph
 from scheduler.runner.langgraph_seam import (
     as_server_graph,
+    create_node_tasks_through_the_loop,
     delete_thread,
     has_checkpointer,
     is_drained,
@@ -37,8 +39,6 @@ from scheduler.store import STOPPED, Claim, Outcome
 
 __all__ = ["GraphRunner", "RunnerSettings", "check_task"]
 
-_ERROR_LIMIT: Final = 2_000
-"""So many characters of an error are kept."""
 _NOT_KEPT: Final = "the graph asks a question and has no checkpointer to wait with; give it one, or checkpointer="
 
 
@@ -127,10 +127,18 @@ class GraphRunner:
         await delete_thread(graph, thread_id)
 
     async def run(self, claim: Claim) -> Outcome:
-        """Make one attempt and return how it ended; what the graph or the callback raises becomes an outcome.
+        """Make one attempt and return how it ended; whatever the task's own code raises becomes an outcome.
 
-        Cancellation passes through.
+        Cancellations and signals pass through.
         """
+        try:
+            return await self._attempt(claim)
+        except BaseException as error:
+            if _containment.must_pass(error):
+                raise
+            return self._failed(claim, error)
+
+    async def _attempt(self, claim: Claim) -> Outcome:
         task = claim.task
         enter_run(claim.run_id)
         logbook.run_started(task.name, task.id, claim.run_id, claim.attempt)
@@ -146,7 +154,9 @@ class GraphRunner:
                 begun = await beginning(prepared.graph, claim, config, lambda: prepared.build(task))
                 resumed = begun.how is Begin.CONTINUE
                 result = await self._invoke(prepared.graph, claim, begun, config)
-        except Exception as error:  # noqa: BLE001 (whatever a graph raises is the run's outcome, not ours)
+        except BaseException as error:
+            if _containment.must_pass(error):
+                raise
             outcome = self._raised(claim, error, has_expired=_has_expired(limit))
         else:
             if _has_expired(limit):
@@ -162,6 +172,7 @@ class GraphRunner:
             return begun.result
         if begun.how is Begin.CONTINUE:
             logbook.run_resumed(claim.task.name, claim.task.id, claim.run_id)
+        create_node_tasks_through_the_loop()
         options = self._options(graph, claim.task)
         control = new_control(graph)
         if control is None:
@@ -186,12 +197,12 @@ class GraphRunner:
             logbook.no_steps(task.name, task.id, type(graph).__name__)
         return await graph.ainvoke(given, config, **options)
 
-    def _raised(self, claim: Claim, error: Exception, *, has_expired: bool) -> Outcome:
+    def _raised(self, claim: Claim, error: BaseException, *, has_expired: bool) -> Outcome:
         if is_drained(error):
             return self._ended(claim, RunStatus.INTERRUPTED, text=STOPPED)
         if has_expired:
             return self._timed_out(claim)
-        if isinstance(error, ServerError):
+        if type(error) is ServerError:
             logbook.run_ended_by_server(claim.task.name, claim.task.id, claim.run_id, error.status, error)
             return self._ended(claim, RunStatus(error.status), error=error)
         return self._failed(claim, error)
@@ -260,21 +271,25 @@ class GraphRunner:
         error = None if callback is None else await self._call_back(callback, claim.task, result)
         return self._ended(claim, RunStatus.SUCCEEDED, response=response, error=error)
 
-    async def _call_back(self, callback: Callback, task: TaskDefinition, result: object) -> Exception | None:
+    async def _call_back(self, callback: Callback, task: TaskDefinition, result: object) -> BaseException | None:
         try:
             returned: object = callback(task, result)
             if not inspect.isawaitable(returned):
                 message = f"result_callback={task.result_callback!r} returned {type(returned).__name__}, no awaitable"
                 raise TypeError(message)  # noqa: TRY301 (it is told like what the callback raises)
             await returned
-        except Exception as error:  # noqa: BLE001 (a callback must not undo the graph's success)
-            logbook.callback_failed(task.name, task.id, error)
-            return error
+        except BaseException as error:
+            if _containment.must_pass(error):
+                raise
+            raised = _containment.original(error)
+            logbook.callback_failed(task.name, task.id, raised)
+            return raised  # a callback must not undo the graph's success
         return None
 
-    def _failed(self, claim: Claim, error: Exception) -> Outcome:
-        logbook.run_failed(claim.task.name, claim.task.id, claim.run_id, error)
-        return self._ended(claim, RunStatus.FAILED, error=error)
+    def _failed(self, claim: Claim, error: BaseException) -> Outcome:
+        raised = _containment.original(error)
+        logbook.run_failed(claim.task.name, claim.task.id, claim.run_id, raised)
+        return self._ended(claim, RunStatus.FAILED, error=raised)
 
     def _timed_out(self, claim: Claim) -> Outcome:
         seconds = claim.task.timeout_seconds or 0
@@ -287,13 +302,13 @@ class GraphRunner:
         status: RunStatus,
         *,
         response: str | None = None,
-        error: Exception | None = None,
+        error: BaseException | None = None,
         text: str | None = None,
         **others: Any,  # noqa: ANN401 (fields of Outcome)
     ) -> Outcome:
         if error is not None:
             prefix = "result_callback: " if status is RunStatus.SUCCEEDED else ""
-            text = f"{prefix}{type(error).__name__}: {error}"[:_ERROR_LIMIT]
+            text = f"{prefix}{error_text(error, ERROR_LIMIT)}"[:ERROR_LIMIT]
         return Outcome(claim, status, self._clock.now(), response, text, error, **others)
 
 

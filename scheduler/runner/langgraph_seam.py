@@ -95,6 +95,17 @@ async def saved_checkpoints(graph: Any, state: Any) -> AsyncIterator[Any]:  # no
                 yield inner
 
 
+def create_node_tasks_through_the_loop() -> None:
+    """Have LangGraph create the tasks of parallel nodes with `loop.create_task`, as it does on Python 3.11.
+
+    From Python 3.12 on it calls `asyncio.eager_task_factory` itself, past the loop's own factory, which keeps a
+    `sys.exit()` in a node from ending the program. There is no public switch for it.
+    """
+    module: Any = sys.modules.get("langgraph._internal._future")
+    if getattr(module, "EAGER_NOT_SUPPORTED", True) is False:
+        module.EAGER_NOT_SUPPORTED = True
+
+
 def new_control(graph: object) -> Any | None:  # noqa: ANN401 (LangGraph's own class)
     """Return a control through which a run of this graph can be asked to stop at a step boundary, where it can be."""
     control = getattr(sys.modules.get("langgraph.runtime"), "RunControl", None)
@@ -107,4 +118,4 @@ def new_control(graph: object) -> Any | None:  # noqa: ANN401 (LangGraph's own c
 def is_drained(error: BaseException) -> bool:
     """Tell whether an error says that a run stopped at a step boundary because it was asked to."""
     drained = getattr(sys.modules.get("langgraph.errors"), "GraphDrained", None)
-    return drained is not None and isinstance(error, drained)
+    return drained is not None and issubclass(type(error), drained)

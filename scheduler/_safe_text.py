@@ -1,0 +1,278 @@
+"""Texts of values that are not ours: of bounded length, made in bounded time, and without an exception.
+
+What a graph returns or raises may be of any size and make, and its text is made on the event loop. There `repr` of a
+list of a million rows takes a second: one call that nothing interrupts.
+"""
+
+import gc
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType, TracebackType
+from typing import Any, Final
+
+from scheduler import _containment
+
+ERROR_LIMIT: Final = 2_000
+"""So many characters of an error are kept."""
+_DEPTH: Final = 50
+"""What is nested more deeply is shown as an ellipsis."""
+_MOST_OBJECTS, _MOST_CHARACTERS = 1_000, 100_000
+"""An object that holds more is not asked for its `repr`. To count as much takes 0.3 ms."""
+_MOST_BITS: Final = 14_000
+"""Python does not write integers of more than 4,300 digits, and takes long where a program lifts that limit."""
+_BITS_PER_DIGIT: Final = 3
+_MOST_ERRORS: Final = 50
+"""Of a chain of more exceptions none is logged with its traceback."""
+_NOT_CONTENT: Final = (
+    type,
+    ModuleType,
+    FunctionType,
+    BuiltinFunctionType,
+    MethodType,
+    CodeType,
+    FrameType,
+    TracebackType,
+)
+_BRACKETS: Final[dict[type, tuple[str, str]]] = {
+    dict: ("{", "}"),
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    set: ("{", "}"),
+    frozenset: ("frozenset({", "})"),
+}
+# Looked up here, past whatever a class or its metaclass says instead.
+_NAME: Any = type.__dict__["__name__"]
+_MRO: Any = type.__dict__["__mro__"]
+_DICT: Any = type.__dict__["__dict__"]
+_ARGS: Any = BaseException.__dict__["args"]
+_CAUSE: Any = BaseException.__dict__["__cause__"]
+_CONTEXT: Any = BaseException.__dict__["__context__"]
+_EXCEPTIONS: Any = BaseExceptionGroup.__dict__["exceptions"]
+_OF_ARGS: Final = (BaseException.__str__, KeyError.__str__)
+"""Make a text of the arguments alone."""
+_BOUNDED: Final = (
+    UnicodeDecodeError.__str__,
+    UnicodeEncodeError.__str__,
+    UnicodeTranslateError.__str__,
+    BaseExceptionGroup.__str__,
+)
+"""Leave out what the exception holds, however much that is."""
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's class, whatever its metaclass says."""
+    name: str = _NAME.__get__(type(value))
+    return name
+
+
+def _is(value: object, kinds: type | tuple[type, ...]) -> bool:
+    """Do what `isinstance` does without asking for `__class__`, which may be a property that raises."""
+    return issubclass(type(value), kinds)
+
+
+# --- Values ---
+
+
+def text_of(value: Any, limit: int) -> str:  # noqa: ANN401
+    """Return the first characters of a text, or of the `repr` of anything else."""
+    return str.__getitem__(value, slice(limit)) if _is(value, str) else shown(value, limit)
+
+
+def shown(value: object, limit: int) -> str:
+    """Return the first characters of `repr(value)`.
+
+    Of an object that holds too much, its attributes are shown instead of what its own `__repr__` would say.
+    """
+    writer = _Writer(limit)
+    try:
+        writer.write(value)
+    except _FullError:
+        pass
+    except BaseException as error:
+        if _containment.is_from_signal(error):
+            raise
+        writer.parts.append(f"… ({type_name(error)} was raised here)"[:limit])
+    return "".join(writer.parts)
+
+
+class _FullError(Exception):
+    """The limit is reached."""
+
+
+class _Writer:
+    """Writes what `repr` would, until the limit is reached; then it raises `_FullError`."""
+
+    def __init__(self, limit: int) -> None:
+        self.parts: list[str] = []
+        self._left = limit
+        self._open: set[int] = set()
+
+    def write(self, value: Any) -> None:  # noqa: ANN401
+        kind = type(value)
+        if kind in {str, bytes, bytearray}:
+            self._put(repr(value[: self._left]))
+        elif kind in _BRACKETS:
+            self._nested(value, self._container)
+        elif is_light([value]):
+            self._put(_called(repr, value, self._left))
+        elif kind is int:
+            self._put(f"(an integer of {value.bit_length()} bits)")
+        else:
+            self._nested(value, self._object)
+
+    def _put(self, text: str) -> None:
+        self.parts.append(text[: self._left])
+        self._left -= len(text)
+        if self._left <= 0:
+            raise _FullError
+
+    def _nested(self, value: object, write: Callable[[Any], None]) -> None:
+        if id(value) in self._open or len(self._open) >= _DEPTH:
+            self._put("...")
+            return
+        self._open.add(id(value))
+        write(value)
+        self._open.discard(id(value))
+
+    def _container(self, value: Any) -> None:  # noqa: ANN401
+        if not value:
+            self._put(repr(value))
+            return
+        opening, closing = _BRACKETS[type(value)]
+        self._put(opening)
+        if type(value) is dict:
+            self._separated(value.items(), ": ", self.write)
+        else:
+            self._separated(((None, item) for item in value), "", _nothing)
+        self._put(",)" if type(value) is tuple and len(value) == 1 else closing)
+
+    def _object(self, value: object) -> None:
+        self._put(f"{type_name(value)}(")
+        self._separated(_attributes(value), "=", lambda name: self._put(text_of(name, self._left)))
+        self._put(")")
+
+    def _separated(self, items: Iterable[tuple[Any, Any]], sign: str, write_key: Callable[[Any], None]) -> None:
+        for number, (key, item) in enumerate(items):
+            if number:
+                self._put(", ")
+            write_key(key)
+            self._put(sign)
+            self.write(item)
+
+
+def _nothing(_key: None) -> None:
+    """Write no key."""
+
+
+def _attributes(value: object) -> Iterator[tuple[object, object]]:
+    """Yield what an object holds: the content of a container's subclass, then its attributes."""
+    if _is(value, dict):
+        yield from dict.items(value)  # type: ignore[arg-type]
+    for kind in (list, tuple, set, frozenset, deque):
+        if _is(value, kind):
+            yield from enumerate(kind.__iter__(value))  # type: ignore[arg-type]
+    attributes = _dict_of(value)
+    if attributes is not None:
+        yield from attributes.items()
+
+
+def _dict_of(value: object) -> dict[str, Any] | None:
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    return found if type(found) is dict else None
+
+
+def _called(make: Callable[[Any], str], value: object, limit: int) -> str:
+    """Return the first characters of `repr(value)` or `str(value)`, or say that it raised."""
+    try:
+        return str.__getitem__(make(value), slice(limit))
+    except BaseException as error:
+        if _containment.is_from_signal(error):
+            raise
+        return f"({type_name(value)}, whose {make.__name__} raised {type_name(error)})"[:limit]
+
+
+def is_light(values: Iterable[object]) -> bool:
+    """Tell whether values hold so little, all in all, that texts of them can be made at once."""
+    objects = characters = 0
+    seen: set[int] = set()
+    waiting = list(values)
+    while waiting:
+        value = waiting.pop()
+        if _is(value, _NOT_CONTENT) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        characters += _length(value)
+        objects += 1 + _size(value)
+        if objects > _MOST_OBJECTS or characters > _MOST_CHARACTERS:
+            return False
+        waiting += gc.get_referents(value)
+    return True
+
+
+def _length(value: object) -> int:
+    for kind in (str, bytes, bytearray):
+        if _is(value, kind):
+            return kind.__len__(value)  # type: ignore[arg-type]
+    if _is(value, int):
+        bits = int.bit_length(value)  # type: ignore[arg-type]
+        return bits // _BITS_PER_DIGIT if bits <= _MOST_BITS else _MOST_CHARACTERS + 1
+    return 0
+
+
+def _size(value: object) -> int:
+    for kind in (*_BRACKETS, deque):
+        if _is(value, kind):
+            return kind.__len__(value)  # type: ignore[attr-defined, no-any-return]
+    return 0
+
+
+# --- Exceptions ---
+
+
+def error_text(error: BaseException, limit: int) -> str:
+    """Return the class and the message of an exception, cut to a number of characters.
+
+    The message of one that holds too much is made of its arguments, without its own `__str__`.
+    """
+    text = _called(str, error, limit) if _is_light_error(error) else _text_of_args(error, limit)
+    return f"{type_name(error)}: {text}"[:limit]
+
+
+def can_be_printed(error: BaseException) -> bool:
+    """Tell whether an exception, with those that led to it, is of a size that a log or a trace can take."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        waiting += _behind(each)
+        is_short = _is_light_error(each) and len(_called(str, each, _MOST_CHARACTERS + 1)) <= _MOST_CHARACTERS
+        if len(seen) + len(waiting) > _MOST_ERRORS or not is_short:
+            return False
+    return True
+
+
+def _behind(error: BaseException) -> tuple[BaseException | None, ...]:
+    """Return what led to an exception, and what a group holds."""
+    members = _EXCEPTIONS.__get__(error) if _is(error, BaseExceptionGroup) else ()
+    return (_CAUSE.__get__(error), _CONTEXT.__get__(error), *members)
+
+
+def _is_light_error(error: BaseException) -> bool:
+    make = _attribute(type(error), "__str__")
+    return make in _BOUNDED or is_light([_ARGS.__get__(error), None if make in _OF_ARGS else _dict_of(error)])
+
+
+def _attribute(kind: type, name: str) -> object:
+    """Do what `getattr(kind, name)` does without asking the metaclass."""
+    return next(space[name] for each in _MRO.__get__(kind) if name in (space := _DICT.__get__(each)))
+
+
+def _text_of_args(error: BaseException, limit: int) -> str:
+    args = _ARGS.__get__(error)
+    return text_of(args[0], limit) if len(args) == 1 else shown(args, limit)
