@@ -16,6 +16,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from session_kit import chain
 
+from scheduler.runner.callbacks import load_builder, load_callback
+
 user = contextvars.ContextVar("user", default="nobody")
 
 
@@ -34,6 +36,8 @@ def seen(monkeypatch):
 
     module.build, module.notify = build, notify
     monkeypatch.setitem(sys.modules, "hooks_of_a_test", module)
+    load_builder.cache_clear()
+    load_callback.cache_clear()
     return module.seen
 
 

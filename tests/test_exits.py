@@ -26,6 +26,7 @@ from session_kit import chain
 
 from scheduler import _containment
 from scheduler.models import SessionMode
+from scheduler.runner.callbacks import load_builder, load_callback
 
 # --- Graphs that exit ---
 
@@ -204,6 +205,8 @@ def hooks(monkeypatch):
     """Return a module that tests put their hooks into; it is found as `hooks_of_a_test`."""
     module = types.ModuleType("hooks_of_a_test")
     monkeypatch.setitem(sys.modules, "hooks_of_a_test", module)
+    load_builder.cache_clear()
+    load_callback.cache_clear()
     return module
 
 
