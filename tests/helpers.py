@@ -147,7 +147,7 @@ import asyncio, sys
 from datetime import UTC, datetime, timedelta
 from scheduler import TaskDefinition, TaskScheduler, TaskType
 
-def once(task_id="once", milliseconds=1):
+def once(task_id="once", milliseconds=100):
     run_at = datetime.now(UTC) + timedelta(milliseconds=milliseconds)
     return TaskDefinition(id=task_id, name=task_id, task_type=TaskType.ONE_TIME, run_at=run_at, prompt="Go on.")
 

@@ -310,7 +310,7 @@ async def test_the_factory_that_was_there_is_kept_and_given_back(new_scheduler, 
     assert run.error == "SystemExit: 3"
     await scheduler.stop()
     assert loop.get_task_factory() is factory
-    assert factory is None or "GraphRunner.run" in factory.names
+    assert factory is None or "arun_with_retry" in factory.names
     loop.set_task_factory(None)
 
 
@@ -324,7 +324,7 @@ async def test_a_factory_that_is_set_later_is_kept(new_scheduler):
     scheduler.add_task(one_time())
     [run] = await wait_for_runs(scheduler, 1)
     assert run.error == "SystemExit: 3"
-    assert "GraphRunner.run" in factory.names
+    assert "arun_with_retry" in factory.names
     await scheduler.stop()
     assert loop.get_task_factory() is factory
     loop.set_task_factory(None)
