@@ -1,11 +1,13 @@
-"""The scheduler for LangGraph projects: the public names, nothing else."""
+"""The scheduler for LangGraph projects: the public names, nothing else.
+
+A name is imported when it is first asked for. So a program pays for what it uses, and `python -m scheduler` imports
+nothing before it has taken the working directory off the path.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from scheduler import garbage
-
-with garbage.held_off():  # else the import of so many modules sets off a collection of them all, which finds nothing
+if TYPE_CHECKING:
     from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskNotFoundError
     from scheduler.models import (
         OverlapPolicy,
@@ -20,8 +22,6 @@ with garbage.held_off():  # else the import of so many modules sets off a collec
     from scheduler.observing import RunEvent, RunEventKind
     from scheduler.schedule import next_due_times
     from scheduler.task_scheduler import TaskScheduler
-
-if TYPE_CHECKING:
     from scheduler.tasks_file import load_tasks
     from scheduler.words import describe, parse_schedule
 
@@ -47,18 +47,38 @@ __all__ = [
     "parse_schedule",
 ]
 
-_LATER: Final = {
-    "describe": "scheduler.words",
-    "load_tasks": "scheduler.tasks_file",
-    "parse_schedule": "scheduler.words",
+_MODULE_OF: Final = {
+    "OverlapPolicy": "models",
+    "Run": "models",
+    "RunEvent": "observing",
+    "RunEventKind": "observing",
+    "RunNotFoundError": "errors",
+    "RunStatus": "models",
+    "SchedulerError": "errors",
+    "SessionMode": "models",
+    "StoreError": "errors",
+    "TaskChanges": "models",
+    "TaskDefinition": "models",
+    "TaskNotFoundError": "errors",
+    "TaskScheduler": "task_scheduler",
+    "TaskType": "models",
+    "TokenUsage": "models",
+    "describe": "words",
+    "load_tasks": "tasks_file",
+    "next_due_times": "schedule",
+    "parse_schedule": "words",
 }
-"""What is imported when it is first asked for: not every program says schedules in words, or reads a file of tasks."""
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (of any type)
-    """Import a name that is not needed by all."""
-    if name not in _LATER:
+    """Import a public name. Raises `AttributeError` for any other."""
+    if name not in _MODULE_OF:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    found = globals()[name] = getattr(import_module(_LATER[name]), name)
+    found = globals()[name] = getattr(import_module(f"scheduler.{_MODULE_OF[name]}"), name)
     return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names too, imported or not."""
+    return sorted({*globals(), *__all__})

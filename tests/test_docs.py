@@ -136,4 +136,4 @@ def test_the_reference_states_the_defaults(title, of):
     real = defaults(of)
     for names, default in re.findall(r"^\| (`[^|]*`) \| `([^|]*)` \|", section, flags=re.MULTILINE):
         for name in re.findall(r"`(\w+)`", names):
-            assert real[name] == eval(default, vars(package)), name
+            assert real[name] == eval(default, {each: getattr(package, each) for each in package.__all__}), name

@@ -8,7 +8,7 @@ import sys
 from benchmarks.model import Figures, Setting
 
 INTERPRETERS = 15
-OURS = "import scheduler"
+OURS = "from scheduler import TaskDefinition, TaskScheduler"
 STANDS_ON = "import sqlalchemy, apscheduler.schedulers.asyncio; from pydantic import BaseModel"
 """`import pydantic` alone imports next to nothing: its names come when they are asked for."""
 PROGRAM = """

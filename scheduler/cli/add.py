@@ -9,6 +9,7 @@ from scheduler import OverlapPolicy, TaskDefinition, TaskNotFoundError, TaskSche
 from scheduler.cli.changes import report
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.look import exists
+from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.moments import parse_duration, parse_instant
 from scheduler.cli.options import Db, DbUrl, Json, opened
 from scheduler.cli.words import one_schedule
@@ -155,7 +156,8 @@ def add(
         is_known = exists(scheduler, task_id)
         if is_known and not replace:
             raise CommandError(f"task {task_id!r} exists; give --replace to replace it, or another --id")
-        scheduler.add_task(task)
+        with modules_of_working_directory():
+            scheduler.add_task(task)
         if not _is_stored(scheduler, task):
             raise CommandError(f"task {task_id!r} has no due time left; nothing was changed")
         report(scheduler, task_id, "Replaced" if is_known else "Added", as_json=as_json)

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from scheduler import SchedulerError, TaskScheduler
 from scheduler.cli.errors import ExitCode, sentence
+from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, opened
 from scheduler.cli.output import console, show_json, show_table
 from scheduler.runner.graphs import server_problem
@@ -94,7 +95,8 @@ def graph_problem(graph: str, input_builder: str | None = None) -> str | None:
             pass
 
     try:
-        asyncio.run(start())
+        with modules_of_working_directory():
+            asyncio.run(start())
         if is_server_url(graph):
             return _server_problem(graph)
     except (SchedulerError, ValueError) as error:
@@ -142,7 +144,8 @@ def _task_problem(probe: TaskScheduler, task: dict[str, Any]) -> str | None:
     if task["next_run"].startswith("error: "):
         return str(task["next_run"])
     try:
-        probe.apply_tasks([task["definition"]], source="check", dry_run=True)
+        with modules_of_working_directory():
+            probe.apply_tasks([task["definition"]], source="check", dry_run=True)
     except (SchedulerError, ValueError) as error:
         return sentence(error)
     graph = task["definition"].graph

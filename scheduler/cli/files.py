@@ -11,6 +11,7 @@ from rich.text import Text
 
 from scheduler import TaskChanges, TaskDefinition, TaskScheduler, load_tasks
 from scheduler.cli.errors import CommandError, sentence
+from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, complete_task, opened
 from scheduler.cli.output import clean, console, note, say, say_as_utf8, show_json
 from scheduler.errors import InvalidTaskError, StoreNotFoundError
@@ -45,7 +46,8 @@ def apply(
         code = new_code(scheduler, tasks)
         for each in code:
             note(f"New code will be called: {each['field']}={each['path']!r} of task {each['task_id']}")
-        with console(stderr=True).status(f"{len(tasks)} tasks"), redirect_stdout(sys.stderr):
+        progress = console(stderr=True).status(f"{len(tasks)} tasks")
+        with progress, redirect_stdout(sys.stderr), modules_of_working_directory():
             changes = applied(scheduler, tasks, file, prune=prune, dry_run=dry_run)
     for task_id, reason in changes.left_out:
         note(f"warning: task {task_id} is left out: {reason}")

@@ -15,6 +15,7 @@ import typer
 from scheduler import TaskScheduler
 from scheduler.cli.applying import kept_applied
 from scheduler.cli.checkpoints import VARIABLE, beside, opened_saver
+from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, store_arguments
 from scheduler.cli.output import clean, say
 from scheduler.models import Durability
@@ -110,7 +111,8 @@ def serve(
         "recursion_limit": recursion_limit,
         "telemetry": telemetry,
     }
-    place = None if no_checkpoints else checkpoints or beside(store, graph, input_builder)
+    with modules_of_working_directory():
+        place = None if no_checkpoints else checkpoints or beside(store, graph, input_builder)
     try:
         asyncio.run(_serve(options, tasks, place))
     except asyncio.CancelledError:
@@ -125,10 +127,11 @@ async def _serve(options: dict[str, Any], tasks: Path | None, checkpoints: str |
     async with opened_saver(checkpoints) as saver:
         scheduler = TaskScheduler(**options, checkpointer=saver)
         try:
-            async with kept_applied(scheduler, tasks):
-                scheduler.start()
-                say(BANNER)
-                await stopping.wait()
+            with modules_of_working_directory():
+                async with kept_applied(scheduler, tasks):
+                    scheduler.start()
+                    say(BANNER)
+                    await stopping.wait()
         finally:
             await scheduler.stop()
 

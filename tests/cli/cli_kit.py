@@ -59,9 +59,9 @@ CLEAN = {"SCHEDULER_DB": None, "NO_COLOR": None, "FORCE_COLOR": None, "COLUMNS":
 
 def environment(**extra):
     """Return the environment of a command: what could change its output is taken out."""
-    unset = {"NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "COLUMNS"}
+    unset = {"NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "COLUMNS", "PYTHONPATH"}
     inherited = {k: v for k, v in os.environ.items() if k not in unset and not k.startswith("SCHEDULER_")}
-    return {**inherited, "PYTHONPATH": str(ROOT), "TZ": "UTC", "PYTHONUNBUFFERED": "1", **extra}
+    return {**inherited, "TZ": "UTC", "PYTHONUNBUFFERED": "1", **extra}
 
 
 class Place:
