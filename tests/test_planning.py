@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scheduler import OverlapPolicy, TaskDefinition
@@ -369,10 +369,11 @@ seconds = st.floats(0, 3_155_760_000) | st.integers(0, 3_155_760_000)
 
 
 @given(seconds, seconds, st.integers(1, 10) | st.integers(1, 10**9))
+@example(1.9e-15, 55912.0, 66)
 def test_retry_delay_is_bounded(first, most, attempt):
     """The wait doubles with each attempt up to its bound, varies by a quarter at most, and never exceeds the bound."""
     task = a_task(retry_delay_seconds=first, retry_max_delay_seconds=most)
-    doubled = min(first * 2 ** min(attempt - 1, 100), most)
+    doubled = min(first * 2.0 ** min(attempt - 1, 1_023), most)
     delay = retry_delay(task, attempt)
     assert isinstance(delay, int)
     assert round(0.75 * doubled * SECOND) - 1 <= delay <= round(min(1.25 * doubled, most) * SECOND) + 1
