@@ -11,13 +11,15 @@ Only a signal ends the program: Ctrl+C, or a signal handler that raises.
 import asyncio
 import contextvars
 import dis
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar
 from types import FrameType, TracebackType
 from typing import Any, Final
 
 _EXITS: Final = (SystemExit, KeyboardInterrupt)
 _RAISES: Final = frozenset({dis.opmap["RAISE_VARARGS"], dis.opmap["RERAISE"]})
+_TRACEBACK: Any = BaseException.__dict__["__traceback__"]
 
 
 class ContainedExit(BaseException):
@@ -62,8 +64,10 @@ def _guarding(context: Context) -> Context:
 
 def must_pass(error: BaseException) -> bool:
     """Tell whether an exception must pass through: a cancellation, the end of a coroutine, or a signal."""
-    # Not isinstance: it asks for `__class__`, which may be a property that raises.
-    return issubclass(type(error), (asyncio.CancelledError, GeneratorExit)) or is_from_signal(error)
+    kind = type(error)  # not isinstance: it asks for `__class__`, which may be a property that raises
+    if issubclass(kind, GeneratorExit):
+        return not _is_at_raise(_innermost(error))  # where a coroutine is closed, nobody has raised it
+    return issubclass(kind, asyncio.CancelledError) or is_from_signal(error)
 
 
 def original(error: BaseException) -> BaseException:
@@ -81,12 +85,23 @@ def is_from_signal(error: BaseException) -> bool:
     if not issubclass(type(error), _EXITS):
         return False
     interrupted: FrameType | None = None
-    entry = last = error.__traceback__
-    while entry is not None:
+    for entry in _traceback(error):
         if interrupted is not None and _was_called_with(entry.tb_frame, interrupted):
             return True
-        interrupted, last, entry = entry.tb_frame, entry, entry.tb_next
-    return issubclass(type(error), KeyboardInterrupt) and not _is_at_raise(last)
+        interrupted = entry.tb_frame
+    return issubclass(type(error), KeyboardInterrupt) and not _is_at_raise(_innermost(error))
+
+
+def _traceback(error: BaseException) -> Iterator[TracebackType]:
+    entry: TracebackType | None = _TRACEBACK.__get__(error)
+    while entry is not None:
+        yield entry
+        entry = entry.tb_next
+
+
+def _innermost(error: BaseException) -> TracebackType | None:
+    last = deque(_traceback(error), maxlen=1)
+    return last[0] if last else None
 
 
 def _was_called_with(frame: FrameType, value: FrameType) -> bool:

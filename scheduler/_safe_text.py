@@ -5,6 +5,7 @@ list of a million rows takes a second: one call that nothing interrupts.
 """
 
 import gc
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType, TracebackType
@@ -42,9 +43,11 @@ _BRACKETS: Final[dict[type, tuple[str, str]]] = {
 }
 # Looked up here, past whatever a class or its metaclass says instead.
 _NAME: Any = type.__dict__["__name__"]
+_QUALIFIED_NAME: Any = type.__dict__["__qualname__"]
 _MRO: Any = type.__dict__["__mro__"]
 _DICT: Any = type.__dict__["__dict__"]
 _ARGS: Any = BaseException.__dict__["args"]
+_TRACEBACK: Any = BaseException.__dict__["__traceback__"]
 _CAUSE: Any = BaseException.__dict__["__cause__"]
 _CONTEXT: Any = BaseException.__dict__["__context__"]
 _EXCEPTIONS: Any = BaseExceptionGroup.__dict__["exceptions"]
@@ -62,6 +65,12 @@ _BOUNDED: Final = (
 def type_name(value: object) -> str:
     """Return the name of a value's class, whatever its metaclass says."""
     name: str = _NAME.__get__(type(value))
+    return name
+
+
+def qualified_type_name(value: object) -> str:
+    """Return the name of a value's class with those of the classes and functions that it is defined in."""
+    name: str = _QUALIFIED_NAME.__get__(type(value))
     return name
 
 
@@ -186,12 +195,17 @@ def _dict_of(value: object) -> dict[str, Any] | None:
 
 def _called(make: Callable[[Any], str], value: object, limit: int) -> str:
     """Return the first characters of `repr(value)` or `str(value)`, or say that it raised."""
+    text, error = _tried(make, value, limit)
+    return text if error is None else f"({type_name(value)}, whose {make.__name__} raised {type_name(error)})"[:limit]
+
+
+def _tried(make: Callable[[Any], str], value: object, limit: int) -> tuple[str, BaseException | None]:
     try:
-        return str.__getitem__(make(value), slice(limit))
+        return str.__getitem__(make(value), slice(limit)), None
     except BaseException as error:
         if _containment.is_from_signal(error):
             raise
-        return f"({type_name(value)}, whose {make.__name__} raised {type_name(error)})"[:limit]
+        return "", error
 
 
 def is_light(values: Iterable[object]) -> bool:
@@ -242,7 +256,7 @@ def error_text(error: BaseException, limit: int) -> str:
 
 
 def can_be_printed(error: BaseException) -> bool:
-    """Tell whether an exception, with those that led to it, is of a size that a log or a trace can take."""
+    """Tell whether `str` works and is short, for an exception and those that led to it, so that a log can take it."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -251,10 +265,21 @@ def can_be_printed(error: BaseException) -> bool:
             continue
         seen.add(id(each))
         waiting += _behind(each)
-        is_short = _is_light_error(each) and len(_called(str, each, _MOST_CHARACTERS + 1)) <= _MOST_CHARACTERS
-        if len(seen) + len(waiting) > _MOST_ERRORS or not is_short:
+        if len(seen) + len(waiting) > _MOST_ERRORS or not _has_short_message(each):
             return False
     return True
+
+
+def _has_short_message(error: BaseException) -> bool:
+    if not _is_light_error(error):
+        return False
+    text, failure = _tried(str, error, _MOST_CHARACTERS + 1)
+    return failure is None and len(text) <= _MOST_CHARACTERS
+
+
+def frames_text(error: BaseException) -> str:
+    """Return the frames of an exception's traceback, without a word of the exception itself."""
+    return "".join(traceback.format_tb(_TRACEBACK.__get__(error)))
 
 
 def _behind(error: BaseException) -> tuple[BaseException | None, ...]:

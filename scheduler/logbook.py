@@ -5,10 +5,9 @@ The logger is `scheduler`. The library never configures logging; prompts and met
 
 import contextlib
 import logging
-import traceback
 from typing import Final
 
-from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text
+from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text, frames_text
 from scheduler.clock import to_datetime
 
 
@@ -32,8 +31,8 @@ class _Logger:
         if exc_info is None or not self._logger.isEnabledFor(logging.ERROR) or can_be_printed(exc_info):
             self._log(logging.ERROR, message, *values, exc_info=exc_info)
         else:
-            frames = "".join(traceback.format_tb(exc_info.__traceback__))
-            self._log(logging.ERROR, f"{message}: %s\n%s", *values, error_text(exc_info, ERROR_LIMIT), frames)
+            text = error_text(exc_info, ERROR_LIMIT)
+            self._log(logging.ERROR, f"{message}: %s\n%s", *values, text, frames_text(exc_info))
 
     def _log(self, level: int, message: str, *values: object, exc_info: BaseException | None = None) -> None:
         with contextlib.suppress(Exception):  # where a log cannot be written, nobody can be told
@@ -181,6 +180,11 @@ def listener_is_slow(name: str, limit: int) -> None:
 def listener_failed(name: str, kind: str, run_id: str, error: BaseException) -> None:
     """Say that a listener raised."""
     _logger.error("Listener %s failed at %s of run %s", name, kind, run_id, exc_info=error)
+
+
+def telemetry_failed(error: BaseException) -> None:
+    """Say that a span or a metric could not be given to OpenTelemetry."""
+    _logger.error("OpenTelemetry failed; the run is not affected", exc_info=error)
 
 
 def event_not_sent(task_id: str, run_id: str, error: BaseException) -> None:

@@ -1,6 +1,5 @@
 """APScheduler's own events, for its listeners."""
 
-import traceback
 from datetime import datetime
 
 from apscheduler.events import (
@@ -13,6 +12,7 @@ from apscheduler.events import (
 )
 from apscheduler.job import Job
 
+from scheduler._safe_text import frames_text
 from scheduler.apscheduler_bridge.guarded import TASKS
 from scheduler.clock import to_datetime
 from scheduler.models import RunStatus
@@ -25,8 +25,7 @@ def run_event(outcome: Outcome, job: Job, run_time: datetime) -> JobExecutionEve
     if outcome.status is RunStatus.SUCCEEDED:
         return JobExecutionEvent(EVENT_JOB_EXECUTED, job.id, alias, run_time, retval=outcome.response)
     error = RuntimeError(outcome.error) if outcome.exception is None else outcome.exception
-    text = "".join(traceback.format_tb(error.__traceback__))
-    return JobExecutionEvent(EVENT_JOB_ERROR, job.id, alias, run_time, exception=error, traceback=text)
+    return JobExecutionEvent(EVENT_JOB_ERROR, job.id, alias, run_time, exception=error, traceback=frames_text(error))
 
 
 def not_started_event(each: NotStarted) -> JobExecutionEvent | JobSubmissionEvent:

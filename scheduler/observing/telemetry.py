@@ -1,11 +1,14 @@
 """OpenTelemetry: a span for each attempt and metrics of all runs. Its API is imported when telemetry is asked for."""
 
+import contextlib
 import importlib
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from scheduler import logbook
+from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text, frames_text, qualified_type_name
 from scheduler.clock import SECOND, Clock, to_datetime
 from scheduler.errors import TelemetryError
 from scheduler.models import OPEN_STATUSES, RunStatus
@@ -55,10 +58,15 @@ class Telemetry:
 
     def store_failed(self) -> None:
         """Count a pass in which the store could not be used."""
-        self._instruments.store_errors.add(1)
+        with _harmless():
+            self._instruments.store_errors.add(1)
 
     def count(self, event: RunEvent) -> None:
         """Count what has happened to a run."""
+        with _harmless():
+            self._count(event)
+
+    def _count(self, event: RunEvent) -> None:
         run = event.run
         if event.kind in _ENDS:
             self._instruments.runs.add(1, {"scheduler.run.status": str(run.status)})
@@ -68,27 +76,37 @@ class Telemetry:
             self._end(cut_off, last.status, last.error)
 
     async def traced(self, attempt: _Attempt, claim: Claim) -> Outcome:
-        """Make an attempt in a span of its own."""
-        began = self._clock.now()
-        span = self._tracer.start_span(
-            "scheduler.run", context=self._root(), attributes=_attributes(claim, began), start_time=began * _NANOS
-        )
-        self._instruments.running.add(1)
-        if claim.attempt == 1:
-            self._instruments.lateness.record(_lateness(claim, began))
+        """Make an attempt in a span of its own; what the program's providers raise does not reach the run."""
+        began, span = self._clock.now(), None
+        with _harmless():
+            span = self._start(claim, began)
+        if span is None:
+            return await attempt(claim)
         outcome = None
         try:
             with self._trace.use_span(span, record_exception=False, set_status_on_exception=False):
                 outcome = await attempt(claim)
             return outcome
         finally:
-            self._instruments.running.add(-1)
-            done = _CutOff(span, began, self._clock.now())
-            if outcome is None:
-                self._cut_off[claim.run_id, claim.attempt] = done
-            else:
-                _describe(span, outcome)
-                self._end(done, outcome.status, outcome.error)
+            with _harmless():
+                self._attempt_has_ended(_CutOff(span, began, self._clock.now()), claim, outcome)
+
+    def _start(self, claim: Claim, began: int) -> Any:  # noqa: ANN401 (OpenTelemetry's own)
+        span = self._tracer.start_span(
+            "scheduler.run", context=self._root(), attributes=_attributes(claim, began), start_time=began * _NANOS
+        )
+        self._instruments.running.add(1)
+        if claim.attempt == 1:
+            self._instruments.lateness.record(_lateness(claim, began))
+        return span
+
+    def _attempt_has_ended(self, done: _CutOff, claim: Claim, outcome: Outcome | None) -> None:
+        self._instruments.running.add(-1)
+        if outcome is None:
+            self._cut_off[claim.run_id, claim.attempt] = done
+        else:
+            _describe(done.span, outcome)
+            self._end(done, outcome.status, outcome.error)
 
     def _end(self, done: _CutOff, status: RunStatus, error: str | None) -> None:
         done.span.set_attribute("scheduler.run.status", str(status))
@@ -101,7 +119,8 @@ class Telemetry:
     def end(self) -> None:
         """End the spans of attempts of which nothing could be written."""
         for cut_off in self._cut_off.values():
-            self._end(cut_off, RunStatus.INTERRUPTED, None)
+            with _harmless():
+                self._end(cut_off, RunStatus.INTERRUPTED, None)
         self._cut_off.clear()
 
 
@@ -173,8 +192,28 @@ def _describe(span: Any, outcome: Outcome) -> None:  # noqa: ANN401 (OpenTelemet
         span.set_attribute("gen_ai.usage.input_tokens", outcome.usage.input_tokens)
         span.set_attribute("gen_ai.usage.output_tokens", outcome.usage.output_tokens)
     if outcome.exception is not None:
-        span.record_exception(outcome.exception)
-        span.set_attribute("error.type", type(outcome.exception).__qualname__)
+        span.set_attribute("error.type", qualified_type_name(outcome.exception))
+        _record(span, outcome.exception)
+
+
+def _record(span: Any, error: BaseException) -> None:  # noqa: ANN401 (OpenTelemetry's own)
+    """Record an exception; of one that cannot be printed, what can be said of it."""
+    with contextlib.suppress(Exception):
+        if can_be_printed(error):
+            span.record_exception(error)
+            return
+    text = error_text(error, ERROR_LIMIT)
+    attributes = {"type": qualified_type_name(error), "message": text, "stacktrace": frames_text(error)}
+    span.add_event("exception", {f"exception.{name}": value for name, value in attributes.items()})
+
+
+@contextlib.contextmanager
+def _harmless() -> Iterator[None]:
+    """Log what is raised, by the span processors and the metric readers of the program."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        logbook.telemetry_failed(error)
 
 
 def _imported(name: str) -> Any:  # noqa: ANN401 (a module)
