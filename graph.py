@@ -15,17 +15,17 @@ log = logging.getLogger(__name__)
 
 
 class State(MessagesState):
-    """What the scheduler sends: `messages` with the task's prompt, the session, and the task's metadata."""
+    """The input from the scheduler: `messages` with the task's prompt, the session, and the task's metadata."""
 
     session_id: str
     metadata: dict[str, Any]
 
 
 def load_model(name: str) -> BaseChatModel:
-    """Return the chat model of this name, ready to be asked; an error here ends the program at its start."""
+    """Return the chat model with this name. An error here ends the program at its start."""
     provider = name.partition(":")[0] if ":" in name else "<provider>"
     try:
-        from langchain.chat_models import init_chat_model  # noqa: PLC0415 (needed for a real model only)
+        from langchain.chat_models import init_chat_model  # noqa: PLC0415 (only needed for a real model)
 
         model: BaseChatModel = init_chat_model(name)
     except ImportError as error:
@@ -37,7 +37,7 @@ def load_model(name: str) -> BaseChatModel:
 
 
 async def answer(state: State) -> dict[str, Any]:
-    """Let the model answer the conversation."""
+    """Answer with the model."""
     return {"messages": [await model.ainvoke(state["messages"])]}
 
 

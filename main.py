@@ -1,4 +1,4 @@
-"""The example program: runs the tasks of tasks.toml until a signal comes. Edit that file, also while this runs."""
+"""The example program: it runs the tasks of tasks.toml until a signal arrives. You can edit that file while it runs."""
 
 import asyncio
 import contextlib
@@ -18,9 +18,9 @@ from scheduler.tasks_file import watch_tasks
 
 log = logging.getLogger("main")
 
-STOPPED_AT_ONCE = 130  # the exit code after a second Ctrl+C, as a shell counts it
-ONE_SIGNAL_SECONDS = 0.2  # `timeout`, `uv run` and their like send a signal twice; that is one Ctrl+C
-LAST_RESORT_SECONDS = 3  # the thread of a synchronous node cannot be cancelled; it is left behind after so long
+STOPPED_AT_ONCE = 130  # the exit code after a second Ctrl+C, as in a shell
+ONE_SIGNAL_SECONDS = 0.2  # `timeout` and `uv run` send a signal twice within this time; it counts once
+LAST_RESORT_SECONDS = 3  # the thread of a synchronous node cannot be cancelled; the program exits without it
 
 STORE = Path(os.environ.get("SCHEDULER_DB", "scheduler.db"))
 CHECKPOINTS = STORE.with_suffix(".checkpoints.db")  # the conversations, kept by LangGraph
@@ -29,7 +29,7 @@ HEARTBEAT = "heartbeat"  # every 10 s: fine for an answer that costs nothing
 
 
 def apply_tasks(scheduler: TaskScheduler) -> None:
-    """Make the store hold the tasks of the file; what has not changed stays as it is."""
+    """Make the store match the tasks in the file; unchanged tasks keep their due times."""
     tasks = load_tasks(TASKS)
     if os.environ.get("SCHEDULER_MODEL"):
         log.info("SCHEDULER_MODEL is set: task %r is left out, a model called every 10 s costs money", HEARTBEAT)
@@ -42,7 +42,7 @@ def apply_tasks(scheduler: TaskScheduler) -> None:
 
 
 async def apply_edits(scheduler: TaskScheduler, edits: AsyncIterator[None]) -> None:
-    """Apply the file again whenever it was edited; an edit that is wrong changes nothing."""
+    """Apply the file again after each edit; an edit with an error changes nothing."""
     async for _ in edits:
         try:
             await asyncio.to_thread(apply_tasks, scheduler)
@@ -51,7 +51,7 @@ async def apply_edits(scheduler: TaskScheduler, edits: AsyncIterator[None]) -> N
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:
-    """Let SIGINT or SIGTERM set the event; a second Ctrl+C, if the program has not ended by then, ends it at once."""
+    """Set the event on SIGINT or SIGTERM; a second Ctrl+C ends the program at once, if it still runs."""
     loop, program = asyncio.get_running_loop(), asyncio.current_task()
 
     def stop() -> None:
@@ -72,12 +72,12 @@ def stop_on_signals(stopping: asyncio.Event) -> None:
             program.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl+C cancels main() instead, which stops as well
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl+C cancels main(), which also stops the scheduler
             loop.add_signal_handler(number, stop)
 
 
 async def main() -> None:
-    """Run the scheduler until a signal comes."""
+    """Run the scheduler until a signal arrives."""
     stopping = asyncio.Event()
     stop_on_signals(stopping)
     async with AsyncSqliteSaver.from_conn_string(str(CHECKPOINTS)) as saver:
@@ -97,7 +97,7 @@ def run() -> int:
     """Configure the log, run the program, and return its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
     for name in ("apscheduler", "watchfiles"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # other lines say the same
+        logging.getLogger(name).setLevel(logging.WARNING)  # the scheduler's own lines say the same
     try:
         asyncio.run(main())
     except SchedulerError as error:
@@ -106,7 +106,7 @@ def run() -> int:
     except sqlite3.Error as error:
         print(f"error: {CHECKPOINTS}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:  # only where there are no signal handlers; main() has stopped the scheduler
+    except KeyboardInterrupt:  # only without signal handlers; main() has stopped the scheduler
         return 0
     except asyncio.CancelledError:
         return STOPPED_AT_ONCE

@@ -1,9 +1,9 @@
-"""An agent that schedules for itself: it is asked for something later, schedules it, and is invoked when it is due.
+"""An agent that schedules its own tasks: a user asks for something later, and the agent is invoked when it is due.
 
     python examples/self_scheduling_agent.py
 
 It runs offline, with a model that follows a script. With `SCHEDULER_MODEL`, such as `openai:gpt-5-mini`, it asks a real
-one (`pip install langchain langchain-openai`). The graph below is what `create_agent(model, tools)` builds, by hand.
+model (`pip install langchain langchain-openai`). The graph below is the same as `create_agent(model, tools)` builds.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ LOOK_SECONDS = 0.1
 
 
 class ScriptedModel(BaseChatModel):
-    """Stands in for a model, offline: knows three requests, and repeats what the tools answer."""
+    """Replaces a model, offline: knows three requests, and repeats what the tools answer."""
 
     @property
     def _llm_type(self) -> str:
         return "scripted"
 
     def bind_tools(self, *_: Any, **__: Any) -> "ScriptedModel":  # noqa: ANN401 (LangChain's own signature)
-        """Take the tools, which the script knows already."""
+        """Ignore the tools: the script knows them already."""
         return self
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:  # noqa: ANN401
@@ -61,7 +61,7 @@ def call(name: str, arguments: dict[str, Any], call_id: str) -> ToolCall:
 
 
 def load_model() -> BaseChatModel:
-    """Return the model that `SCHEDULER_MODEL` names, else the one that follows the script."""
+    """Return the model that `SCHEDULER_MODEL` names, or the scripted one."""
     name = os.environ.get("SCHEDULER_MODEL")
     if not name:
         return ScriptedModel()
@@ -76,7 +76,7 @@ async def think(state: MessagesState) -> dict[str, Any]:
     return {"messages": [await model.ainvoke([RULES, *state["messages"]])]}
 
 
-# The scheduler invokes the agent, and the agent's tools need the scheduler: so the scheduler is told by name.
+# The scheduler invokes the agent, and the agent's tools need the scheduler: so the scheduler gets the agent's name.
 scheduler = TaskScheduler(persistent=False, graph=f"{__name__}:agent", timezone="Europe/Berlin")
 tools = scheduling_tools(scheduler)
 model = load_model().bind_tools(tools)
@@ -109,7 +109,7 @@ async def first_scheduled_run() -> Run:
 
 
 async def main() -> None:
-    """Talk with the agent, and let one of its own tasks come due meanwhile."""
+    """Talk with the agent, and wait for one of its tasks to run."""
     async with scheduler:
         await ask(FIRST)
         run = await first_scheduled_run()
@@ -121,4 +121,4 @@ if __name__ == "__main__":
     try:
         asyncio.run(main())
     except TimeoutError:
-        sys.exit(f"No scheduled run came to its end in {PATIENCE_SECONDS} s.")
+        sys.exit(f"No scheduled run ended within {PATIENCE_SECONDS} s.")
