@@ -1,5 +1,7 @@
 """The exceptions a caller can catch; each builds its own message from typed arguments."""
 
+from scheduler.redaction import redact
+
 
 class SchedulerError(Exception):
     """The base of every error that this package raises on its own account."""
@@ -60,7 +62,7 @@ class StoreError(SchedulerError):
 
     def __init__(self, store: str, problem: str, mend: str) -> None:
         """Say which store, what is wrong with it, and what to do."""
-        super().__init__(f"Store {store}: {problem}; {mend}")
+        super().__init__(redact(f"Store {store}: {problem}; {mend}"))
         self.store = store
 
 
@@ -77,7 +79,7 @@ class GraphError(SchedulerError):
 
     def __init__(self, graph: str, problem: str, mend: str) -> None:
         """Say which graph, what is wrong with it, and what to do."""
-        super().__init__(f"graph={graph!r}: {problem}; {mend}")
+        super().__init__(redact(f"graph={graph!r}: {problem}; {mend}"))
 
 
 class TelemetryError(SchedulerError):
@@ -124,6 +126,6 @@ class ServerError(SchedulerError):
 
     def __init__(self, server: str, problem: str, status: str = "failed") -> None:
         """Name the graph on its server, and say what happened there."""
-        super().__init__(f"{server}: {problem}")
+        super().__init__(redact(f"{server}: {problem}"))
         self.server = server
         self.status = status

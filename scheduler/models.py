@@ -25,7 +25,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from scheduler._local_time import LocalTimeError, instant_of
 from scheduler._texts import is_unicode, shown
 from scheduler.crontab import parse_crontab
-from scheduler.server_url import is_server_url, parse_server_url, without_password
+from scheduler.redaction import redact, shown_url
+from scheduler.server_url import is_server_url, parse_server_url
 
 ID_LIMIT: Final = 255
 """The longest id or session, in characters."""
@@ -526,11 +527,12 @@ def _reword(task_id: str, line: dict[str, Any]) -> InitErrorDetails:
     if line["type"] == "crontab":
         return _detail(field, line["input"], f"Task {task_id}: {line['msg']}")
     if line["type"] == "server_url":
-        address = without_password(line["input"])
+        address = shown_url(line["input"])
         return _detail(field, line["input"], f"Task {task_id}: {field}={shown(address)}: {line['msg']}")
     reason = re.sub("^(Input|String|Value)", "it", line["msg"])
     mend = f"; {_MENDS[field]}" if field in _MENDS else ""
-    return _detail(field, line["input"], f"Task {task_id}: {field}={shown(line['input'])}: {reason}{mend}")
+    value = redact(shown(line["input"]))
+    return _detail(field, line["input"], f"Task {task_id}: {field}={value}: {reason}{mend}")
 
 
 def _detail(field: str, value: object, sentence: str) -> InitErrorDetails:

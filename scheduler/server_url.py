@@ -26,12 +26,7 @@ class ServerUrl:
 
 def is_server_url(graph: str) -> bool:
     """Tell whether a graph's name is meant as the address of one on a server."""
-    return graph.startswith(SERVER_PREFIX)
-
-
-def without_password(text: str) -> str:
-    """Return an address as it may be shown."""
-    return re.sub("//[^/]*@", "//…@", text)
+    return graph.lower().startswith(SERVER_PREFIX)
 
 
 def parse_server_url(text: str) -> ServerUrl:

@@ -52,9 +52,7 @@ def test_a_url_shows_nothing_of_any_secret(position, secret):
     assert "end" not in shown
 
 
-@given(
-    st.sampled_from(POSITIONS), TEXTS, st.sampled_from([str, repr, json.dumps, lambda text: quote(text, safe="")])
-)
+@given(st.sampled_from(POSITIONS), TEXTS, st.sampled_from([str, repr, json.dumps, lambda text: quote(text, safe="")]))
 @settings(max_examples=400)
 def test_a_text_that_repeats_a_secret_shows_it_no_more(position, secret, write):
     """Such as the error of a driver or the answer of a server, as it is or quoted."""

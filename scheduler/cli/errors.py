@@ -5,6 +5,7 @@ from enum import IntEnum
 from pydantic import ValidationError
 
 from scheduler.errors import RunNotFoundError, SchedulerError, StoreNotFoundError, TaskNotFoundError
+from scheduler.redaction import redact
 
 
 class ExitCode(IntEnum):
@@ -49,4 +50,4 @@ def sentence(error: Exception) -> str:
     if isinstance(error, StoreNotFoundError):
         mend = "name another one with --db or --db-url, or add a task to create it"
         return f"there is no store at {error.store}; {mend}"
-    return " ".join(str(error).split())
+    return redact(" ".join(str(error).split()))

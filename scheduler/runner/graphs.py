@@ -54,8 +54,8 @@ def _server() -> Any:  # noqa: ANN401 (a class)
 
 
 def _imported(path: str) -> object:
-    module_name, colon, attribute = path.partition(":")
-    if not (module_name and colon and attribute):
+    module_name, _, attribute = path.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))):
         raise GraphError(path, "it is not of the form module:attribute", "give it as in graph='graph:graph'")
     try:
         module = importlib.import_module(module_name)

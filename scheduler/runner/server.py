@@ -20,8 +20,10 @@ from langgraph_sdk.client import LangGraphClient
 
 from scheduler.errors import GraphError, ServerError
 from scheduler.models import RunStatus
+from scheduler.redaction import redact, shown_url
+from scheduler.runner.bounded_transport import AnswerTooLargeError, BoundedTransport
 from scheduler.runner.progress import ATTEMPT_KEY
-from scheduler.server_url import SERVER_PREFIX, parse_server_url, without_password
+from scheduler.server_url import SERVER_PREFIX, parse_server_url
 
 _THREAD_PREFIX: Final = "scheduler:"
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=300, write=60, pool=None)
@@ -30,14 +32,17 @@ _CONNECT_RETRIES: Final = 3
 """So often a connection that is refused is tried again, which takes 1.5 s: a server may be restarting."""
 _REJOIN_DELAYS: Final = (1, 2, 4, 8)
 """The waits, in seconds, before a run is looked for whose connection was lost."""
-_LOOK_AGAIN: Final = 0.2
-"""The wait, in seconds, before a run that the server put back into its queue is joined again."""
+_LOOK_AGAIN, _LONGEST_LOOK_AGAIN = 0.2, 10.0
+"""The first and the longest wait, in seconds, before a run that the server put back into its queue is joined again."""
 _LOOK_SECONDS: Final = 10
 _RUNS_LOOKED_AT: Final = 100
 _FROM_THE_BEGINNING: Final = "-1"
 _GONE, _TOO_MANY, _SERVERS_OWN = 404, 429, 500
 _NO_KEY: Final = {401, 403}
 _GOING: Final = {"pending", "running"}
+_TEXT_LIMIT: Final = 10_000
+"""The most characters of a server's error that are looked at."""
+_PLAIN_HEADERS: Final = frozenset({"accept", "accept-encoding", "connection", "content-type", "user-agent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class ServerGraph:
         self._assistant = assistant
         self._config = config or {}
         base = str(client.http.client.base_url).rstrip("/")
-        self.name = f"{SERVER_PREFIX}{without_password(base)}/{assistant}"
+        self.name = f"{SERVER_PREFIX}{shown_url(base)}/{assistant}"
 
     @classmethod
     def at(cls, url: str) -> Self:
@@ -89,7 +94,7 @@ class ServerGraph:
             server = parse_server_url(url)
         except ValueError as error:
             problem, _, mend = str(error).partition("; ")
-            raise GraphError(without_password(url), problem, mend) from None
+            raise GraphError(shown_url(url), problem, mend) from None
         return cls(_client_of(server.base), server.assistant)
 
     @classmethod
@@ -272,13 +277,15 @@ class ServerGraph:
 
     async def _ended(self, thread: str, run: str, values: Any, *, was_lost: bool = False) -> Any:  # noqa: ANN401
         """Return the state that a run came to, or raise how else it ended."""
+        wait = _LOOK_AGAIN
         while True:
             if isinstance(values, Mapping) and "__interrupt__" in values:
                 return values
             status = await self._status(thread, run, was_lost=was_lost)
             if status not in _GOING:
                 break
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_LOOK_AGAIN)
             values = await self._join(thread, run)
         if status == "success":
             return values
@@ -286,7 +293,7 @@ class ServerGraph:
             return await self._asked(thread, values, was_lost=was_lost)
         if status == "timeout":
             raise ServerError(self.name, "it took longer than the server lets a run take", RunStatus.TIMED_OUT)
-        raise ServerError(self.name, _error_text(values))
+        raise ServerError(self.name, self._redacted(_error_text(values)))
 
     async def _status(self, thread: str, run: str, *, was_lost: bool) -> str:
         try:
@@ -353,19 +360,26 @@ class ServerGraph:
             **({"recursion_limit": limit} if limit else {}),
         }
 
+    def _redacted(self, text: str) -> str:
+        """Return what the server or the client says without the keys that the client sends, which it may repeat."""
+        headers = self._client.http.client.headers
+        return redact(text[:_TEXT_LIMIT], [value for name, value in headers.items() if name not in _PLAIN_HEADERS])
+
     @asynccontextmanager
     async def _telling(self) -> AsyncIterator[None]:
         """Turn what the client raises into `ServerError`s."""
         try:
             yield
         except httpx.HTTPStatusError as error:
-            raise ServerError(self.name, await _refusal(error.response)) from error
+            raise ServerError(self.name, self._redacted(await _refusal(error.response))) from error
         except httpx.PoolTimeout as error:
             text = "its client has no connection left; lower max_concurrent_runs, or give the graph by its address"
             raise ServerError(self.name, text) from error
+        except AnswerTooLargeError as error:
+            raise ServerError(self.name, str(error)) from error
         except httpx.TransportError as error:
             text = f"the server cannot be reached ({type(error).__name__}: {error})"
-            raise ServerError(self.name, text) from error
+            raise ServerError(self.name, self._redacted(text)) from error
         except json.JSONDecodeError as error:
             raise ServerError(self.name, "what answers there is no LangGraph server") from error
 
@@ -378,7 +392,7 @@ def _client_of(base: str) -> LangGraphClient:
     """
     made = get_client(url=base)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    transport = httpx.AsyncHTTPTransport(retries=_CONNECT_RETRIES, limits=limits)
+    transport = BoundedTransport(httpx.AsyncHTTPTransport(retries=_CONNECT_RETRIES, limits=limits))
     http = httpx.AsyncClient(base_url=base, headers=made.http.client.headers, transport=transport, timeout=_TIMEOUT)
     return LangGraphClient(http)
 

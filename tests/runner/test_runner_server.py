@@ -1,5 +1,6 @@
 """Graphs on LangGraph servers, as far as no server is needed: one that is down, and one that is played."""
 
+import asyncio
 import sqlite3
 
 import httpx
@@ -13,6 +14,8 @@ from runner_kit import a_claim, a_runner, a_task
 from scheduler import RunStatus, TaskScheduler
 from scheduler.errors import GraphError
 from scheduler.runner import server
+from scheduler.runner.bounded_transport import AnswerTooLargeError, BoundedTransport
+from scheduler.runner.graphs import load_graph
 from scheduler.runner.server import ServerGraph, server_thread
 
 DONE = {"messages": [{"type": "human", "content": "Go."}, {"type": "ai", "content": "Gone."}]}
@@ -247,3 +250,114 @@ def test_a_scheduler_of_graphs_on_servers_imports_no_langgraph(tmp_path):
         ((error,),) = connection.execute("SELECT error FROM scheduler_runs").fetchall()
     connection.close()
     assert "cannot be reached" in error
+
+
+# --- What a server sends is bounded, and what it repeats is not shown ---
+
+
+def bounded(answer, **limits):
+    return httpx.AsyncClient(
+        transport=BoundedTransport(httpx.MockTransport(answer), **limits), base_url="http://server"
+    )
+
+
+async def test_a_large_answer_is_read_up_to_the_limit():
+    """One byte more ends it; the limit itself is fine."""
+
+    def answer(request):
+        return httpx.Response(200, stream=Chunks(b"x" * 10 for _ in range(int(request.url.path[1:]))))
+
+    async with bounded(answer, most=100) as client:
+        assert len((await client.get("/10")).content) == 100
+        with pytest.raises(AnswerTooLargeError, match="100 bytes"):
+            await client.get("/11")
+
+
+async def test_events_are_bounded_line_by_line():
+    """A long stream of short events goes on; a line without an end does not."""
+    events = {"content-type": "text/event-stream"}
+
+    def answer(request):
+        line = b"data: 1\n" if request.url.path == "/lines" else b"data: 1"
+        return httpx.Response(200, headers=events, stream=Chunks(line for _ in range(100)))
+
+    async with bounded(answer, most=100) as client:
+        assert len((await client.get("/lines")).content) == 800
+        with pytest.raises(AnswerTooLargeError):
+            await client.get("/endless")
+
+
+async def test_a_compressed_answer_is_refused():
+    """Its size is known too late: 150 MB in 150 KB."""
+
+    def answer(request):
+        assert request.headers["accept-encoding"] == "identity"
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Chunks([b"..."]))
+
+    async with bounded(answer) as client:
+        with pytest.raises(AnswerTooLargeError, match="compresses"):
+            await client.get("/")
+
+
+async def test_an_answer_that_trickles_ends():
+    """Blanks say that a run goes on, for as long as it does; from the first byte on the time counts."""
+    loop = asyncio.get_running_loop()
+    waited = []
+
+    def answer(request):
+        body = [b"\n", b"\n", b"{", b"}"] if request.url.path == "/slow" else [b"\n"] * 50 + [b"{}"]
+        return httpx.Response(200, stream=Chunks(body))
+
+    clock = iter(range(0, 10_000, 70))
+    async with bounded(answer) as client:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "time", lambda: float(next(clock)))
+            assert (await client.get("/waiting")).json() == {}
+            waited.append("waiting")
+            with pytest.raises(AnswerTooLargeError, match="120 s"):
+                await client.get("/slow")
+    assert waited == ["waiting"]
+
+
+class Chunks(httpx.AsyncByteStream):
+    """A body in parts."""
+
+    def __init__(self, chunks):
+        self.chunks = chunks
+
+    async def __aiter__(self):
+        for chunk in self.chunks:
+            yield chunk
+
+
+@pytest.mark.parametrize("form", ["the key {} is wrong", "x-api-key: {}", '{{"key": "{}"}}'])
+async def test_a_key_that_the_server_repeats_is_not_shown(form):
+    """Neither in the error of the run nor in that of `check`."""
+    played = Played(wait=(401, {"detail": form.format("lsv2-secret-key")}))
+    played.graph.client.http.client.headers["x-api-key"] = "lsv2-secret-key"
+    outcome = await played.attempt()
+    assert outcome.status is RunStatus.FAILED
+    assert "secret-key" not in outcome.error
+    assert "401" in outcome.error
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "langgraph+http://me:secret-key@host/agent",
+        "LangGraph+HTTP://me:secret-key@host/agent",
+        "langgraph+http://me:secret/key@host/agent",
+        "langgraph+http:/me:secret-key@host/agent",
+        "langgraph+http://host/agent?api_key=secret-key",
+        "langgraph+http://host/agent#secret-key",
+        "http://me:secret-key@host/agent",
+    ],
+)
+def test_the_address_of_a_graph_is_shown_without_secrets(address):
+    """By a definition that is refused, and by a scheduler that cannot start with it."""
+    with pytest.raises(ValueError, match="graph") as refused:
+        a_task(graph=address)
+    assert "secret" not in str(refused.value)
+    with pytest.raises(GraphError) as failed:
+        load_graph(address, needs_messages=False)
+    assert "secret" not in str(failed.value)

@@ -1,0 +1,70 @@
+"""Reads answers of a LangGraph server up to a limit, in bytes and in time; so a server cannot use up this process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+import httpx
+
+BODY_LIMIT: Final = 64 * 1024 * 1024
+"""The most bytes of an answer; of a stream of events, the most bytes of one line."""
+BODY_SECONDS: Final = 120.0
+"""How long an answer may take from its first byte on, in seconds; the blanks that say that a run goes on are none."""
+_PLAIN: Final = frozenset({"", "identity"})
+
+
+class AnswerTooLargeError(httpx.RemoteProtocolError):
+    """The server's answer goes beyond a limit; the connection is closed."""
+
+
+class BoundedTransport(httpx.AsyncBaseTransport):
+    """Another transport, whose answers are bounded. Closing it closes the other one."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, most: int = BODY_LIMIT, seconds: float = BODY_SECONDS) -> None:
+        """Take the transport that does the work, and the limits (bytes, seconds)."""
+        self._inner = inner
+        self._most = most
+        self._seconds = seconds
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Compressed answers are not asked for and not read: their size is known too late."""
+        request.headers["accept-encoding"] = "identity"
+        response = await self._inner.handle_async_request(request)
+        if response.headers.get("content-encoding", "").strip().lower() not in _PLAIN:
+            await response.aclose()
+            raise AnswerTooLargeError("the server compresses its answer, which it was asked not to do")
+        is_events = response.headers.get("content-type", "").startswith("text/event-stream")
+        assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 (what asynchronous transports give)
+        response.stream = _BoundedStream(response.stream, self._most, self._seconds, is_events=is_events)
+        return response
+
+    async def aclose(self) -> None:
+        """Close the transport that does the work."""
+        await self._inner.aclose()
+
+
+class _BoundedStream(httpx.AsyncByteStream):
+    """A body that is read up to the limits."""
+
+    def __init__(self, inner: httpx.AsyncByteStream, most: int, seconds: float, *, is_events: bool) -> None:
+        self._inner = inner
+        self._most = most
+        self._seconds = seconds
+        self._is_events = is_events
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size, deadline = 0, None
+        loop = asyncio.get_running_loop()
+        async for chunk in self._inner:
+            newline = chunk.rfind(b"\n") if self._is_events else -1
+            size = len(chunk) - newline - 1 if newline >= 0 else size + len(chunk)
+            if size > self._most:
+                raise AnswerTooLargeError(f"the server's answer is larger than {self._most:,} bytes")
+            if deadline is None and not self._is_events and chunk.strip():
+                deadline = loop.time() + self._seconds
+            if deadline is not None and loop.time() > deadline:
+                raise AnswerTooLargeError(f"the server's answer takes longer than {self._seconds:g} s to arrive")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
