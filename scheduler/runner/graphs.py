@@ -3,14 +3,17 @@
 import dataclasses
 import importlib
 import inspect
+import re
 from functools import reduce
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from scheduler.errors import GraphError
 from scheduler.runner.langgraph_seam import as_remote_graph, is_langgraph
 from scheduler.server_url import is_server_url
 
 _COMPILED = "give a compiled graph, such as `graph = builder.compile()`"
+
+_PATH: Final = re.compile(r"[^\s/@?#:.][^\s/@?#:]*:[^\s/@?#:]+")
 
 
 class Graph(Protocol):
@@ -55,7 +58,7 @@ def _server() -> Any:  # noqa: ANN401 (a class)
 
 def _imported(path: str) -> object:
     module_name, _, attribute = path.partition(":")
-    if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))):
+    if not _PATH.fullmatch(path):
         raise GraphError(path, "it is not of the form module:attribute", "give it as in graph='graph:graph'")
     try:
         module = importlib.import_module(module_name)
