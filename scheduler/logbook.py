@@ -130,6 +130,26 @@ def run_taken_over(run_id: str) -> None:
     _logger.error("Run %s was taken over by another process while this one was suspended; it is cancelled here", run_id)
 
 
+def loop_blocked(seconds: float, kept_for: float) -> None:
+    """Say that the event loop is blocked for longer than the lease."""
+    text = (
+        "The event loop has not responded for %.1f s, as when an async function calls something that blocks. "
+        "This process keeps its runs until it has not responded for %g s"
+    )
+    _logger.warning(text, seconds, kept_for)
+
+
+def lease_given_up(seconds: float) -> None:
+    """Say that the lease of a process that hangs is not renewed any more."""
+    text = "The event loop has not responded for %.1f s. Other processes take over the runs of this one"
+    _logger.error(text, seconds)
+
+
+def beat_failed(error: BaseException) -> None:
+    """Say that a renewal of the lease ended in a way that nobody foresaw."""
+    _logger.error("The lease could not be renewed, and is tried again", exc_info=error)
+
+
 def outcome_refused(task_id: str, run_id: str, status: str) -> None:
     """Say that an outcome came too late to be written."""
     _logger.warning("Task %s: run %s ended as %s here, but it is another process's by now", task_id, run_id, status)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from scheduler import garbage, logbook
 from scheduler._local_time import on_clock_of
-from scheduler.apscheduler_bridge import LoopSettings, StoreScheduler
+from scheduler.apscheduler_bridge import LoopSettings, NoTicker, StoreScheduler, ThreadTicker
 from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
@@ -137,7 +137,9 @@ class TaskScheduler:
         settings = LoopSettings(
             timezone, max_concurrent_runs, longest_wait, lease_seconds, shutdown_grace_seconds, sync_node_threads
         )
-        self.scheduler = StoreScheduler(self._store, runner, self._clock, settings, self._observers)
+        # Nobody else can take runs over from a store in memory.
+        ticker = ThreadTicker("scheduler-lease") if database.is_shared else NoTicker()
+        self.scheduler = StoreScheduler(self._store, runner, self._clock, settings, self._observers, ticker)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
         self._store.open(create=create)
         if self._observers.telemetry is not None:

@@ -19,10 +19,12 @@ from scheduler.apscheduler_bridge.attempts import Runner
 from scheduler.apscheduler_bridge.events import not_started_event
 from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler
+from scheduler.apscheduler_bridge.heartbeat import Heartbeat, LoopSigns
 from scheduler.apscheduler_bridge.jobstore import RUNS, TaskJobStore
 from scheduler.apscheduler_bridge.old_threads import OldThreads
 from scheduler.apscheduler_bridge.pace import Pace
 from scheduler.apscheduler_bridge.signals import Signal
+from scheduler.apscheduler_bridge.ticker import Ticker
 from scheduler.clock import Clock, Moment
 from scheduler.errors import NoEventLoopError, StillStoppingError, StoreError
 from scheduler.observing import Attempt, Observers
@@ -61,15 +63,16 @@ class StoreScheduler(GuardedScheduler):
 
     _eventloop: asyncio.AbstractEventLoop | None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (its parts)
         self,
         store: Store,
         runner: Runner,
         clock: Clock,
         settings: LoopSettings,
         observers: Observers,
+        ticker: Ticker,
     ) -> None:
-        """Take the store, what makes attempts, the clock, and who wants to know."""
+        """Take the store, what makes attempts, the clock, who wants to know, and what drives the heartbeat."""
         self._store = store
         self._runner = runner
         self._clock = clock
@@ -78,6 +81,8 @@ class StoreScheduler(GuardedScheduler):
         self._tasks = TaskJobStore(store)
         attempt, slots = self._marked(observers.observed(runner.run)), settings.max_concurrent_runs
         self._runs = RunExecutor(attempt, clock, slots, settings.lease_seconds, self._run_has_ended)
+        signs = LoopSigns(lambda: not self._retry_delay, self._runs.longest_timeout, self.wakeup)
+        self._heartbeat = Heartbeat(store, clock, settings.lease_seconds, ticker, signs)
         self._wanted = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._stopped: concurrent.futures.Future[None] | None = None
@@ -144,6 +149,7 @@ class StoreScheduler(GuardedScheduler):
             raise
         self._supervisor = loop.create_task(self._supervise(), name="task scheduler")
         self._supervisor.add_done_callback(functools.partial(self._supervisor_has_ended, self.stopped()))
+        self._heartbeat.start(loop)
         logbook.started(self._settings.max_concurrent_runs, self._store.database.name)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -417,6 +423,7 @@ class StoreScheduler(GuardedScheduler):
             self._store.end(self._runs.take_outcomes(), self._clock.now())
         except StoreError as error:
             logbook.outcomes_unwritten(len(self._runs.running), error)
+        self._heartbeat.stop()
         self._store.close()
         self._close_up()
 
@@ -475,6 +482,8 @@ class StoreScheduler(GuardedScheduler):
             self._runs.give_up()
             await self._write_last()
             await self._observers.end()
+            # It would open the database again.
+            await self._in_thread(self._heartbeat.stop)
             await self._in_thread(self._store.database.close)
         finally:
             self._close_up()
@@ -494,6 +503,7 @@ class StoreScheduler(GuardedScheduler):
     def _close_up(self) -> None:
         """Leave nothing open, and tell those who wait for the stop, whatever fails on the way."""
         try:
+            self._heartbeat.stop()
             if self._eventloop is not None:
                 _containment.stop_guarding(self._eventloop)
             garbage.take_back()

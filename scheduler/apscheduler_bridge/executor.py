@@ -92,6 +92,11 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         """How many more runs may start now; negative if some wait already."""
         return self._max_concurrent_runs - len(self._going) - len(self._queue) - len(self._early)
 
+    def longest_timeout(self) -> float:
+        """Return the largest `timeout_seconds` of the runs that are running, 0 if they have none; from any thread."""
+        going = list(self._going.values())  # one step of the interpreter: the loop may change the dict meanwhile
+        return max((claim.task.timeout_seconds or 0.0 for _, claim in going), default=0.0)
+
     @property
     def has_outcomes(self) -> bool:
         """Whether there are outcomes that are not written yet."""

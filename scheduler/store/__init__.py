@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, exists, func, select
 
-from scheduler.clock import SECOND
+from scheduler.clock import SECOND, Clock
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import adding, history, outcomes, owners, runs, tasks
@@ -259,6 +259,10 @@ class Store:
         self._purge_at = now
         self._is_unsure = False
         self._disowned = frozenset()
+
+    def keep_lease(self, clock: Clock) -> bool:
+        """Renew the lease if passes are late with it; return False if another process has ended it. From any thread."""
+        return not self._leases.is_late(clock.now()) or self._leases.keep(self.database, self._owner, clock)
 
     def end(self, results: Sequence[Outcome], now: int, steps: Steps = ()) -> PassResult:
         """Write the last outcomes and give the lease back."""

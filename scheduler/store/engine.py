@@ -18,6 +18,8 @@ class Database(Protocol):
     """Where the store keeps its rows: transactions on one kind of database."""
 
     name: str
+    is_shared: bool
+    """Whether other processes can use it."""
 
     def exists(self) -> bool:
         """Tell whether the store's tables are there, of whatever version. Changes nothing. Raises `StoreError`."""

@@ -5,13 +5,15 @@ from typing import Final
 
 from sqlalchemy import bindparam, select
 
+from scheduler.clock import Clock
 from scheduler.store import outcomes, owners
+from scheduler.store.engine import PASS_TIMEOUT, Database
 from scheduler.store.owners import Owner
 from scheduler.store.schema import IS_RUNNING, runs
 from scheduler.store.statements import Connection, Row, Statement
 
 _RENEWALS: Final = 3
-"""Passes renew a lease this many times before it would end."""
+"""A pass renews the lease when one of so many parts of it is over."""
 _DIED: Final = "its process died"
 _LEASE_ENDED: Final = "its process gave no sign for longer than its lease"
 
@@ -30,13 +32,13 @@ class Leases:
     def __init__(self, length: int) -> None:
         """Take the length of a lease in microseconds."""
         self._length = length
-        self._renew_at = 0
+        self._renewed_at = 0
         self._trusted_from = 0
 
     def begin(self, connection: Connection, owner: Owner, now: int) -> None:
         """Take the first lease of an owner."""
         owners.renew(connection, owner, now + self._length)
-        self._renew_at = now + self._length // _RENEWALS
+        self._renewed_at = now
         self.distrust(now)
 
     def distrust(self, now: int) -> None:
@@ -45,11 +47,27 @@ class Leases:
 
     def is_due(self, now: int) -> bool:
         """Tell whether a pass should renew the lease."""
-        return now >= self._renew_at
+        return now - self._renewed_at >= self._length // _RENEWALS
+
+    def is_late(self, now: int) -> bool:
+        """Tell whether the passes are late with renewing the lease, or the clock was set back since they did."""
+        return not 0 <= now - self._renewed_at < self._length // 2
 
     def renew_soon(self) -> None:
         """Let the next pass renew the lease."""
-        self._renew_at = 0
+        self._renewed_at = 0
+
+    def keep(self, database: Database, owner: Owner, clock: Clock) -> bool:
+        """Renew the lease in place of a pass, in a transaction of its own; return False if it is lost.
+
+        A pass takes a new one then: only a pass knows what is running here, and cancels what was taken over.
+        """
+        with database.write(PASS_TIMEOUT) as connection:
+            # Read here: a process that was suspended before this must not put an old instant over a new one.
+            now = clock.now()
+            is_kept = owners.extend(connection, owner.id, now + self._length)
+        self._renewed_at = now if is_kept else 0
+        return is_kept
 
     def renew(self, connection: Connection, owner: Owner, now: int, running: Collection[str]) -> list[str]:
         """Renew the lease if it is due or lost; return which running runs were taken over because it was lost."""
@@ -57,7 +75,7 @@ class Leases:
         if not self.is_due(now) and owners.has_lease(connection, owner):
             return []
         had_lease = owners.renew(connection, owner, now + self._length)
-        self._renew_at = now + self._length // _RENEWALS
+        self._renewed_at = now
         if had_lease:
             return []
         # This process was suspended, or the database is another one: its other leases may be as outdated as ours was.

@@ -86,7 +86,7 @@ def _namespace() -> str:
 
 def renew(connection: Connection, owner: Owner, lease_until: int) -> bool:
     """Move an owner's lease; return False if it had none, because it is new or was taken for dead, and give it one."""
-    if connection.execute(_RENEW, {"by": owner.id, "until": lease_until}).rowcount:
+    if extend(connection, owner.id, lease_until):
         return True
     values = {
         "id": owner.id,
@@ -98,6 +98,11 @@ def renew(connection: Connection, owner: Owner, lease_until: int) -> bool:
     }
     connection.execute(_INSERT, values)
     return False
+
+
+def extend(connection: Connection, owner_id: str, lease_until: int) -> bool:
+    """Move an owner's lease; return False if it has none."""
+    return connection.execute(_RENEW, {"by": owner_id, "until": lease_until}).rowcount > 0
 
 
 def has_lease(connection: Connection, owner: Owner) -> bool:

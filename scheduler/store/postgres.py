@@ -34,6 +34,7 @@ class PostgresDatabase:
     def __init__(self, url: URL) -> None:
         """Take the URL of the database; nothing is opened yet. Raises `StoreError` if the driver is missing."""
         self.name = url.render_as_string(hide_password=True)
+        self.is_shared = True
         self._pid = os.getpid()
         self._is_prepared = False
         try:

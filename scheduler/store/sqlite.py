@@ -30,6 +30,7 @@ class SqliteDatabase:
     def __init__(self, path: Path | None) -> None:
         """Take the file's path, or None for a database in memory. Nothing is opened yet."""
         self.name = "in memory" if path is None else str(path)
+        self.is_shared = path is not None
         self._path = path
         self._pid = os.getpid()
         self._writer = _Kept(_engine(path, write=True))

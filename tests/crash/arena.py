@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from accounting import account, account_for_starts, read_ledger
+from child import UNBLOCK
 
 from scheduler import RunStatus, TaskDefinition, TaskScheduler, TaskType
 from scheduler.errors import InvalidTaskError
@@ -204,6 +205,10 @@ class Arena:
         self._children.append(child)
         child.wait_for("started")
         return child
+
+    def unblock(self):
+        """End what blocks the loops of children."""
+        (self.folder / UNBLOCK).touch()
 
     # --- The store, seen from outside ---
 

@@ -14,7 +14,9 @@ import signal
 import socket
 import sys
 import threading
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg  # noqa: F401 (imported once, for all children)
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
@@ -24,6 +26,8 @@ from scheduler import SchedulerError, StoreError, TaskDefinition, TaskScheduler
 from scheduler.store.postgres import PostgresDatabase
 from scheduler.store.sqlite import SqliteDatabase
 
+UNBLOCK = "unblock"
+"""The file beside the ledger whose coming ends what blocks a loop."""
 _TURN = 0.01
 """Seconds between two turns of the loop that are counted."""
 
@@ -67,6 +71,8 @@ class Graph:
             await asyncio.sleep(float(arguments[0]))
         elif action == "hold":
             await self.gate.wait()
+        elif action == "block":
+            self._block(Path(self._path).with_name(UNBLOCK))
         elif action == "stubborn":
             await self._whatever_comes()
         elif action == "die":
@@ -74,6 +80,11 @@ class Graph:
         elif action == "fail" and self._entries(run_id) <= int(arguments[0]):
             message = "as the prompt says"
             raise ValueError(message)
+
+    def _block(self, end):
+        """Let the event loop stand still until there is a file."""
+        while not end.exists():
+            time.sleep(_TURN)
 
     async def _whatever_comes(self):
         waiting = asyncio.ensure_future(self.gate.wait())
