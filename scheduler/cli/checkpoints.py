@@ -19,7 +19,8 @@ VARIABLE: Final = "SCHEDULER_CHECKPOINTS"
 _POSTGRES: Final = ("postgresql://", "postgres://", "postgresql+psycopg://")
 _CONNECTIONS: Final = 4
 _LOCK: Final = 0x7A5C_5C4E_D01F
-"""The advisory lock of who makes the tables; any number that nobody else takes will do."""
+"""The advisory lock of who creates the tables; any number that nobody else takes will do."""
+_TRY_LOCK: Final = f"SELECT pg_try_advisory_xact_lock({_LOCK}) AS mine"
 _LOCK_SECONDS: Final = 0.1
 
 
@@ -80,32 +81,46 @@ async def _postgres(url: str) -> AsyncIterator[object]:
         url,
         max_size=_CONNECTIONS,
         open=False,
-        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
-        check=AsyncConnectionPool.check_connection,
+        # No prepared statements: a pooler may give the next statement to another connection of the server.
+        kwargs={"autocommit": True, "prepare_threshold": None, "row_factory": dict_row},
+        check=_check,
     )
     try:
         async with pool:
             await pool.wait(timeout=10)
             saver = AsyncPostgresSaver(pool)
-            async with pool.connection() as connection, _alone(connection):
+            async with pool.connection() as guard, _alone(guard):
                 await saver.setup()
             yield saver
     except (psycopg.Error, PoolTimeout) as error:
         raise CommandError(f"--checkpoints on PostgreSQL: {error}") from error
 
 
-@asynccontextmanager
-async def _alone(connection: "AsyncConnection[DictRow]") -> AsyncIterator[None]:
-    """Hold a lock while the tables are made: processes that begin together would make them twice.
+async def _check(connection: "AsyncConnection[DictRow]") -> None:
+    """Raise an error if a connection of the pool is lost, or leads to a server that is a standby since a failover."""
+    from psycopg import OperationalError  # noqa: PLC0415 (see above)
 
-    It is tried again and again: a statement that waits for it would hold up indexes that are built concurrently.
+    answer = await (await connection.execute("SELECT pg_is_in_recovery() AS is_standby")).fetchone()
+    if answer and answer["is_standby"]:
+        message = "the server is a standby, on which nothing can be written"
+        raise OperationalError(message)
+
+
+@asynccontextmanager
+async def _alone(guard: "AsyncConnection[DictRow]") -> AsyncIterator[None]:
+    """Hold a lock while the tables are created: processes that start together would create them twice.
+
+    The lock belongs to a transaction, since a pooler may give the next one to another session. Indexes that are built
+    concurrently wait for every transaction that has a snapshot. So no statement waits for the lock, the isolation level
+    keeps no snapshot, and the statement has no parameters, with which its result would stay open, too.
     """
+    from psycopg import IsolationLevel  # noqa: PLC0415 (see above)
+
+    await guard.set_isolation_level(IsolationLevel.READ_COMMITTED)
     while True:
-        taken = await (await connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", [_LOCK])).fetchone()
-        if taken and taken["mine"]:
-            break
+        async with guard.transaction():
+            answer = await (await guard.execute(_TRY_LOCK)).fetchone()
+            if answer and answer["mine"]:
+                yield
+                return
         await asyncio.sleep(_LOCK_SECONDS)
-    try:
-        yield
-    finally:
-        await connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])

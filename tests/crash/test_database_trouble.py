@@ -108,13 +108,29 @@ def stopped_server(postgres_server):
     return stopped
 
 
+@pytest.fixture
+def standby_server(postgres_server):
+    """Return what makes the server a standby for a while, as a failover does: it can be read, and not be changed."""
+
+    @contextmanager
+    def standing_by(_arena, _child):
+        postgres_server.become_standby()
+        try:
+            yield
+        finally:
+            postgres_server.promote()
+
+    return standing_by
+
+
 TROUBLES = {
     "locked": ("on_sqlite", locked_file),
     "writes fail": ("on_sqlite", failing_writes),
     "disk full": ("on_small_disk", full_disk),
     "deleted": ("on_sqlite", deleted_file),
     "writer stands still": ("on_postgres", a_writer_that_stands_still),
-    "server restarts": ("on_postgres", None),
+    "server restarts": ("on_postgres", "stopped_server"),
+    "server is a standby": ("on_postgres", "standby_server"),
 }
 
 
@@ -123,7 +139,7 @@ def test_a_database_that_fails_for_a_while(request, trouble):
     """The loop turns, runs end, and the log has one line; afterwards their outcomes are written and firing goes on."""
     fixture, fault = TROUBLES[trouble]
     arena = request.getfixturevalue(fixture)
-    fault = fault or request.getfixturevalue("stopped_server")
+    fault = request.getfixturevalue(fault) if isinstance(fault, str) else fault
     arena.add(one_time("held", "hold"), one_time("again", "fail 1", max_attempts=2), each_second("each-second"))
     child = arena.start(poll_interval=0.2)
     child.wait_for("begin held")

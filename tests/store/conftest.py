@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from postgres import postgres_server  # noqa: F401 (a fixture)
+from postgres import postgres_server, postgres_url  # noqa: F401 (fixtures)
 from sqlalchemy import create_engine, text
 from store_kit import Process
 

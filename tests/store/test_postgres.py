@@ -1,0 +1,255 @@
+"""PostgreSQL: what a server, a database, a role or a failover makes of its connections."""
+
+import threading
+
+import pytest
+from sqlalchemy import make_url, select
+from store_kit import Process, every
+
+from scheduler import StoreError
+from scheduler.store import database_at, postgres
+from scheduler.store.schema import tasks
+
+
+@pytest.fixture
+def new_process(postgres_url):
+    """Return what starts a process on an empty database."""
+    opened = []
+
+    def start(now=0, url=postgres_url):
+        opened.append(Process(database_at(None, url)))
+        return opened[-1].begin(now)
+
+    yield start
+    for process in opened:
+        process.database.close()
+
+
+@pytest.fixture
+def set_default(postgres_server, postgres_url):
+    """Return what changes a default of the database."""
+    name = make_url(postgres_url).database
+
+    def set_default(setting, value):
+        postgres_server.execute(f"ALTER DATABASE {name} SET {setting} = {value}")
+
+    return set_default
+
+
+def in_threads(number, work):
+    """Call something in threads of their own; raise what one of them raises."""
+    failures = []
+
+    def guarded(each):
+        try:
+            work(each)
+        except Exception as error:  # noqa: BLE001 (raised below)
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(each,)) for each in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+# --- Defaults ---
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("default_transaction_isolation", "'repeatable read'"),
+        ("default_transaction_isolation", "'serializable'"),
+        ("default_transaction_read_only", "on"),
+        ("default_transaction_deferrable", "on"),
+        ("standard_conforming_strings", "off"),
+        ("lock_timeout", "1"),
+        ("timezone", "'Asia/Kolkata'"),
+    ],
+)
+def test_defaults_of_a_database_are_not_the_store_s(new_process, set_default, setting, value):
+    """Each transaction says what it needs: several writers wait for each other, and all succeed."""
+    set_default(setting, value)
+    processes = [new_process() for _ in range(3)]
+    processes[0].add(*(every(60, f"t{number}", prompt="a\\b 'c'") for number in range(4)))
+
+    def work(number):
+        for turn in range(20):
+            (processes[number].pause if turn % 2 else processes[number].resume)(1, "t0")
+            processes[number].listed()
+
+    in_threads(3, work)
+    assert {due for _, due in processes[1].started(60)} == {60}
+    assert processes[1].complete(61).lost == []
+
+
+def test_a_read_sees_what_was_committed_since_the_read_before(new_process, set_default):
+    """One view may last longer than one statement."""
+    set_default("default_transaction_isolation", "'repeatable read'")
+    process, other = new_process(), new_process()
+    with process.database.read() as connection:
+        before = connection.execute(select(tasks.c.id)).scalars()
+        other.add(every(60))
+        after = connection.execute(select(tasks.c.id)).scalars()
+    assert (before, after) == ([], ["t"])
+
+
+def test_who_may_only_read_reads(new_process, postgres_server, postgres_url):
+    """A role without any other right lists tasks and runs; a change is refused, in words."""
+    process = new_process()
+    process.add(every(60))
+    postgres_server.execute("CREATE ROLE reader LOGIN")
+    url = make_url(postgres_url).set(username="reader").render_as_string(hide_password=False)
+    try:
+        process.sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+        reader = Process(database_at(None, url))
+        assert reader.due() == 60
+        assert reader.runs() == []
+        with pytest.raises(StoreError, match="permission denied"):
+            reader.pause(1)
+        reader.database.close()
+        process.sql("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM reader")
+    finally:
+        postgres_server.execute("DROP ROLE reader")
+
+
+# --- What the URL says ---
+
+
+def with_query(url, **query):
+    return make_url(url).update_query_dict(query).render_as_string(hide_password=False)
+
+
+def test_options_of_the_url_choose_the_schema(new_process, postgres_url):
+    """`search_path` among them; they go to the server as they are."""
+    new_process().sql("CREATE SCHEMA agents")
+    process = new_process(url=with_query(postgres_url, options="-csearch_path=agents -cwork_mem=8MB"))
+    process.add(every(60))
+    found = process.sql("SELECT schemaname FROM pg_tables WHERE tablename = 'scheduler_tasks' ORDER BY 1")
+    assert found == [("agents",), ("public",)]
+    assert process.sql("SHOW work_mem") == [("8MB",)]
+    assert new_process().store.list_tasks() == []
+
+
+def test_the_time_to_connect_is_the_user_s(postgres_url):
+    """Five seconds where the URL does not say."""
+    for url, seconds in ((postgres_url, 5), (with_query(postgres_url, connect_timeout="2"), 2)):
+        database = database_at(None, url)
+        with database.read() as connection:
+            assert int(connection.driver.info.get_parameters()["connect_timeout"]) == seconds
+        database.close()
+
+
+def test_nothing_is_set_for_longer_than_a_transaction(new_process):
+    """What belongs to the session is the user's."""
+    process = new_process()
+    process.add(every(60))
+    process.run_pass(60)
+    process.listed()
+    with process.database._engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT name FROM pg_settings WHERE source = 'session'").all()
+    assert [name for (name,) in found if not name.startswith("transaction_")] == []
+
+
+def test_a_transaction_has_the_settings_that_it_needs(new_process):
+    """It does not wait for ever, and is not left open for ever; nor is a reader's."""
+    database = new_process().database
+    for use in (database.write, database.read):
+        with use(3) as connection:
+            settings = [
+                connection.driver.execute(f"SHOW {name}").fetchone()[0]
+                for name in ("lock_timeout", "idle_in_transaction_session_timeout", "transaction_isolation")
+            ]
+        assert settings == ["3s", "1min", "read committed"]
+
+
+# --- When connections lead to a server that is of no use any more ---
+
+
+def old_server(process, code):
+    """Let all connections that are open now fail at changes, as those do that lead to the server of before."""
+    process.sql(
+        "CREATE TABLE old_server AS SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        " AND backend_type = 'client backend'"
+    )
+    process.sql(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF pg_backend_pid() IN (SELECT pid FROM old_server) THEN"
+        f" RAISE 'not on this server' USING ERRCODE = '{code}'; END IF; RETURN NULL; END $$"
+    )
+    process.sql(
+        "CREATE TRIGGER fail BEFORE UPDATE OR INSERT ON scheduler_tasks FOR EACH STATEMENT EXECUTE FUNCTION fail()"
+    )
+
+
+def open_all_connections(process):
+    """Use as many connections at once as there may be."""
+    meeting = threading.Barrier(postgres.POOL_SIZE)
+
+    def read(_number):
+        with process.database.read():
+            meeting.wait(20)
+
+    in_threads(postgres.POOL_SIZE, read)
+
+
+GONE = ["25006", "0A000", "57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "08P01"]
+
+
+@pytest.mark.parametrize("code", GONE)
+def test_connections_to_a_lost_server_are_let_go(new_process, code):
+    """One call fails; then no connection is used that was open before, though each of them seems to be sound."""
+    process = new_process()
+    process.add(every(60))
+    open_all_connections(process)
+    old_server(process, code)
+    with pytest.raises(StoreError, match="not on this server"):
+        process.pause(1)
+    for _ in range(2 * postgres.POOL_SIZE):
+        process.pause(2)
+        process.resume(2)
+    open_all_connections(process)
+    process.pause(3)
+    assert process.listed().paused
+
+
+@pytest.mark.parametrize("code", ["23505", "22P05", "55P03", "57014", "40001", "42501"])
+def test_connections_stay_when_a_statement_fails(new_process, code):
+    """It was not the connection."""
+    process = new_process()
+    process.add(every(60))
+    old_server(process, code)
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            process.pause(1)
+    process.sql("DELETE FROM old_server")
+    before = backend(process)
+    process.pause(2)
+    assert backend(process) == before
+
+
+def backend(process):
+    """Return the server's process that a read has."""
+    with process.database.read() as connection:
+        return connection.driver.info.backend_pid
+
+
+def test_a_standby_can_be_read_and_is_let_go_at_the_first_change(new_process, postgres_server):
+    """The change would be refused for ever: the next call opens connections, which may lead to the new primary."""
+    process = new_process()
+    process.add(every(60))
+    postgres_server.become_standby()
+    try:
+        before = backend(process)
+        assert process.due() == 60
+        assert backend(process) == before
+        with pytest.raises(StoreError, match="recovery"):
+            process.pause(1)
+        assert backend(process) != before
+    finally:
+        postgres_server.promote()
+    process.pause(2)
+    assert process.listed().paused
