@@ -75,6 +75,7 @@ class TaskScheduler:
         create: bool = True,
         on_event: Callback | None = None,
         telemetry: bool = False,
+        callback_timeout_seconds: float = 60.0,
     ) -> None:
         """Open the store; the graph is imported by `start()`.
 
@@ -103,6 +104,8 @@ class TaskScheduler:
             create: False looks for a store that is there already, and leaves the place as it is if there is none.
             on_event: an async function that is told of every `RunEvent`, as by `add_listener`.
             telemetry: True gives a span of each attempt, and metrics, to OpenTelemetry.
+            callback_timeout_seconds: how long a `result_callback` may take; of a task with a shorter `timeout_seconds`,
+                as long as that. Then it is cancelled, and the run records it.
 
         Raises:
             StoreError: the store cannot be opened; it was not changed. With `create=False`,
@@ -116,6 +119,7 @@ class TaskScheduler:
             _check_whole(sync_node_threads=sync_node_threads)
         _check_seconds(poll_interval=poll_interval, lease_seconds=lease_seconds)
         _check_seconds(finished_retention_days=finished_retention_days)
+        _check_seconds(callback_timeout_seconds=callback_timeout_seconds)
         _check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
         if on_event is not None:
             check_callback(on_event, "on_event")
@@ -128,7 +132,9 @@ class TaskScheduler:
         self._store = Store(database, timezone, history_limit, round(lease_seconds * SECOND), retention)
         chosen = None if durability is None else Durability(durability)
         self._observers = Observers(self._clock, poll_interval, Telemetry(self._clock) if telemetry else None)
-        runner_settings = RunnerSettings(graph, checkpointer, input_builder, context, chosen, recursion_limit)
+        runner_settings = RunnerSettings(
+            graph, checkpointer, input_builder, context, chosen, recursion_limit, callback_timeout_seconds
+        )
         runner = GraphRunner(runner_settings, self._clock, self._observers.step_finished)
         self._store.is_checkpointed = runner.is_checkpointed
         self._store.is_observed = self._observers.is_listening

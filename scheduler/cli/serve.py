@@ -73,6 +73,10 @@ def serve(
     lease: Annotated[
         float, typer.Option("--lease", metavar="SECONDS", help="Declare a run dead after this time without a renewal.")
     ] = 30.0,
+    callback_timeout: Annotated[
+        float,
+        typer.Option("--callback-timeout", metavar="SECONDS", help="Cancel a result callback that takes longer."),
+    ] = 60.0,
     history_limit: Annotated[
         int, typer.Option("--history-limit", metavar="NUMBER", min=1, help="Keep this many runs per task.")
     ] = 1000,
@@ -105,6 +109,7 @@ def serve(
         "poll_interval": poll_interval,
         "shutdown_grace_seconds": shutdown_grace,
         "lease_seconds": lease,
+        "callback_timeout_seconds": callback_timeout,
         "history_limit": history_limit,
         "input_builder": input_builder,
         "durability": durability,

@@ -15,6 +15,7 @@ from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
 from scheduler.models import Durability, RunStatus, TaskDefinition
 from scheduler.runner.beginning import Begin, Beginning, beginning
+from scheduler.runner.bounded import TooLongError, within
 from scheduler.runner.callbacks import Callback, check_builder, load_builder, load_callback
 from scheduler.runner.graphs import Graph, can_stream, load_graph
 from scheduler.runner.langgraph_seam import (
@@ -52,6 +53,7 @@ class RunnerSettings:
     context: Any = None
     durability: str | None = None
     recursion_limit: int | None = None
+    callback_timeout_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,19 +274,21 @@ class GraphRunner:
         return self._ended(claim, RunStatus.SUCCEEDED, response=response, error=error)
 
     async def _call_back(self, callback: Callback, task: TaskDefinition, result: object) -> BaseException | None:
+        """Call a callback, for a bounded time; return what it raised, which does not undo the graph's success."""
+        name, seconds = _callback_limit(task, self._settings.callback_timeout_seconds)
         try:
-            returned: object = callback(task, result)
-            if not inspect.isawaitable(returned):
-                message = f"result_callback={task.result_callback!r} returned {type(returned).__name__}, no awaitable"
-                raise TypeError(message)  # noqa: TRY301 (it is told like what the callback raises)
-            await returned
+            await within(seconds, _awaited(callback, task, result))
+        except TooLongError as error:
+            left = "" if error.has_ended else ", and it goes on although it was cancelled"
+            raised: BaseException = TimeoutError(f"longer than {name}={seconds:g}{left}")
         except BaseException as error:
             if _containment.must_pass(error):
                 raise
             raised = _containment.original(error)
-            logbook.callback_failed(task.name, task.id, raised)
-            return raised  # a callback must not undo the graph's success
-        return None
+        else:
+            return None
+        logbook.callback_failed(task.name, task.id, raised)
+        return raised
 
     def _failed(self, claim: Claim, error: BaseException) -> Outcome:
         raised = _containment.original(error)
@@ -310,6 +314,21 @@ class GraphRunner:
             prefix = "result_callback: " if status is RunStatus.SUCCEEDED else ""
             text = f"{prefix}{error_text(error, ERROR_LIMIT)}"[:ERROR_LIMIT]
         return Outcome(claim, status, self._clock.now(), response, text, error, **others)
+
+
+def _callback_limit(task: TaskDefinition, seconds: float) -> tuple[str, float]:
+    """Return the setting that bounds a task's callback, and its value in seconds: the shorter of two."""
+    if task.timeout_seconds is not None and task.timeout_seconds < seconds:
+        return "timeout_seconds", task.timeout_seconds
+    return "callback_timeout_seconds", seconds
+
+
+async def _awaited(callback: Callback, task: TaskDefinition, result: object) -> None:
+    returned: object = callback(task, result)
+    if not inspect.isawaitable(returned):
+        message = f"result_callback={task.result_callback!r} returned {type(returned).__name__}, no awaitable"
+        raise TypeError(message)
+    await returned
 
 
 def _has_expired(limit: asyncio.Timeout | None) -> bool:

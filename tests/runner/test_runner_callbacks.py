@@ -5,12 +5,15 @@ import importlib
 import logging
 
 import pytest
-from helpers import PATIENCE, EchoGraph, FailingGraph
+from helpers import PATIENCE, EchoGraph, FailingGraph, hourly, one_time, steps, wait_for_runs
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import MessagesState
 from runner_kit import a_claim, a_runner, a_task, attempt
+from session_kit import chain
 
 from scheduler import RunStatus, TaskScheduler
 from scheduler.errors import InvalidTaskError
-from scheduler.runner import check_task
+from scheduler.runner import bounded, check_task
 from scheduler.runner.callbacks import load_builder, load_callback
 
 GOOD = """
@@ -315,3 +318,174 @@ async def test_callback_is_imported_once(module):
     for _ in range(3):
         await runner.run(a_claim(a_task(result_callback="good_callbacks.notify")))
     assert len(loaded.calls) == 3
+
+
+# --- How long it may take ---
+
+HANGING = """
+    import asyncio
+
+    seen = []
+    began, release = asyncio.Event(), asyncio.Event()
+
+    async def hang(task, result):
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("cancelled")
+
+    async def swallow(task, result):
+        began.set()
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                seen.append("cancelled")
+
+    async def first_hang(task, result):
+        if began.is_set():
+            seen.append("called")
+        else:
+            await hang(task, result)
+
+    async def return_late(task, result):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+
+    async def raise_late(task, result):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("cancelled")
+            raise ValueError("clearing up went wrong")
+
+    class Hanging:
+        def __call__(self, task, result):
+            return asyncio.get_running_loop().create_future()
+
+    future = Hanging()
+"""
+
+
+@pytest.fixture
+async def hanging(module, monkeypatch):
+    """Return a module of callbacks that do not return; what ignores its cancellation is left behind at once."""
+    monkeypatch.setattr(bounded, "_PATIENCE", 0.05)
+    loaded = importlib.import_module(module("hanging_callbacks", HANGING))
+    load_callback.cache_clear()
+    yield loaded
+    loaded.release.set()
+    await steps()
+
+
+@pytest.mark.parametrize("name", ["hang", "return_late", "raise_late", "future"])
+@pytest.mark.parametrize("timeout_seconds", [None, 60])
+async def test_callback_that_never_returns(name, timeout_seconds, hanging, caplog):
+    """It is cancelled; the run has succeeded all the same, and says which setting ended its callback."""
+    runner = a_runner(EchoGraph(), callback_timeout_seconds=0.01)
+    task = a_task(result_callback=f"hanging_callbacks.{name}", timeout_seconds=timeout_seconds)
+    outcome = await runner.run(a_claim(task))
+    assert (outcome.status, outcome.response) == (RunStatus.SUCCEEDED, "Echo: Write the report.")
+    assert outcome.error == "result_callback: TimeoutError: longer than callback_timeout_seconds=0.01"
+    assert hanging.seen == ([] if name == "future" else ["cancelled"])
+    assert "Task Report (t): result_callback failed" in caplog.text
+
+
+async def test_callback_of_a_task_that_is_to_be_quick(hanging):
+    """The task's own limit bounds its callback as well, if it is the shorter one."""
+    task = a_task(result_callback="hanging_callbacks.hang", timeout_seconds=0.02)
+    outcome = await a_runner(EchoGraph()).run(a_claim(task))
+    assert (outcome.status, outcome.error) == (
+        RunStatus.SUCCEEDED,
+        "result_callback: TimeoutError: longer than timeout_seconds=0.02",
+    )
+
+
+async def test_callback_has_a_time_of_its_own(module):
+    """What the graph took is not taken from it."""
+    module("slow_callbacks", "import asyncio\nasync def notify(task, result): await asyncio.sleep(0.15)")
+
+    class Slow(EchoGraph):
+        async def ainvoke(self, given, config=None):
+            await asyncio.sleep(0.15)
+            return {}
+
+    task = a_task(result_callback="slow_callbacks.notify", timeout_seconds=0.25)
+    outcome = await a_runner(Slow()).run(a_claim(task))
+    assert (outcome.status, outcome.error) == (RunStatus.SUCCEEDED, None)
+
+
+async def test_callback_that_ignores_its_cancellation(hanging):
+    """It is left behind, and the run says so."""
+    runner = a_runner(EchoGraph(), callback_timeout_seconds=0.01)
+    outcome = await runner.run(a_claim(a_task(result_callback="hanging_callbacks.swallow")))
+    text = "longer than callback_timeout_seconds=0.01, and it goes on although it was cancelled"
+    assert (outcome.status, outcome.error) == (RunStatus.SUCCEEDED, f"result_callback: TimeoutError: {text}")
+    assert bounded._left_behind
+    hanging.release.set()
+    await steps()
+    assert not bounded._left_behind
+
+
+async def test_cancelled_while_a_callback_ignores_it(hanging):
+    """The run ends as cancelled all the same."""
+    task = asyncio.create_task(attempt(EchoGraph(), result_callback="hanging_callbacks.swallow"))
+    await asyncio.wait_for(hanging.began.wait(), PATIENCE)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, PATIENCE)
+    assert hanging.seen == ["cancelled"]
+
+
+@pytest.mark.parametrize("name", ["hang", "swallow"])
+async def test_its_slot_is_free_for_the_next_run(new_scheduler, hanging, name):
+    """Of the same task, and of others."""
+    scheduler = new_scheduler(EchoGraph(), max_concurrent_runs=1, callback_timeout_seconds=0.01)
+    scheduler.start()
+    scheduler.add_task(hourly(result_callback=f"hanging_callbacks.{name}"))
+    for _ in range(2):
+        scheduler.trigger_task("hourly")
+    scheduler.add_task(one_time("other"))
+    runs = await wait_for_runs(scheduler, 3)
+    assert [str(run.status) for run in runs] == ["succeeded"] * 3
+
+
+@pytest.mark.parametrize("name", ["hang", "swallow"])
+async def test_stop_while_a_callback_hangs(new_scheduler, hanging, name):
+    """It does not wait for the callback longer than for a graph."""
+    scheduler = new_scheduler(EchoGraph(), shutdown_grace_seconds=0)
+    scheduler.start()
+    scheduler.add_task(one_time(result_callback=f"hanging_callbacks.{name}"))
+    await asyncio.wait_for(hanging.began.wait(), PATIENCE)
+    await asyncio.wait_for(scheduler.stop(), PATIENCE)
+    [run] = scheduler.list_runs()
+    assert (run.status, run.error) == ("interrupted", "the scheduler was stopped")
+
+
+async def test_a_callback_that_a_stop_cut_off_is_called_again(new_scheduler, hanging):
+    """By the next start, where the graph has a checkpointer; the graph is not called again."""
+    calls = []
+
+    async def node(_state):
+        calls.append("node")
+
+    graph = chain(MessagesState, node=node).compile(InMemorySaver())
+    first = new_scheduler(graph)
+    first.start()
+    first.add_task(one_time(result_callback="hanging_callbacks.first_hang"))
+    await asyncio.wait_for(hanging.began.wait(), PATIENCE)
+    await first.stop()
+    second = new_scheduler(graph)
+    second.start()
+    [run] = await wait_for_runs(second, 1)
+    assert (run.status, run.attempt, calls, hanging.seen) == ("succeeded", 2, ["node"], ["cancelled", "called"])
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "60", None])
+def test_callback_timeout_that_is_none(seconds):
+    """A limit is needed: a callback without one could keep its slot for good."""
+    with pytest.raises(ValueError, match=r"callback_timeout_seconds=.*; give a number"):
+        TaskScheduler(persistent=False, callback_timeout_seconds=seconds)
