@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import signal
 
-import hypothesis  # noqa: F401 (else its pytest plugin imports it in the summary, deep in the stack: CPython 3.11 may fail there)
+import hypothesis  # else its pytest plugin imports it in the summary, deep in the stack: CPython 3.11 may fail there
 import pytest
 from blockbuster import blockbuster_ctx
 from helpers import PATIENCE, BlockingGraph, EchoGraph, FailingGraph
@@ -13,6 +13,10 @@ from scheduler import TaskScheduler
 
 # A shell without job control lets what it starts in the background ignore Ctrl+C; programs that tests start would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# On a busy machine an example may take any time: no property is about speed.
+hypothesis.settings.register_profile("any-speed", deadline=None)
+hypothesis.settings.load_profile("any-speed")
 
 _FACE = {name for name, value in vars(TaskScheduler).items() if inspect.isfunction(value)}
 _ALLOWED = [

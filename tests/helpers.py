@@ -86,7 +86,7 @@ def one_time(task_id="once", run_at=None, **fields):
 
 
 def hourly(task_id="hourly", **fields):
-    """Return a task that does not come due by itself while a test goes on."""
+    """Return a task that does not become due during a test."""
     fields = {"name": task_id.title(), "prompt": f"Prompt of {task_id}", "interval_seconds": 3600, **fields}
     return TaskDefinition(id=task_id, task_type=TaskType.INTERVAL, **fields)
 
@@ -135,7 +135,7 @@ def rows(path):
 
 
 def statuses(path):
-    """Return how often each status stands in the history of a file that nobody else need have open."""
+    """Return how often each status occurs in the history of a file; nobody else needs to have it open."""
     with rows(path) as connection:
         return dict(connection.execute("SELECT status, count(*) FROM scheduler_runs GROUP BY status").fetchall())
 

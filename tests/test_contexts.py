@@ -146,13 +146,13 @@ async def test_passes_see_nothing_of_the_request_that_started_the_scheduler(new_
 
     monkeypatch.setattr(concurrent.futures.ThreadPoolExecutor, "submit", submit_with_context)
     scheduler = new_scheduler()
-    told = []
-    scheduler.scheduler.add_listener(lambda event: told.append(user.get()), EVENT_JOB_EXECUTED)
+    seen_users = []
+    scheduler.scheduler.add_listener(lambda event: seen_users.append(user.get()), EVENT_JOB_EXECUTED)
     await in_a_request(scheduler.start)
     scheduler.add_task(one_time())
     await wait_for_runs(scheduler, 1)
     assert set(submitted) == {"nobody"}
-    assert told == ["nobody"]
+    assert seen_users == ["nobody"]
 
 
 @pytest.mark.parametrize("is_busy", [False, True])

@@ -130,7 +130,7 @@ GRAPHS = {
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 async def test_a_graph_that_exits(new_scheduler, graph, stream):
-    """Its run fails and says why; the loop goes on, and so does the next run."""
+    """Its run fails and says why; the loop continues, and so does the next run."""
     scheduler = new_scheduler(graph)
     scheduler.start()
     scheduler.add_task(one_time(stream=stream))
@@ -238,17 +238,17 @@ async def test_a_callback_that_exits(new_scheduler, hooks, echo, leave):
 @pytest.mark.parametrize("leave", [leave_at_once, leave_later, leave_in_a_task])
 async def test_a_listener_that_exits(new_scheduler, leave, caplog):
     """It is logged, and the listener hears the next event."""
-    told = []
+    kinds = []
 
     async def listen(event):
-        told.append(event.kind)
+        kinds.append(event.kind)
         await leave(None)
 
     scheduler = new_scheduler(on_event=listen)
     scheduler.start()
     scheduler.add_task(one_time())
-    await wait_until(lambda: len(told) == 2, scheduler)
-    assert told == ["started", "succeeded"]
+    await wait_until(lambda: len(kinds) == 2, scheduler)
+    assert kinds == ["started", "succeeded"]
     assert "failed at started of run" in caplog.text
 
 
@@ -266,7 +266,7 @@ async def test_a_saver_that_exits_while_an_old_thread_is_deleted(new_scheduler, 
 
 
 async def test_a_trigger_of_the_programs_own_that_exits(new_scheduler):
-    """APScheduler asks it for the next time in a pass, which goes on."""
+    """APScheduler asks it for the next time in a pass, which continues."""
 
     class Leaving(BaseTrigger):
         def get_next_fire_time(self, previous, now):

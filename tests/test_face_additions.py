@@ -85,8 +85,8 @@ async def test_an_idle_scheduler_goes_on_counting(new_scheduler):
     """Its lease is renewed though nothing runs."""
     onlooker, idle = new_scheduler(), new_scheduler(lease_seconds=0.3, poll_interval=0.05)
     idle.start()
-    begun = datetime.now(UTC)
-    await wait_until(lambda: datetime.now(UTC) > begun + timedelta(seconds=1), idle)
+    start = datetime.now(UTC)
+    await wait_until(lambda: datetime.now(UTC) > start + timedelta(seconds=1), idle)
     assert onlooker.running_schedulers() == 1
 
 
@@ -172,7 +172,7 @@ async def test_a_pause_is_no_take_over(face):
 
 
 async def test_applying_keeps_the_due_times(face):
-    """It is adding again: an unchanged schedule is not reckoned anew."""
+    """It is adding again: an unchanged schedule is not recomputed."""
     face.apply_tasks([hourly("a")], source=FILE)
     before = face.list_tasks()[0]["next_run"]
     assert face.apply_tasks([hourly("a", prompt="Another.")], source=FILE).changed == ("a",)
@@ -201,7 +201,7 @@ async def test_a_dry_run_changes_nothing(face, db_path):
 
 @pytest.mark.parametrize("dry_run", [False, True])
 async def test_what_is_wrong_changes_nothing(face, dry_run):
-    """One wrong definition, told by the store, the model or an import, and all stays as it was."""
+    """One wrong definition, found by the store, the model or an import, and everything stays as it was."""
     face.apply_tasks([hourly("a")], source=FILE)
     for wrong, words in [
         (hourly("b", result_callback="no_such_module.notify"), "Task b: result_callback='no_such_module.notify'"),
@@ -252,7 +252,7 @@ async def test_a_stored_task_that_is_moved_into_the_past_is_refused(face):
 
 
 async def test_a_task_that_has_run_stays_over(new_scheduler):
-    """The source may hold it for ever: it is kept, and moved to another instant of the past it is left out."""
+    """The source may keep it: it is kept, and with another instant in the past it is left out."""
     scheduler = new_scheduler()
     scheduler.start()
     task = one_time("once")

@@ -130,7 +130,7 @@ async def test_what_the_graph_is_given(new_scheduler, echo):
 
 
 async def test_session_of_a_langgraph(new_scheduler):
-    """Runs of one session go on in one LangGraph thread: the second run sees what the first one said."""
+    """Runs of one session share one LangGraph thread: the second run sees what the first one said."""
     scheduler = new_scheduler(a_langgraph(saver=InMemorySaver()))
     scheduler.add_task(hourly())
     scheduler.start()
@@ -271,7 +271,7 @@ async def test_committed_before_launch(new_scheduler, db_path):
 
 
 async def test_overlap_skip(new_scheduler, blocking, caplog):
-    """A due time that comes while the previous run goes on is `skipped`; further ones are counted in its row."""
+    """A due time that comes while the previous run is running is `skipped`; further ones are counted in its row."""
     scheduler = new_scheduler(blocking)
     scheduler.add_task(hourly(interval_seconds=1, start_at=soon(10)))
     scheduler.start()
@@ -455,7 +455,7 @@ async def test_failures_do_not_log_the_prompt(new_scheduler, failing, caplog):
 
 
 async def test_broken_row(new_scheduler, echo, db_path, caplog):
-    """A stored definition that cannot be read is left alone and said, and the others run."""
+    """A stored definition that cannot be read is quarantined, with a log line, and the others run."""
     scheduler = new_scheduler(echo)
     due = soon(50)
     scheduler.add_tasks([one_time("broken", due), one_time("whole", due)])
@@ -471,7 +471,7 @@ async def test_broken_row(new_scheduler, echo, db_path, caplog):
 
 
 async def test_task_whose_graph_is_gone(new_scheduler, echo, tmp_path, monkeypatch, caplog):
-    """A task whose graph cannot be imported any more fails once and is left alone; the others run."""
+    """A task whose graph cannot be imported any more fails once and is quarantined; the others run."""
     (tmp_path / "gone_graph.py").write_text("from helpers import EchoGraph\ngraph = EchoGraph()\n")
     monkeypatch.syspath_prepend(tmp_path)
     scheduler = new_scheduler(echo)
@@ -487,7 +487,7 @@ async def test_task_whose_graph_is_gone(new_scheduler, echo, tmp_path, monkeypat
 
 
 async def test_pass_that_fails_unforeseen(new_scheduler, echo, caplog):
-    """An error that nobody foresaw in a pass is logged once, loses no outcome, and the next pass goes on."""
+    """An unexpected error in a pass is logged once, loses no outcome, and the next pass continues."""
     scheduler = new_scheduler(echo)
     run_pass, failures = scheduler._store.run_pass, iter([ZeroDivisionError("first"), ZeroDivisionError("second")])
 
@@ -528,7 +528,7 @@ async def test_trigger_of_another_function_that_raises(new_scheduler, echo, capl
 
 @pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
 async def test_locked_database(new_scheduler, echo, db_path, lock, caplog):
-    """While another program holds the database, the loop and other functions go on; then the tasks do. Said once."""
+    """While another program holds the database, the loop and other functions continue; it is logged once."""
     scheduler = new_scheduler(echo)
     scheduler.start()
     ticks = []
@@ -581,7 +581,7 @@ async def test_claimed_runs_start_while_the_database_is_locked(new_scheduler, bl
 
 
 async def test_slow_transaction_of_another_thread(new_scheduler, echo):
-    """While another thread of the program is inside a transaction, the loop goes on."""
+    """While another thread of the program is inside a transaction, the loop continues."""
     scheduler = new_scheduler(echo)
     scheduler.start()
     await scheduler.scheduler.pass_done.wait()

@@ -1,4 +1,4 @@
-"""The garbage collector is let alone where much is made at once, and goes on afterwards as it was."""
+"""The garbage collector is paused while many objects are created, and works as before afterwards."""
 
 import gc
 import threading
@@ -17,7 +17,7 @@ def collecting():
 
 
 def test_nothing_is_collected_meanwhile():
-    """Also not after an inner block; the collector goes on after the outer one."""
+    """Also not after an inner block; the collector works again after the outer one."""
     with garbage.held_off():
         with garbage.held_off():
             assert not gc.isenabled()
@@ -41,7 +41,7 @@ def test_a_collector_that_is_off_stays_off():
 
 
 def test_a_finalizer_may_hold_it_off_again():
-    """One that a collection runs in the midst of the bookkeeping does not wait for its own thread for ever."""
+    """A finalizer that a collection runs inside the bookkeeping does not wait for its own thread."""
     with garbage._lock, garbage.held_off():
         assert not gc.isenabled()
     assert gc.isenabled()

@@ -17,7 +17,7 @@ INPUT = {
 
 
 def load_example() -> ModuleType:
-    """Import graph.py anew: what it is depends on the environment at that moment."""
+    """Import graph.py again: its content depends on the environment at that moment."""
     spec = importlib.util.spec_from_file_location("example_graph", SOURCE)
     assert spec
     assert spec.loader
@@ -79,7 +79,7 @@ def test_a_model_without_langchain_is_an_error_that_says_what_to_install(monkeyp
 
 
 def test_a_model_that_cannot_be_built_is_an_error_that_names_it(monkeypatch):
-    """A missing key or an unknown name is told at import as well."""
+    """A missing key or an unknown name is reported at import, too."""
 
     def init_chat_model(name):
         raise ValueError("Missing credentials")

@@ -12,7 +12,7 @@ ODD = "no such file: caf\udce9.txt \0"
 
 @pytest.mark.parametrize("persistent", [True, False])
 async def test_an_error_that_is_no_text(new_scheduler, caplog, persistent):
-    """Its run is `failed`, its task paused, and other tasks go on; no pass fails."""
+    """Its run is `failed`, its task is paused, and other tasks continue; no pass fails."""
     scheduler = new_scheduler(FailingGraph(FileNotFoundError(ODD)), persistent=persistent)
     scheduler.start()
     scheduler.add_task(hourly("bad", pause_after_failures=1))
@@ -28,7 +28,7 @@ async def test_an_error_that_is_no_text(new_scheduler, caplog, persistent):
 
 
 async def test_a_module_that_fails_with_an_error_that_is_no_text(new_scheduler, tmp_path, monkeypatch, caplog):
-    """The reason why its task is left alone is stored, and other tasks go on."""
+    """The reason for the quarantine of its task is stored, and other tasks continue."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "odd_graph.py").write_text("from helpers import EchoGraph\ngraph = EchoGraph()\n")
     scheduler = new_scheduler(EchoGraph())

@@ -569,7 +569,7 @@ def test_loop_closed_under_a_running_scheduler(tmp_path):
 
 
 def test_loop_closed_then_start_on_another(tmp_path):
-    """When its loop was closed with it, `start()` on another loop interrupts what was going, and fires again."""
+    """When its loop was closed with it, `start()` on another loop interrupts its runs, and starts due times again."""
     graph = BlockingGraph()
     scheduler = TaskScheduler(db_path=tmp_path / "x.db", graph=graph)
     _loop_that_is_closed(lambda: _begin(scheduler, graph))
@@ -809,7 +809,7 @@ def test_program_that_ends_while_a_pass_is_in_the_thread(tmp_path):
 
 
 def test_program_whose_graph_raises_keyboard_interrupt(tmp_path):
-    """Nobody has pressed Ctrl+C: the run fails, and the program goes on."""
+    """Nobody has pressed Ctrl+C: the run fails, and the program continues."""
     run_program(
         tmp_path,
         """

@@ -169,7 +169,7 @@ def test_it_fires_stops_and_finds_its_tasks_again(project):
 
 
 def test_a_task_is_paused_and_resumed_from_another_process(quick_project):
-    """A pause holds while another task goes on, and ends with a resume: through the store alone."""
+    """A pause holds while another task runs, and ends with a resume: only through the store."""
     program = quick_project.run()
     program.wait_for(COMPLETED)
     with quick_project.face() as face:
@@ -177,7 +177,7 @@ def test_a_task_is_paused_and_resumed_from_another_process(quick_project):
         face.pause_task("heartbeat")
     assert quick_project.next_runs()["heartbeat"] == "paused"
 
-    program.wait_for("Task Other completed")  # whatever was under way at the pause has ended with this pass
+    program.wait_for("Task Other completed")  # whatever was running at the pause has ended with this pass
     before = quick_project.runs()
     program.wait_for("Task Other completed", times=3)
     assert quick_project.runs() == before
@@ -342,7 +342,7 @@ def test_an_edit_is_applied_while_it_runs(quick_project):
     ids=["no TOML", "a wrong schedule", "a callback that is not there"],
 )
 def test_a_broken_edit_changes_nothing(quick_project, old, new, words):
-    """It is told in one line, the old tasks go on, and the mended file is applied."""
+    """It is logged in one line, the old tasks continue, and the fixed file is applied."""
     program = quick_project.run()
     program.wait_for(BANNER)
     quick_project.edit("tasks.toml", old, new)

@@ -214,7 +214,7 @@ TIMEOUT = "give a number of seconds above 0"
 DELAY = "give a number of seconds, 0 or more"
 CRON = "write five: minute hour day-of-month month day-of-week"
 
-#: A field, values that it does not take, and the mend.
+#: A field, values that it does not take, and the hint.
 REFUSED = [
     ("name", ["", " \n", 5, None, "half \ud83d"], TEXT),
     ("prompt", ["", "\t", ["Go on."], None, "half \udc00"], TEXT),
@@ -244,18 +244,18 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "mend"),
+    ("field", "value", "hint"),
     [
-        pytest.param(field, value, mend, id=f"{field}-{number}")
-        for field, values, mend in REFUSED
+        pytest.param(field, value, hint, id=f"{field}-{number}")
+        for field, values, hint in REFUSED
         for number, value in enumerate(values)
     ],
 )
-def test_refused(field, value, mend):
-    """A wrong value is refused when the definition is built, with the task, the field, the value and the mend."""
+def test_refused(field, value, hint):
+    """A wrong value is refused when the definition is built, with the task, the field, the value and the hint."""
     said = refusal(**{field: value})
     assert f"Task t: {field}=" in said
-    assert mend in said
+    assert hint in said
     if not isinstance(value, int) or value < 10**100:
         assert repr(value)[:60] in said
     assert "errors.pydantic.dev" not in said
@@ -278,7 +278,7 @@ def test_accepted_id(value):
 
 
 @pytest.mark.parametrize(
-    ("expression", "mend"),
+    ("expression", "hint"),
     [
         ("", CRON),
         ("0 9 * *", CRON),
@@ -294,12 +294,12 @@ def test_accepted_id(value):
         (5, "give five fields"),
     ],
 )
-def test_refused_crontab(expression, mend):
-    """A wrong crontab expression is refused with the expression and the mend of the field that is wrong."""
+def test_refused_crontab(expression, hint):
+    """A wrong crontab expression is refused with the expression and the hint of the field that is wrong."""
     said = refusal(task_type="cron", cron_expression=expression)
     assert "Task t: cron_expression" in said
     assert repr(expression) in said
-    assert mend in said
+    assert hint in said
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_schedule_missing(kind, missing):
 
 
 @pytest.mark.parametrize(
-    ("kind", "field", "value", "mend"),
+    ("kind", "field", "value", "hint"),
     [
         ("cron", "interval_seconds", 60, "leave it out, or use task_type='interval'"),
         ("cron", "run_at", FUTURE, "leave it out, or use task_type='one_time'"),
@@ -321,11 +321,11 @@ def test_schedule_missing(kind, missing):
         ("one_time", "end_at", FUTURE, "leave it out: run_at says when"),
     ],
 )
-def test_second_schedule(kind, field, value, mend):
+def test_second_schedule(kind, field, value, hint):
     """A field of another kind of schedule is refused, not ignored."""
     said = refusal(task_type=kind, **{field: value})
     shown = value.isoformat() if isinstance(value, datetime) else repr(value)
-    assert f"Task t: {field}={shown} does not belong to {kind} tasks; {mend}" in said
+    assert f"Task t: {field}={shown} does not belong to {kind} tasks; {hint}" in said
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12", None])
@@ -376,10 +376,10 @@ def test_missing_field(field):
 
 
 def test_everything_at_once():
-    """All wrong fields are told in one message, each with its own mend."""
+    """One message reports all wrong fields, each with its own hint."""
     said = refusal(name="", prompt="", interval_seconds=0, timezone="Mars", surprise=1)
     assert said.count("Task t: ") == 5
-    assert all(mend in said for mend in (TEXT, INTERVAL, ZONE, "surprise is no field"))
+    assert all(hint in said for hint in (TEXT, INTERVAL, ZONE, "surprise is no field"))
 
 
 def test_secrets_stay_out():

@@ -167,7 +167,7 @@ async def test_export_jobs(started, tmp_path):
 
 
 async def test_events_of_a_run(started):
-    """Listeners are told, on the loop, that a task was submitted, that it ended and that it is gone, in this order."""
+    """Listeners are called on the loop when a task was submitted, when it ended and when it is gone, in this order."""
     threads = set()
     heard = listen(started)
     started.scheduler.add_listener(lambda _event: threads.add(threading.current_thread()), EVENT_ALL)
@@ -291,7 +291,7 @@ async def test_events_of_the_scheduler(new_scheduler):
 
 
 async def test_pause_and_resume(new_scheduler, blocking):
-    """While the APScheduler object is paused nothing starts, what runs ends and is recorded; then all goes on."""
+    """While the APScheduler object is paused nothing starts, and running runs end as usual; then all continues."""
     scheduler = new_scheduler(blocking)
     scheduler.add_task(one_time("first"))
     scheduler.start()
@@ -463,7 +463,7 @@ async def test_own_jobs_can_be_changed(started):
 
 
 async def test_own_jobs_of_a_task_s_name(started):
-    """A function may have the id of a task; named with its job store, it is told from the task."""
+    """A function may have the id of a task; named with its job store, it is not the task."""
     started.scheduler.add_job(measure, "interval", hours=9, id="hourly")
     started.scheduler.pause_job("hourly", "default")
     started.scheduler.remove_job("hourly", "default")
@@ -487,7 +487,7 @@ async def test_own_job_that_raises(started):
 
 
 async def test_own_jobs_that_conflict_at_start(new_scheduler, echo):
-    """Two pending jobs of one id are found by `start()`; that leaves nothing half started, and can be mended."""
+    """Two pending jobs of one id are found by `start()`; that leaves nothing half started, and can be fixed."""
     scheduler = new_scheduler(echo)
     for _ in range(2):
         scheduler.scheduler.add_job(measure, "interval", hours=9, id="twice")
@@ -569,7 +569,7 @@ async def test_refused_before_start_too(new_scheduler, keywords):
 
 
 async def test_own_job_moved_to_the_runs_executor(started, caplog):
-    """A function that is moved to the executor of our runs is not run there; the log says so, and tasks go on."""
+    """A function that is moved to the executor of our runs is not run there; the log says so, and tasks continue."""
     job = started.scheduler.add_job(measure, "interval", seconds=0.02, id="own")
     job.modify(executor="runs")
     await wait_until(lambda: 'Error submitting job "measure' in caplog.text, started)

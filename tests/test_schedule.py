@@ -233,7 +233,7 @@ def test_crontab_is_read_in_the_zone(zone, due):
 @given(windows(), st.integers(1, 10**9), st.text(max_size=5))
 @settings(deadline=None)
 def test_jitter_keeps_to_its_room(window, most, task_id):
-    """Each due time of the base is put off by less than the jitter, and not to the next one nor past the end."""
+    """Each due time of the base is delayed by less than the jitter, and not to the next one nor past the end."""
     base, low, high = window
     end = high - (high - low) // 3
     if isinstance(base, JitteredSchedule):
@@ -261,7 +261,7 @@ def test_jittered_due_times_rise(step, most, task_id):
 
 
 def test_jitter_is_the_same_for_ever():
-    """The delays are part of what a store relies on: no process, version or platform may reckon them otherwise."""
+    """The delays are part of what a store relies on: no process, version or platform may compute them otherwise."""
     task = cron("0 9 * * *", id="report", jitter_seconds=600, timezone="Europe/Berlin")
     assert [moment.isoformat() for moment in next_due_times(task, 3, START)] == [
         "2026-01-05T09:03:02.772716+01:00",
@@ -289,7 +289,7 @@ def test_jitter_differs_among_tasks():
 
 
 def test_jitter_of_one_instant():
-    """A one-time task is put off too, and is due once."""
+    """A one-time task is delayed, too, and is due once."""
     found = next_due_times(once(START, jitter_seconds=60), 5, START - timedelta(seconds=1))
     assert len(found) == 1
     assert START <= found[0] < START + timedelta(seconds=60)
@@ -297,7 +297,7 @@ def test_jitter_of_one_instant():
 
 @pytest.mark.parametrize("seconds_left", [0, 1, 30])
 def test_jitter_before_the_end(seconds_left):
-    """The last due time is put off to the end at most, and is not lost."""
+    """The last due time is delayed to the end at most, and is not lost."""
     end = START + timedelta(seconds=seconds_left)
     for number in range(50):
         task = every(3600, id=str(number), start_at=START, end_at=end, jitter_seconds=3600)
@@ -335,7 +335,7 @@ def test_zone_of_the_results(make, zone):
 
 
 def test_both_passes_of_an_autumn_hour():
-    """Results that show the same clock time twice are told apart by their offsets."""
+    """Results that show the same clock time twice differ in their offsets."""
     task = cron("30 * * * *", timezone="Europe/Berlin")
     found = next_due_times(task, 2, datetime(2026, 10, 25, 0, tzinfo=UTC))
     assert [moment.isoformat() for moment in found] == ["2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"]
@@ -404,7 +404,7 @@ def test_pure(enabled):
     "task", [every(60), cron("@daily", jitter_seconds=5), once(START)], ids=["every", "cron", "once"]
 )
 def test_wrong_questions(task, arguments, said):
-    """A naive or impossible `after` and a negative `n` are refused with the argument, its value and the mend."""
+    """A naive or impossible `after` and a negative `n` are refused; the error says how to fix them."""
     with pytest.raises(ValueError, match="give") as caught:
         next_due_times(task, **arguments)
     assert said in str(caught.value)

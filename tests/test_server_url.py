@@ -51,7 +51,7 @@ def test_an_address_is_a_server_and_an_assistant(text, base, assistant):
     ],
 )
 def test_what_is_no_address_is_refused_by_the_definition(text, problem):
-    """With task, field, value and mend; what may be a password is not shown."""
+    """The error names task, field and value, and says how to fix it; it does not show what may be a password."""
     with pytest.raises(ValueError, match="Task t: graph=") as caught:
         TaskDefinition(id="t", name="T", task_type="interval", interval_seconds=60, prompt="Go.", graph=text)
     assert problem in str(caught.value)

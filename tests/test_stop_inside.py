@@ -73,17 +73,17 @@ async def on_a_loop_of_another_thread():
 @pytest.mark.parametrize("how", [stop, in_a_task, on_a_loop_of_another_thread])
 @pytest.mark.parametrize("number", [1, 3])
 async def test_inside_runs(start, db_path, how, number):
-    """Each run goes on at once and succeeds, also where several of them await the stop."""
+    """Each run continues at once and succeeds, also if several of them await the stop."""
     everybody = asyncio.Event()
 
     async def once_all_have_begun():
-        begun.append(1)
-        if len(begun) == number:
+        started.append(1)
+        if len(started) == number:
             everybody.set()
         await everybody.wait()
         await how()
 
-    begun = []
+    started = []
     stage = start(StoppingGraph(once_all_have_begun), number=number)
     await stage.has_stopped()
     assert statuses(db_path) == {"succeeded": number}

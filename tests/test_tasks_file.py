@@ -321,7 +321,7 @@ def test_what_cannot_be_read(tmp_path):
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError("no reason")])
 def test_a_file_that_may_not_be_read(load, monkeypatch, error):
-    """The system's reason is told."""
+    """The error contains the system's reason."""
 
     def refuse(*_):
         raise error
@@ -359,7 +359,7 @@ def test_a_pipe_is_read_to_its_end(tmp_path):
 
 
 def test_a_pipe_that_stays_silent(tmp_path, monkeypatch):
-    """Its writer is waited for a while, not for ever."""
+    """It waits for the writer for a while, and not without end."""
     monkeypatch.setattr("scheduler.tasks_file._PIPE_SECONDS", 0.05)
     os.mkfifo(tmp_path / "pipe")
     silent = os.open(tmp_path / "pipe", os.O_RDWR)
@@ -482,16 +482,16 @@ def test_metadata_with_a_null_is_written_as_json():
 
 @pytest.fixture
 async def edits(tmp_path):
-    """Watch a file; give what waits for the next time that it is told."""
+    """Watch a file; yield a function that waits for the next edit."""
     file = tmp_path / "tasks.toml"
     file.write_text("task = []")
     watch = watch_tasks(file)
 
-    async def told():
+    async def next_edit():
         async with asyncio.timeout(PATIENCE):
             await anext(watch)
 
-    yield told
+    yield next_edit
     await watch.aclose()
 
 
@@ -514,22 +514,22 @@ async def test_edits_are_told(edits, tmp_path):
 async def test_an_edit_before_the_watch_began_is_told_beside_a_busy_neighbour(edits, tmp_path):
     """The store's file changes all the time in the same folder, and must not hide it."""
     (tmp_path / "tasks.toml").write_text("task = [ ]")
-    told = asyncio.ensure_future(edits())
-    while not told.done():
+    edit = asyncio.ensure_future(edits())
+    while not edit.done():
         (tmp_path / "scheduler.db-wal").write_text("busy")
         await asyncio.to_thread(os.sync)
-    await told
+    await edit
 
 
 async def test_other_files_are_not_told(edits, tmp_path):
-    """What lies beside it may change as it likes: the next thing told is the file."""
-    told = asyncio.ensure_future(edits())
+    """Other files in its folder may change: the next edit that is reported is of the file."""
+    edit = asyncio.ensure_future(edits())
     for number in range(20):
         (tmp_path / "scheduler.db-wal").write_text(str(number))
         await asyncio.to_thread(os.sync)
-    assert not told.done()
+    assert not edit.done()
     (tmp_path / "tasks.toml").write_text("task = [ ]")
-    await told
+    await edit
 
 
 @pytest.mark.parametrize("error", [OSError("OS file watch limit reached"), RuntimeError("a fault of the library")])
@@ -556,12 +556,12 @@ async def test_a_folder_that_comes_later(tmp_path, monkeypatch):
     """There is nothing to be watched at first; the file is found when it is there."""
     monkeypatch.setattr(_watching, "LOOK_SECONDS", 0.01)
     watch = watch_tasks(tmp_path / "later" / "tasks.toml")
-    told = asyncio.ensure_future(anext(watch))
+    edit = asyncio.ensure_future(anext(watch))
     await asyncio.sleep(0)
     (tmp_path / "later").mkdir()
     (tmp_path / "later" / "tasks.toml").write_text("task = []")
     async with asyncio.timeout(PATIENCE):
-        await told
+        await edit
     await watch.aclose()
 
 
@@ -573,11 +573,11 @@ async def test_a_folder_that_is_swapped(tmp_path, monkeypatch):
         (tmp_path / release / "tasks.toml").write_text("task = []")
     (tmp_path / "current").symlink_to("1")
     watch = watch_tasks(tmp_path / "current" / "tasks.toml")
-    told = asyncio.ensure_future(anext(watch))
+    edit = asyncio.ensure_future(anext(watch))
     (tmp_path / "next").symlink_to("2")
     (tmp_path / "next").replace(tmp_path / "current")
     async with asyncio.timeout(PATIENCE):
-        await told
+        await edit
     await watch.aclose()
 
 

@@ -92,7 +92,7 @@ class Chat:
         return [message for message in state["messages"] if isinstance(message, ToolMessage)]
 
     async def __call__(self, tool, config=None, /, **arguments):
-        """Return what a tool answers that does what it is told."""
+        """Return the answer of a tool that accepts the call."""
         [message] = await self.messages((tool, arguments), config=config)
         assert message.status == "success", message.text
         return message.text
@@ -107,7 +107,7 @@ class Chat:
         return message.text
 
     async def schedule(self, **arguments):
-        """Schedule a task, and return the id that the model is told."""
+        """Schedule a task, and return the id that the model sees."""
         answer = await self("schedule_task", **{**DAILY, **arguments})
         return re.search(r"task_id ([\w-]+)", answer)[1]
 
@@ -184,8 +184,8 @@ async def test_an_interval_begins_one_interval_from_now(chat):
     [entry] = chat.scheduler.list_tasks()
     due = datetime.fromisoformat(entry["next_run"])
     assert abs(due - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=1)
-    told = re.search(r"Next due times: \w+ (\S+ \S+);", answer)[1]
-    assert datetime.fromisoformat(told) == due
+    message = re.search(r"Next due times: \w+ (\S+ \S+);", answer)[1]
+    assert datetime.fromisoformat(message) == due
 
 
 async def test_the_zone_is_the_users(chat):
@@ -304,7 +304,7 @@ class Context:
     ids=["configurable", "beside a claim", "context beside claims", "metadata", "context", "a text", "a function"],
 )
 async def test_the_owner_comes_from_the_program(new_scheduler, options, config, context):
-    """In the id of the task and in its metadata; the model is told neither."""
+    """In the id of the task and in its metadata; the model sees neither."""
     scheduler = new_scheduler()
     builder = StateGraph(MessagesState, context_schema=Context)
     builder.add_node("tools", ToolNode(scheduling_tools(scheduler, **options)))
@@ -582,7 +582,7 @@ async def test_due_times_of_the_coming_hour_count_as_runs(new_scheduler):
 
 
 async def test_whatever_a_tool_raises_is_an_answer(chat, monkeypatch, caplog):
-    """The conversation goes on; the log has the reason, the model has not."""
+    """The conversation continues; the log has the reason, and the model does not get it."""
 
     def fail(*_, **__):
         raise OverflowError("secret detail")
@@ -633,7 +633,7 @@ def test_hours_are_hours_where_clocks_are_changed(day):
 
 
 async def test_a_recurring_task_ends(chat):
-    """By itself after the longest life; the model can have it end earlier, and is told when."""
+    """Automatically after the longest life; the model can choose an earlier end, and the answer says when."""
     answer = await chat("schedule_task", **DAILY)
     end = chat.task().end_at
     assert timedelta(days=89) < end - datetime.now(UTC) <= timedelta(days=90)
@@ -754,7 +754,7 @@ async def test_a_store_that_cannot_be_used_is_told_without_details(chat, monkeyp
 
 
 async def test_a_row_that_cannot_be_read_can_be_cancelled(chat, db_path):
-    """The owner is told, and the other tools refuse it."""
+    """The answer names the owner, and the other tools refuse it."""
     task_id = await chat.schedule()
     with rows(db_path) as connection:
         connection.execute("UPDATE scheduler_tasks SET definition = '{'")
@@ -902,7 +902,7 @@ async def test_a_nested_call_is_part_of_its_run(new_scheduler):
 
 
 async def test_a_scheduled_run_can_cancel_its_own_task(new_scheduler):
-    """It goes on to its end, and still works for the same owner."""
+    """It continues to its end, and still works for the same owner."""
     chat = Chat(new_scheduler())
     calls = []
     scheduler = new_scheduler(agent_for(scheduling_tools(chat.scheduler), {"Go on.": calls}))
@@ -917,15 +917,15 @@ async def test_a_scheduled_run_can_cancel_its_own_task(new_scheduler):
     assert scheduler.list_tasks() == []
 
 
-@pytest.mark.parametrize(("owner", "told"), [(None, "not known for whom"), ("service", "no scheduled tasks")])
-async def test_a_run_of_the_programs_own_task_has_the_owner_that_the_program_names(new_scheduler, owner, told):
+@pytest.mark.parametrize(("owner", "message"), [(None, "not known for whom"), ("service", "no scheduled tasks")])
+async def test_a_run_of_the_programs_own_task_has_the_owner_that_the_program_names(new_scheduler, owner, message):
     """A task that no agent scheduled gives no owner."""
     script = {"Go on.": [("list_scheduled_tasks", {})]}
     scheduler = new_scheduler(agent_for(scheduling_tools(new_scheduler(), owner=owner), script))
     scheduler.add_task(one_time(prompt="Go on."))
     scheduler.start()
     [run] = await wait_for_runs(scheduler, 1)
-    assert told in run.response
+    assert message in run.response
 
 
 # --- The example ---

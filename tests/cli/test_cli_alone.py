@@ -20,8 +20,8 @@ pytestmark = [
 def test_serving(place):
     """`serve` runs the graph that it is given, found in the working directory, and drains at SIGTERM."""
     place.quick("add", "--id", "often", "--prompt", "Go\x1b[31m on [red].", "--every", "1h")
-    told = place.quick("trigger", "often")
-    assert told.stderr == "No scheduler is running on this store; the run waits until one does.\n"
+    triggered = place.quick("trigger", "often")
+    assert triggered.stderr == "No scheduler is running on this store; the run waits until one does.\n"
     with place.start("-m", "scheduler", "serve", "--graph", "graph:graph", "--poll-interval", "0.05") as process:
         wait_for(process, "Scheduler running. Press Ctrl+C to stop.")
         line = wait_for(process, "Task often completed.")

@@ -1,4 +1,4 @@
-"""waiting, answer: what graphs ask, and what they are told."""
+"""waiting, answer: the questions of graphs, and the answers to them."""
 
 import json
 
@@ -65,9 +65,9 @@ def test_what_waits_is_listed(place, asked):
 def test_an_answer(place, asked, value, answer):
     """JSON where it is JSON, text otherwise; it is stored, and a scheduler that is not there is missed."""
     run_id = asked(1)
-    told = place.quick("answer", run_id, *value)
-    assert told.stdout == f"Answered run {run_id} of report.\n"
-    assert told.stderr == "No scheduler is running on this store; the run goes on when one does.\n"
+    shown = place.quick("answer", run_id, *value)
+    assert shown.stdout == f"Answered run {run_id} of report.\n"
+    assert shown.stderr == "No scheduler is running on this store; the run goes on when one does.\n"
     assert stored_answer(place, run_id) == ("pending", {"q1": answer})
 
 
@@ -80,7 +80,7 @@ def test_several_answers(place, asked):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "shown"),
     [
         (["yes"], 2, "it asks 2 questions; give a dict of answers by their ids: q1, q2"),
         (["yes", "--id", "q1"], 2, "answers are missing; give one for each id, also for q2"),
@@ -88,10 +88,10 @@ def test_several_answers(place, asked):
         (["yes", "--id", "q1", "--id", "q2"], 2, "there are 1 values and 2 different ids"),
     ],
 )
-def test_an_answer_that_does_not_fit(place, asked, arguments, code, told):
+def test_an_answer_that_does_not_fit(place, asked, arguments, code, shown):
     """It is refused in one line, and the run waits on."""
     run_id = asked(2)
-    assert told in place.quick("answer", run_id, *arguments, code=code).stderr
+    assert shown in place.quick("answer", run_id, *arguments, code=code).stderr
     assert stored_answer(place, run_id) == ("waiting", None)
 
 

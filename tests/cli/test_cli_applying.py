@@ -15,7 +15,7 @@ LOCKED = StoreError("scheduler.db", "it is locked", "try again")
 
 @pytest.fixture
 async def applied(tmp_path, monkeypatch):
-    """Return what makes each application of the file end as it is told, and tells how many there have been."""
+    """Return what makes each application of the file end as asked, and counts them."""
     ends, done, edits = [], threading.Semaphore(0), asyncio.Queue()
 
     def apply(*_):

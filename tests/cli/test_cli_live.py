@@ -132,9 +132,9 @@ def test_a_life_of_a_task(live):
 
 def test_triggering_and_what_it_leaves(live):
     """`trigger --wait` follows the run that the scheduler picks up; the history then has it, in the same shape."""
-    told = live.quick("trigger", "hello", "--wait").stdout
-    assert told.startswith("succeeded run ")
-    assert told.endswith("Echo: Say hello.\n")
+    output = live.quick("trigger", "hello", "--wait").stdout
+    assert output.startswith("succeeded run ")
+    assert output.endswith("Echo: Say hello.\n")
     run = live.json("trigger", "hello", "--wait", "--timeout", "30s")
     assert steady(run) == RUN
     assert live.quick_json("runs", "hello", "--limit", "1") == [run]
@@ -152,10 +152,10 @@ def test_triggering_and_what_it_leaves(live):
 
 
 def test_a_run_that_fails(live):
-    """Its exit code is 1, its error is told, and `runs --status` finds it."""
-    told = live.run("trigger", "failing", "--wait", code=1).stdout
-    assert told.startswith("failed run ")
-    assert told.endswith("ValueError: no such city\n")
+    """Its exit code is 1, its error is printed, and `runs --status` finds it."""
+    output = live.run("trigger", "failing", "--wait", code=1).stdout
+    assert output.startswith("failed run ")
+    assert output.endswith("ValueError: no such city\n")
     (run,) = live.quick_json("runs", "--status", "failed")
     assert (run["task_id"], run["error"]) == ("failing", "ValueError: no such city")
     assert live.quick("runs", "nobody", code=3).stderr.startswith("error: there is no task 'nobody'")

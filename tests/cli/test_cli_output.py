@@ -128,11 +128,11 @@ def test_a_file_without_a_store_is_left_alone(place, command, content):
 
 def test_check_tells_of_a_missing_store(place):
     """As one of its findings; it creates none either."""
-    told = f"there is no store at {place.folder / 'scheduler.db'}"
-    assert told in place.quick("check", code=1).stdout
+    message = f"there is no store at {place.folder / 'scheduler.db'}"
+    assert message in place.quick("check", code=1).stdout
     assert not (place.folder / "scheduler.db").exists()
     (place.folder / "scheduler.db").touch()
-    assert told in place.quick("check", code=1).stdout
+    assert message in place.quick("check", code=1).stdout
     assert (place.folder / "scheduler.db").read_bytes() == b""
 
 
@@ -258,7 +258,7 @@ def test_add_has_an_option_for_each_field():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ("", "give one of --cron, --every, --at and --schedule"),
         ("--every 5m --cron @daily", "give one of --cron, --every, --at and --schedule"),
@@ -276,12 +276,12 @@ def test_add_has_an_option_for_each_field():
         ("--every 1h --result-callback nowhere.f", "Task a: result_callback='nowhere.f' cannot be imported"),
     ],
 )
-def test_add_refuses(place, options, told):
+def test_add_refuses(place, options, message):
     """In one line, with exit code 2; nothing is stored."""
     result = place.quick("add", "--id", "a", "--prompt", "Go.", *options.split(), code=2)
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
-    assert told in result.stderr
+    assert message in result.stderr
     if (place.folder / "scheduler.db").exists():
         assert place.quick_json("list") == []
 

@@ -68,14 +68,14 @@ def _account_for_due_times(task, first, coming, runs):
 def account_for_starts(runs, ledger):
     """The graph was entered for committed runs alone, at most once for each attempt, and for each that it ended."""
     known = {run.id: run for run in runs}
-    begun = Counter(entry.run_id for entry in ledger if entry.event == "begin")
+    starts = Counter(entry.run_id for entry in ledger if entry.event == "begin")
     ended = Counter(entry.run_id for entry in ledger if entry.event == "end")
-    assert set(begun) <= set(known), "the graph was started for a run that is not in the history"
+    assert set(starts) <= set(known), "the graph was started for a run that is not in the history"
     for run in runs:
         attempts = [*(each.status for each in run.earlier_attempts), *([run.status] if run.attempt else [])]
         by_the_graph = sum(status in BY_THE_GRAPH for status in attempts)
-        assert by_the_graph <= begun[run.id] <= run.attempt, f"{begun[run.id]} starts: {run}"
+        assert by_the_graph <= starts[run.id] <= run.attempt, f"{starts[run.id]} starts: {run}"
         if run.status is RunStatus.SUCCEEDED:
             assert ended[run.id] >= 1, f"the graph did not return: {run}"
         if run.status in NOT_STARTED:
-            assert not begun[run.id], f"the graph was started: {run}"
+            assert not starts[run.id], f"the graph was started: {run}"

@@ -42,7 +42,7 @@ def eventually(condition, what, within=PATIENCE):
 
 
 def pause(seconds):
-    """Let other processes go on for a while, where a fault is to come at a moment that nobody chose."""
+    """Let other processes run for a while, so that a fault happens at a random moment."""
     threading.Event().wait(seconds)
 
 

@@ -37,8 +37,8 @@ def tell(*words):
     os.write(1, (" ".join(map(str, words)).replace("\n", "\\n") + "\n").encode())
 
 
-class Told(logging.Handler):
-    """The log, told like everything else."""
+class LogToParent(logging.Handler):
+    """Send log lines to the parent process, like everything else."""
 
     def emit(self, record):
         tell("log", record.levelname, record.getMessage(), record.exc_info[1] if record.exc_info else "")
@@ -223,7 +223,7 @@ class Child:
 def run(spec):
     """Be a child, to the end."""
     log = logging.getLogger("scheduler")
-    log.addHandler(Told())
+    log.addHandler(LogToParent())
     log.setLevel(logging.WARNING)
     log.propagate = False
     try:

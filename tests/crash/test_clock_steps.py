@@ -12,7 +12,7 @@ HOUR = 3600
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR])
 def test_a_step_of_the_clock(arena, step):
-    """Recurring tasks go on at once; a step back repeats no due time that has had its run."""
+    """Recurring tasks continue at once; a step back repeats no due time that has had its run."""
     arena.add(
         each_second("anchored"),
         each_second("unanchored", start_at=None),
@@ -49,7 +49,7 @@ def test_a_step_of_the_clock(arena, step):
     ("database", "policy"), [("sqlite", OverlapPolicy.SKIP), ("postgres", OverlapPolicy.BUFFER_ONE)]
 )
 def test_a_step_back_behind_a_run_that_is_going(request, database, policy):
-    """Due times come again that have their row already: they are left alone, and stop nobody."""
+    """Due times that have a row come again: they are ignored, and stop no other task."""
     arena = request.getfixturevalue(f"on_{database}")
     arena.add(each_second("held", "hold", overlap=policy), each_second("quick"))
     child = arena.start(poll_interval=0.3, shutdown_grace_seconds=0)

@@ -1,4 +1,4 @@
-"""The database fails while processes run on it: they say so once, keep what they cannot write, and go on after it."""
+"""The database fails while processes use it: they log it once, keep what they cannot write, and continue afterwards."""
 
 import os
 import resource
@@ -136,7 +136,7 @@ TROUBLES = {
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_database_that_fails_for_a_while(request, trouble):
-    """The loop turns, runs end, and the log has one line; afterwards their outcomes are written and firing goes on."""
+    """The loop is free, runs end, and the log has one line; afterwards outcomes are written and due times start."""
     fixture, fault = TROUBLES[trouble]
     arena = request.getfixturevalue(fixture)
     fault = request.getfixturevalue(fault) if isinstance(fault, str) else fault
@@ -169,7 +169,7 @@ def test_a_call_on_locked_tables_does_not_wait_for_ever(on_postgres):
 
 
 def test_a_file_that_is_replaced(on_sqlite):
-    """Processes go on with the new file; what ran for the old one is not written into it."""
+    """Processes continue with the new file; outcomes of runs from the old file are not written into it."""
     arena = on_sqlite
     path = arena.where["db_path"]
     arena.add(one_time("old", "hold"))

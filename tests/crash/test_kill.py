@@ -76,7 +76,7 @@ BUSY = {"max_concurrent_runs": 2, "poll_interval": 0.2}
 @pytest.mark.parametrize("moment", ["kill_before", "kill_after"])
 @pytest.mark.parametrize("number", range(1, 7))
 def test_a_kill_around_each_commit(arena, number, moment):
-    """Whether a transaction was stored or not, the next process finds a store on which it can go on."""
+    """Whether a transaction was stored or not, the next process finds a store that it can use."""
     added = [one_time(f"added-{number}", at=seconds_from_now(60)) for number in range(2)]
     once = [one_time(f"once-{number}", rerun_after_crash=number % 2 == 0) for number in range(8)]
     arena.add(*once, each_second("each-second", rerun_after_crash=True), each_second("buffered", overlap="buffer_all"))
@@ -111,7 +111,7 @@ def test_a_commit_that_fails(arena, number, moment):
 
 
 def test_a_run_that_kills_its_process_each_time_comes_to_an_end(on_sqlite):
-    """A poisonous task with `rerun_after_crash` does not take its process with it for ever."""
+    """A task that kills its process, with `rerun_after_crash`, does not do so again and again without end."""
     arena = on_sqlite
     arena.add(one_time("poison", "die", rerun_after_crash=True))
     deaths = 0

@@ -10,12 +10,12 @@ from scheduler import RunStatus
 STORM = 120
 
 
-def begun(arena):
+def started_runs(arena):
     return {entry.run_id for entry in arena.ledger() if entry.event == "begin"}
 
 
 def test_a_signal_in_a_storm_loses_nothing(arena):
-    """What had begun may end, what had not begun waits in the store, and the next process starts that."""
+    """Started runs may end; other runs wait in the store, and the next process starts them."""
     arena.add(*(one_time(f"once-{number}", "slow 0.02") for number in range(STORM)), each_second("each-second"))
     first = arena.start(max_concurrent_runs=4)
     first.wait_for("begin once", 10)
@@ -24,7 +24,7 @@ def test_a_signal_in_a_storm_loses_nothing(arena):
     first.wait_for_end()
     statuses = {run.status for run in arena.runs()}
     assert statuses <= {RunStatus.SUCCEEDED, RunStatus.PENDING, RunStatus.SKIPPED}
-    assert len(begun(arena)) < STORM, "the signal came too late to matter"
+    assert len(started_runs(arena)) < STORM, "the signal came too late to matter"
     second = arena.start()
     arena.eventually_over(*(task.id for task in arena.tasks if task.run_at))
     second.stop()
@@ -34,7 +34,7 @@ def test_a_signal_in_a_storm_loses_nothing(arena):
 
 
 def test_when_the_grace_is_over(arena):
-    """Runs that are still going are cancelled and recorded as interrupted."""
+    """Runs that are still running are cancelled and recorded as interrupted."""
     arena.add(one_time("held", "hold"), one_time("again", "hold", rerun_after_crash=True))
     first = arena.start(shutdown_grace_seconds=0.2)
     first.wait_for("begin", 2)
@@ -54,7 +54,7 @@ def test_when_the_grace_is_over(arena):
 
 
 def test_a_stop_that_nobody_waits_for(arena):
-    """The loop ends, so there is no grace; what was going is interrupted all the same."""
+    """The loop ends, so there is no grace period; running runs are interrupted."""
     arena.add(one_time("held", "hold"), one_time("next"))
     child = arena.start()
     child.wait_for("begin held")

@@ -22,14 +22,14 @@ def test_a_storm_over_three_processes(arena):
     for child in children:
         child.stop()
     arena.account()
-    begun = Counter((entry.task_id, entry.scheduled_at) for entry in arena.ledger() if entry.event == "begin")
-    assert len(begun) == STORM + 5 * 2
-    assert set(begun.values()) == {1}
+    starts = Counter((entry.task_id, entry.scheduled_at) for entry in arena.ledger() if entry.event == "begin")
+    assert len(starts) == STORM + 5 * 2
+    assert set(starts.values()) == {1}
     assert {run.status for run in arena.runs()} == {RunStatus.SUCCEEDED}
 
 
 def test_overlap_is_seen_across_processes(arena):
-    """While a run goes on in one process, no other one starts its task; what is skipped or buffered is in the store."""
+    """While a run is running in one process, no other process starts its task; the store shows what is skipped."""
     policies = [OverlapPolicy.SKIP, OverlapPolicy.BUFFER_ONE, OverlapPolicy.CANCEL_OTHER]
     arena.add(*(each_second(policy.value, "hold", overlap=policy) for policy in policies))
     children = [arena.start(**OFTEN) for _ in range(3)]
@@ -80,7 +80,7 @@ def test_changes_by_a_process_that_does_not_run(arena):
     arena.face.resume_task("t")
     child.wait_for("end t", ends + 1)
     arena.face.remove_task("t")
-    eventually(lambda: not arena.runs("t", RunStatus.RUNNING), "no run goes on")
+    eventually(lambda: not arena.runs("t", RunStatus.RUNNING), "no run is running")
     removed = arena.runs("t")
     arena.add(one_time("at-last", at=seconds_from_now(1.1)))
     child.wait_for("end at-last")
@@ -116,7 +116,7 @@ def test_a_task_that_is_removed_while_it_runs_elsewhere(arena, ending):
 
 
 def test_ten_processes_begin_at_once_on_nothing(arena):
-    """The tables are made once, whoever comes first, and all ten go on from there."""
+    """The first process creates the tables, and all ten use them."""
     tasks = [one_time(f"once-{number}", at=seconds_from_now(60)) for number in range(10)]
     children = [arena.begin(add=[task], **OFTEN) for task in tasks]
     for child in children:

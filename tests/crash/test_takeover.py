@@ -181,7 +181,7 @@ def test_nobody_is_declared_dead_while_all_were_suspended(arena):
     eventually(lambda: now() - asleep_at > timedelta(seconds=1.2 * LEASE), "the leases have ended")
     for child in (second, first):
         resume(child)
-        assert child.turns(), "it goes on before the next one does"
+        assert child.turns(), "it continues before the next one does"
     for child in (first, second):
         child.command("release")
     arena.eventually_over("first", "second")

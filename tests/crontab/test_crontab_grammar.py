@@ -187,7 +187,7 @@ def test_wildcard(expression: str, wildcard: bool) -> None:  # noqa: FBT001
 
 @pytest.mark.parametrize(("expression", "reason"), REFUSED.items())
 def test_refused(expression: str, reason: str) -> None:
-    """The error names the expression, the field, its value, and the mend."""
+    """The error names the expression, the field and its value, and says how to fix it."""
     with pytest.raises(ValueError, match=r"^cron_expression ") as refusal:
         parse_crontab(expression)
     assert str(refusal.value) == f"cron_expression {expression!r}: {reason}"
@@ -209,7 +209,7 @@ def test_the_longest_expression() -> None:
 
 
 def test_a_date_that_never_comes_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """30 February is refused by reckoning, without a step through the calendar."""
+    """30 February is refused by arithmetic, without a step through the calendar."""
 
     def step(_: CronSim) -> None:
         pytest.fail("the calendar was walked")

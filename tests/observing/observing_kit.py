@@ -1,4 +1,4 @@
-"""A listener that remembers, and waits for what it is told."""
+"""A listener that records events, and waits for them."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from helpers import PATIENCE
 
 
 class Listening:
-    """An async callable that keeps the events it is told."""
+    """An async callable that records the events that it receives."""
 
     def __init__(self):
         self.events = []

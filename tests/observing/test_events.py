@@ -1,4 +1,4 @@
-"""Listeners are told what becomes of runs: in order, when it is stored, and without being in anybody's way."""
+"""Listeners receive an event for each change of a run: in order, after it is stored, and without delaying anything."""
 
 import asyncio
 import contextvars
@@ -18,21 +18,21 @@ from scheduler.observing.listeners import QUEUE_LIMIT
 
 
 @pytest.fixture
-def told():
+def recorder():
     return Listening()
 
 
-# --- What is told, and in which order ---
+# --- Which events are sent, and in which order ---
 
 
-async def test_a_run_that_succeeds(new_scheduler, told):
+async def test_a_run_that_succeeds(new_scheduler, recorder):
     """Two events, each with the run as it was stored."""
-    scheduler = new_scheduler(on_event=told)
+    scheduler = new_scheduler(on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time())
-    await told.wait_for("succeeded")
-    began, ended = told.events
-    assert told.kinds() == ["started", "succeeded"]
+    await recorder.wait_for("succeeded")
+    began, ended = recorder.events
+    assert recorder.kinds() == ["started", "succeeded"]
     assert (began.run.status, began.run.attempt, began.run.finished_at) == ("running", 1, None)
     assert began.run.id == ended.run.id
     assert ended.run == scheduler.get_run(ended.run.id)
@@ -40,110 +40,110 @@ async def test_a_run_that_succeeds(new_scheduler, told):
     assert RunEvent.model_validate_json(ended.model_dump_json()) == ended
 
 
-async def test_a_run_that_fails_and_is_tried_again(new_scheduler, told):
+async def test_a_run_that_fails_and_is_tried_again(new_scheduler, recorder):
     """Each attempt begins; between two of them the run waits, and tells how the one before ended."""
-    scheduler = new_scheduler(FailingGraph(), on_event=told)
+    scheduler = new_scheduler(FailingGraph(), on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time(max_attempts=3, retry_delay_seconds=0))
-    await told.wait_for("failed")
-    assert told.kinds() == ["started", "retrying", "started", "retrying", "started", "failed"]
-    first, second = [event.run for event in told.events if event.kind == "retrying"]
+    await recorder.wait_for("failed")
+    assert recorder.kinds() == ["started", "retrying", "started", "retrying", "started", "failed"]
+    first, second = [event.run for event in recorder.events if event.kind == "retrying"]
     assert (first.status, first.attempt, first.earlier_attempts[-1].status) == ("pending", 1, "failed")
     assert (second.attempt, len(second.earlier_attempts)) == (2, 2)
-    assert [event.run.attempt for event in told.events if event.kind == "started"] == [1, 2, 3]
-    assert told.events[-1].run.error == "ValueError: no such city"
+    assert [event.run.attempt for event in recorder.events if event.kind == "started"] == [1, 2, 3]
+    assert recorder.events[-1].run.error == "ValueError: no such city"
 
 
-async def test_a_run_that_takes_too_long(new_scheduler, told):
+async def test_a_run_that_takes_too_long(new_scheduler, recorder):
     """It timed out."""
-    scheduler = new_scheduler(BlockingGraph(), on_event=told)
+    scheduler = new_scheduler(BlockingGraph(), on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time(timeout_seconds=0.01))
-    await told.wait_for("timed_out")
-    assert told.kinds() == ["started", "timed_out"]
+    await recorder.wait_for("timed_out")
+    assert recorder.kinds() == ["started", "timed_out"]
 
 
-async def test_due_times_that_are_skipped(new_scheduler, told, blocking):
+async def test_due_times_that_are_skipped(new_scheduler, recorder, blocking):
     """With the row that says why."""
-    scheduler = new_scheduler(blocking, on_event=told)
+    scheduler = new_scheduler(blocking, on_event=recorder)
     scheduler.start()
     scheduler.add_task(hourly(interval_seconds=1))
-    (event,) = (await told.wait_for("skipped"))[:1]
-    assert told.kinds()[:2] == ["started", "skipped"]
+    (event,) = (await recorder.wait_for("skipped"))[:1]
+    assert recorder.kinds()[:2] == ["started", "skipped"]
     assert event.run.error == "the previous run was still going (overlap=skip)"
     assert event.run.started_at is None
     blocking.release.set()
 
 
-async def test_due_times_that_are_missed(new_scheduler, told, db_path):
+async def test_due_times_that_are_missed(new_scheduler, recorder, db_path):
     """What was due while nobody looked, and may not be late."""
     before = new_scheduler()
     before.add_task(hourly("late", misfire_grace_seconds=0))
     before.stop()
     with rows(db_path) as store:
         store.execute("UPDATE scheduler_tasks SET next_due = anchor")
-    scheduler = new_scheduler(on_event=told)
+    scheduler = new_scheduler(on_event=recorder)
     scheduler.start()
-    await told.wait_for("missed")
-    assert told.kinds() == ["missed"]
-    assert told.events[0].run == scheduler.get_run(told.events[0].run.id)
+    await recorder.wait_for("missed")
+    assert recorder.kinds() == ["missed"]
+    assert recorder.events[0].run == scheduler.get_run(recorder.events[0].run.id)
 
 
-async def test_a_run_that_is_cancelled(new_scheduler, told, blocking):
+async def test_a_run_that_is_cancelled(new_scheduler, recorder, blocking):
     """By its task's next due time; the next run begins after it."""
-    scheduler = new_scheduler(blocking, on_event=told, poll_interval=0.05)
+    scheduler = new_scheduler(blocking, on_event=recorder, poll_interval=0.05)
     scheduler.start()
     scheduler.add_task(hourly(interval_seconds=1, overlap="cancel_other"))
-    await told.wait_for("cancelled")
-    await told.wait_for("started", 2)
-    assert told.kinds()[:3] == ["started", "cancelled", "started"]
+    await recorder.wait_for("cancelled")
+    await recorder.wait_for("started", 2)
+    assert recorder.kinds()[:3] == ["started", "cancelled", "started"]
 
 
-async def test_a_waiting_run_is_cancelled_when_nobody_answers(new_scheduler, told):
+async def test_a_waiting_run_is_cancelled_when_nobody_answers(new_scheduler, recorder):
     """It was asked, and nobody came."""
     graph = chain(MessagesState, approve=approve).compile(InMemorySaver())
-    scheduler = new_scheduler(graph, on_event=told, poll_interval=0.05)
+    scheduler = new_scheduler(graph, on_event=recorder, poll_interval=0.05)
     scheduler.start()
     scheduler.add_task(one_time(expire_waiting_after_seconds=0.1))
-    await told.wait_for("cancelled")
-    assert told.kinds() == ["started", "waiting", "cancelled"]
-    assert told.events[1].run.questions[0].value == {"ask": "Go on?"}
+    await recorder.wait_for("cancelled")
+    assert recorder.kinds() == ["started", "waiting", "cancelled"]
+    assert recorder.events[1].run.questions[0].value == {"ask": "Go on?"}
 
 
-async def test_a_run_that_is_answered(new_scheduler, told):
+async def test_a_run_that_is_answered(new_scheduler, recorder):
     """It begins a second attempt."""
     graph = chain(MessagesState, approve=approve).compile(InMemorySaver())
-    scheduler = new_scheduler(graph, on_event=told)
+    scheduler = new_scheduler(graph, on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time())
-    (asked,) = await told.wait_for("waiting")
+    (asked,) = await recorder.wait_for("waiting")
     scheduler.answer_run(asked.run.id, "yes")
-    await told.wait_for("succeeded")
-    assert told.kinds() == ["started", "waiting", "started", "succeeded"]
+    await recorder.wait_for("succeeded")
+    assert recorder.kinds() == ["started", "waiting", "started", "succeeded"]
 
 
-async def test_a_waiting_run_that_is_cancelled_by_the_next_due_time(new_scheduler, told):
-    """It is not this process's attempt any more, and is told all the same."""
+async def test_a_waiting_run_that_is_cancelled_by_the_next_due_time(new_scheduler, recorder):
+    """No attempt of this process is running, and the event is sent anyway."""
     graph = chain(MessagesState, approve=approve).compile(InMemorySaver())
-    scheduler = new_scheduler(graph, on_event=told, poll_interval=0.05)
+    scheduler = new_scheduler(graph, on_event=recorder, poll_interval=0.05)
     scheduler.start()
     scheduler.add_task(hourly(interval_seconds=1, overlap="cancel_other"))
-    await told.wait_for("waiting", 2)
-    assert told.kinds()[:4] == ["started", "waiting", "cancelled", "started"]
+    await recorder.wait_for("waiting", 2)
+    assert recorder.kinds()[:4] == ["started", "waiting", "cancelled", "started"]
 
 
-async def test_a_run_that_the_stop_cuts_off(new_scheduler, told, blocking):
+async def test_a_run_that_the_stop_cuts_off(new_scheduler, recorder, blocking):
     """`stop()` delivers what it has made itself."""
-    scheduler = new_scheduler(blocking, on_event=told)
+    scheduler = new_scheduler(blocking, on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time())
     await blocking.entered.wait()
     await scheduler.stop()
-    assert told.kinds() == ["started", "interrupted"]
-    assert told.events[-1].run.status is RunStatus.INTERRUPTED
+    assert recorder.kinds() == ["started", "interrupted"]
+    assert recorder.events[-1].run.status is RunStatus.INTERRUPTED
 
 
-async def test_a_run_that_will_go_on_after_the_stop(new_scheduler, told):
+async def test_a_run_that_will_go_on_after_the_stop(new_scheduler, recorder):
     """It is interrupted and can be continued, so a further attempt will follow."""
     steps = Steps()
     entered = asyncio.Event()
@@ -153,16 +153,16 @@ async def test_a_run_that_will_go_on_after_the_stop(new_scheduler, told):
         await asyncio.Event().wait()
 
     steps.gates["b"] = wait
-    scheduler = new_scheduler(steps.graph(), on_event=told, checkpointer=InMemorySaver())
+    scheduler = new_scheduler(steps.graph(), on_event=recorder, checkpointer=InMemorySaver())
     scheduler.start()
     scheduler.add_task(one_time())
     await entered.wait()
     await scheduler.stop()
-    assert told.kinds() == ["started", "retrying"]
-    assert told.events[-1].run.earlier_attempts[-1].status == "interrupted"
+    assert recorder.kinds() == ["started", "retrying"]
+    assert recorder.events[-1].run.earlier_attempts[-1].status == "interrupted"
 
 
-async def test_a_run_whose_process_died(new_scheduler, told, db_path):
+async def test_a_run_whose_process_died(new_scheduler, recorder, db_path):
     """Whoever finds it tells of it."""
     before = new_scheduler()
     before.add_task(hourly())
@@ -170,10 +170,10 @@ async def test_a_run_whose_process_died(new_scheduler, told, db_path):
     before.stop()
     with rows(db_path) as store:
         store.execute("UPDATE scheduler_runs SET status = 'running', owner = 'nobody', attempt = 1, started_at = 1")
-    scheduler = new_scheduler(on_event=told)
+    scheduler = new_scheduler(on_event=recorder)
     scheduler.start()
-    await told.wait_for("interrupted")
-    assert [(str(event.kind), event.run.id) for event in told.events] == [("interrupted", run_id)]
+    await recorder.wait_for("interrupted")
+    assert [(str(event.kind), event.run.id) for event in recorder.events] == [("interrupted", run_id)]
 
 
 def test_the_words_are_those_of_the_statuses():
@@ -182,11 +182,11 @@ def test_the_words_are_those_of_the_statuses():
     assert set(RunEventKind) == statuses | {"started", "step_finished", "retrying"}
 
 
-# --- When it is told ---
+# --- When events are sent ---
 
 
 async def test_a_listener_sees_what_is_stored(new_scheduler):
-    """`get_run` in a listener shows the status that it is told of."""
+    """`get_run` in a listener shows the status of the event."""
     seen = []
     done = asyncio.Event()
 
@@ -212,8 +212,8 @@ async def test_a_listener_sees_what_is_stored(new_scheduler):
 # --- Nobody is in anybody's way ---
 
 
-async def test_a_slow_listener_delays_nobody(new_scheduler, told):
-    """Runs, and other listeners, go on; it is told one event after another, when it comes to them."""
+async def test_a_slow_listener_delays_nobody(new_scheduler, recorder):
+    """Runs and other listeners continue; the slow listener receives one event after another."""
     release, slow = asyncio.Event(), []
 
     async def wait(event):
@@ -221,11 +221,11 @@ async def test_a_slow_listener_delays_nobody(new_scheduler, told):
         await release.wait()
 
     scheduler = new_scheduler(on_event=wait)
-    scheduler.add_listener(told)
+    scheduler.add_listener(recorder)
     scheduler.start()
     for number in range(3):
         scheduler.add_task(one_time(f"t{number}"))
-    await told.wait_for("succeeded", 3)
+    await recorder.wait_for("succeeded", 3)
     assert slow == ["started"]
     release.set()
     await scheduler.stop()
@@ -233,24 +233,24 @@ async def test_a_slow_listener_delays_nobody(new_scheduler, told):
 
 
 @pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError])
-async def test_a_listener_that_raises(new_scheduler, told, caplog, error):
-    """It is logged, the next event is told, and nobody else notices; also if what it awaits was cancelled."""
+async def test_a_listener_that_raises(new_scheduler, recorder, caplog, error):
+    """It is logged, the next event is sent, and nobody else notices; also if what it awaits was cancelled."""
 
     async def fail(event):
         raise error(str(event.kind))
 
     scheduler = new_scheduler(on_event=fail)
-    scheduler.add_listener(told)
+    scheduler.add_listener(recorder)
     scheduler.start()
     scheduler.add_task(one_time())
-    await told.wait_for("succeeded")
+    await recorder.wait_for("succeeded")
     await scheduler.stop()
     failures = [record.getMessage() for record in caplog.records if "fail failed at" in record.getMessage()]
     assert [line.split(" failed at ")[1].split(" of ")[0] for line in failures] == ["started", "succeeded"]
     assert scheduler.list_runs()[0].status is RunStatus.SUCCEEDED
 
 
-async def test_more_events_than_a_listener_takes(new_scheduler, told, caplog):
+async def test_more_events_than_a_listener_takes(new_scheduler, recorder, caplog):
     """The oldest are dropped and counted, which is said once."""
     release = asyncio.Event()
     seen = []
@@ -261,23 +261,23 @@ async def test_more_events_than_a_listener_takes(new_scheduler, told, caplog):
 
     scheduler = new_scheduler(persistent=False, max_concurrent_runs=100)
     listener = scheduler.add_listener(wait, ["succeeded"])
-    scheduler.add_listener(told, ["succeeded"])
+    scheduler.add_listener(recorder, ["succeeded"])
     number = QUEUE_LIMIT + 20
     scheduler.add_task(hourly(overlap="allow_all"))
     for _ in range(number):
         scheduler.trigger_task("hourly")
     scheduler.start()
-    await told.wait_for("succeeded", number)
+    await recorder.wait_for("succeeded", number)
     release.set()
     await scheduler.stop()
     assert len(seen) + listener.dropped == number
     assert listener.dropped > 0
-    assert [event.run.id for event in seen[-5:]] == [event.run.id for event in told.events[-5:]]
+    assert [event.run.id for event in seen[-5:]] == [event.run.id for event in recorder.events[-5:]]
     assert sum("is too slow" in record.getMessage() for record in caplog.records) == 1
 
 
 async def test_a_listener_that_never_ends_does_not_hold_the_stop_up(new_scheduler, caplog, monkeypatch):
-    """What it was not told within the bound is dropped, with a line in the log."""
+    """Events that it has not received in time are dropped, with a line in the log."""
     monkeypatch.setattr("scheduler.observing._DRAIN_SECONDS", 0.05)
     cut_off = []
 
@@ -297,32 +297,32 @@ async def test_a_listener_that_never_ends_does_not_hold_the_stop_up(new_schedule
     assert "2 events are dropped" in caplog.text
 
 
-async def test_a_listener_can_be_chosen_and_removed(new_scheduler, told):
-    """It is told what it asked for, until it is removed."""
+async def test_a_listener_can_be_chosen_and_removed(new_scheduler, recorder):
+    """It receives the kinds that it asked for, until it is removed."""
     scheduler = new_scheduler()
-    listener = scheduler.add_listener(told, ["succeeded", RunEventKind.FAILED])
+    listener = scheduler.add_listener(recorder, ["succeeded", RunEventKind.FAILED])
     everything = Listening()
     scheduler.add_listener(everything)
     scheduler.start()
     scheduler.add_task(one_time("first"))
-    await told.wait_for("succeeded")
-    assert told.kinds() == ["succeeded"]
+    await recorder.wait_for("succeeded")
+    assert recorder.kinds() == ["succeeded"]
     listener.remove()
     listener.remove()
     scheduler.add_task(one_time("second"))
     await everything.wait_for("succeeded", 2)
-    assert told.kinds() == ["succeeded"]
+    assert recorder.kinds() == ["succeeded"]
 
 
-async def test_a_listener_stays_for_the_next_start(new_scheduler, told):
+async def test_a_listener_stays_for_the_next_start(new_scheduler, recorder):
     """`stop()` and `start()` do not forget it."""
-    scheduler = new_scheduler(on_event=told)
+    scheduler = new_scheduler(on_event=recorder)
     for number in (1, 2):
         scheduler.start()
         scheduler.add_task(one_time(f"t{number}"))
-        await told.wait_for("succeeded", number)
+        await recorder.wait_for("succeeded", number)
         await scheduler.stop()
-    assert told.kinds() == ["started", "succeeded"] * 2
+    assert recorder.kinds() == ["started", "succeeded"] * 2
 
 
 def test_a_listener_stays_for_another_loop(db_path):
@@ -388,14 +388,14 @@ async def test_a_listener_runs_in_the_context_in_which_it_was_added(new_schedule
 
 async def test_listeners_may_be_added_from_any_thread(new_scheduler):
     """While the scheduler runs."""
-    told = Listening()
+    recorder = Listening()
     scheduler = new_scheduler()
     scheduler.start()
-    thread = threading.Thread(target=scheduler.add_listener, args=(told,))
+    thread = threading.Thread(target=scheduler.add_listener, args=(recorder,))
     thread.start()
     await asyncio.to_thread(thread.join)
     scheduler.add_task(one_time())
-    await told.wait_for("succeeded")
+    await recorder.wait_for("succeeded")
 
 
 # --- What is refused ---
@@ -407,7 +407,7 @@ def synchronous(_event):
 
 @pytest.mark.parametrize("callback", [synchronous, lambda event: None, "listen", functools.partial(synchronous, 1)])
 def test_what_is_no_async_function(new_scheduler, db_path, callback):
-    """It is refused, before a store is made, with the argument and the mend."""
+    """It is refused before a store is created; the error names the argument and says how to fix it."""
     with pytest.raises(ValueError, match=r"on_event=.* is no async function; give one, such as `async def"):
         TaskScheduler(db_path=db_path, on_event=callback)
     assert not db_path.exists()
@@ -426,9 +426,9 @@ def test_what_is_an_async_function(db_path):
 
 
 @pytest.mark.parametrize(("events", "shown"), [(["failed", "odd"], "'odd'"), ("odd", "'odd'"), ([], "nothing")])
-def test_events_that_there_are_not(db_path, told, events, shown):
+def test_events_that_there_are_not(db_path, recorder, events, shown):
     """The error names them, and those that there are."""
     scheduler = TaskScheduler(db_path=db_path)
     with pytest.raises(ValueError, match=f"events names {shown}; give some of started, step_finished, "):
-        scheduler.add_listener(told, events)
+        scheduler.add_listener(recorder, events)
     scheduler.stop()

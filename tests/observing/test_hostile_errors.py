@@ -125,17 +125,17 @@ def spans(monkeypatch):
 @pytest.mark.parametrize("name", ERRORS)
 async def test_a_graph_that_raises_something_odd(new_scheduler, spans, name, is_in_telemetry):
     """The run is `failed`, with a text, and so is the next one; listeners, log and spans are given what there is."""
-    told, events = Listening(), []
+    recorder, events = Listening(), []
     graph = FailingGraph()
     graph.error = ERRORS[name]
-    scheduler = new_scheduler(graph, max_concurrent_runs=1, on_event=told, telemetry=is_in_telemetry)
+    scheduler = new_scheduler(graph, max_concurrent_runs=1, on_event=recorder, telemetry=is_in_telemetry)
     scheduler.scheduler.add_listener(events.append, EVENT_JOB_ERROR | EVENT_JOB_EXECUTED)
     scheduler.start()
     scheduler.add_tasks([one_time("first"), one_time("second")])
     runs = await wait_for_runs(scheduler, 2)
     assert [str(run.status) for run in runs] == ["failed"] * 2
     assert all(isinstance(run.error, str) and 3 < len(run.error) <= 2_000 for run in runs)
-    await told.wait_for("failed", 2)
+    await recorder.wait_for("failed", 2)
     await scheduler.stop()
     assert len(spans()) == 2 * is_in_telemetry
     assert len(events) <= 2

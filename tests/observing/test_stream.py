@@ -1,4 +1,4 @@
-"""Streamed runs: the result is that of `ainvoke`, and each step is told while the run goes on."""
+"""Streamed runs: the result is that of `ainvoke`, and each step is reported while the run is running."""
 
 import asyncio
 import json
@@ -188,7 +188,7 @@ async def test_the_options_of_a_task_are_passed_on(options):
 
 
 async def test_a_streamed_run_stops_at_a_step_and_continues(new_scheduler, db_path):
-    """The stop asks the graph to end at its step; the next start goes on with the one after."""
+    """The stop asks the graph to end after its step; the next start continues with the step after it."""
     steps = Steps()
     gate = steps.gates["b"] = Gate()
     saver = InMemorySaver()
@@ -206,15 +206,15 @@ async def test_a_streamed_run_stops_at_a_step_and_continues(new_scheduler, db_pa
     assert (steps.done, run.status, run.resumed, run.current_step) == (["a", "b", "c"], "succeeded", True, "c")
 
 
-async def test_a_streamed_run_times_out(new_scheduler, told):
+async def test_a_streamed_run_times_out(new_scheduler, recorder):
     """And tells how far it came."""
     steps = Steps()
     steps.gates["b"] = lambda _state: asyncio.Event().wait()
     scheduler = new_scheduler(steps.graph())
-    scheduler.add_listener(told)
+    scheduler.add_listener(recorder)
     scheduler.start()
     scheduler.add_task(one_time(stream=True, timeout_seconds=0.2))
-    (event,) = await told.wait_for("timed_out")
+    (event,) = await recorder.wait_for("timed_out")
     assert event.run.current_step == "a"
 
 
@@ -240,61 +240,61 @@ async def test_parts_as_a_server_sends_them():
     }
 
 
-async def test_a_graph_that_cannot_stream(new_scheduler, told, caplog):
+async def test_a_graph_that_cannot_stream(new_scheduler, recorder, caplog):
     """It is invoked as ever; a line in the log, once, says that there are no steps."""
-    scheduler = new_scheduler(EchoGraph(), on_event=told)
+    scheduler = new_scheduler(EchoGraph(), on_event=recorder)
     scheduler.start()
     scheduler.add_task(hourly(stream=True))
     for number in (1, 2):
         scheduler.trigger_task("hourly")
-        await told.wait_for("succeeded", number)
+        await recorder.wait_for("succeeded", number)
     assert [run.current_step for run in scheduler.list_runs()] == [None, None]
     assert sum("does not stream" in record.getMessage() for record in caplog.records) == 1
 
 
-# --- Steps are told ---
+# --- Steps are events ---
 
 
 @pytest.fixture
-def told():
+def recorder():
     return Listening()
 
 
-async def test_steps_are_events(new_scheduler, told):
+async def test_steps_are_events(new_scheduler, recorder):
     """Between the beginning and the end, in order, each with the run and the step."""
-    scheduler = new_scheduler(Steps().graph(), on_event=told)
+    scheduler = new_scheduler(Steps().graph(), on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time(stream=True))
-    (ended,) = await told.wait_for("succeeded")
-    assert told.kinds() == ["started", "step_finished", "step_finished", "step_finished", "succeeded"]
-    assert [event.run.current_step for event in told.events] == [None, "a", "b", "c", "c"]
-    assert {event.run.id for event in told.events} == {ended.run.id}
+    (ended,) = await recorder.wait_for("succeeded")
+    assert recorder.kinds() == ["started", "step_finished", "step_finished", "step_finished", "succeeded"]
+    assert [event.run.current_step for event in recorder.events] == [None, "a", "b", "c", "c"]
+    assert {event.run.id for event in recorder.events} == {ended.run.id}
 
 
-async def test_without_stream_there_are_no_steps(new_scheduler, told):
+async def test_without_stream_there_are_no_steps(new_scheduler, recorder):
     """Neither events, nor in the row."""
-    scheduler = new_scheduler(Steps().graph(), on_event=told)
+    scheduler = new_scheduler(Steps().graph(), on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time())
-    (ended,) = await told.wait_for("succeeded")
-    assert told.kinds() == ["started", "succeeded"]
+    (ended,) = await recorder.wait_for("succeeded")
+    assert recorder.kinds() == ["started", "succeeded"]
     assert ended.run.current_step is None
 
 
-async def test_a_further_attempt_begins_without_a_step(new_scheduler, told):
+async def test_a_further_attempt_begins_without_a_step(new_scheduler, recorder):
     """While it waits for it, the run tells how far the attempt before came."""
     steps = Steps()
     steps.failures["b"] = 1
-    scheduler = new_scheduler(steps.graph(), on_event=told)
+    scheduler = new_scheduler(steps.graph(), on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time(stream=True, max_attempts=2, retry_delay_seconds=0))
-    await told.wait_for("succeeded")
-    shown = [(str(event.kind), event.run.current_step) for event in told.events]
+    await recorder.wait_for("succeeded")
+    shown = [(str(event.kind), event.run.current_step) for event in recorder.events]
     assert shown[:4] == [("started", None), ("step_finished", "a"), ("retrying", "a"), ("started", None)]
 
 
 async def test_another_process_sees_the_step(new_scheduler, db_path):
-    """While the run goes on: `run`, `watch` and `runs --follow`; a step costs no transaction of its own."""
+    """While the run is running: `run`, `watch` and `runs --follow`; a step costs no separate transaction."""
     steps = Steps()
     gate = steps.gates["c"] = Gate()
     scheduler = new_scheduler(steps.graph(), poll_interval=0.1)
@@ -359,7 +359,7 @@ async def test_following_tells_each_step(db_path, new_scheduler):
     assert seen[-1] == ("succeeded", "c")
 
 
-async def test_many_steps_make_few_writes(new_scheduler, told):
+async def test_many_steps_make_few_writes(new_scheduler, recorder):
     """However many passes there are meanwhile, steps make a write no more often than each poll interval."""
 
     class Count(TypedDict):
@@ -375,7 +375,7 @@ async def test_many_steps_make_few_writes(new_scheduler, told):
     builder.add_node("add", add)
     builder.add_edge(START, "add")
     builder.add_conditional_edges("add", lambda state: "add" if state["number"] < 300 else END)
-    scheduler = new_scheduler(builder.compile(), on_event=told, poll_interval=0.2)
+    scheduler = new_scheduler(builder.compile(), on_event=recorder, poll_interval=0.2)
     scheduler.start()
     run_pass, passes = scheduler._store.run_pass, []
 
@@ -386,9 +386,9 @@ async def test_many_steps_make_few_writes(new_scheduler, told):
     scheduler._store.run_pass = note
     began = asyncio.get_running_loop().time()
     scheduler.add_task(one_time(stream=True, recursion_limit=400))
-    await told.wait_for("succeeded")
+    await recorder.wait_for("succeeded")
     seconds = asyncio.get_running_loop().time() - began
-    assert told.kinds().count("step_finished") == 300
+    assert recorder.kinds().count("step_finished") == 300
     assert len(passes) > 200
     assert 1 <= sum(passes) <= 3 + seconds / 0.2
 

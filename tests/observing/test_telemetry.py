@@ -85,12 +85,12 @@ def measured(providers):
 
 async def test_a_run_is_a_span(new_scheduler, spans):
     """A trace of its own, with the task, the run, its due time, lateness, attempt, trigger and status."""
-    told = Listening()
-    scheduler = new_scheduler(telemetry=True, on_event=told)
+    recorder = Listening()
+    scheduler = new_scheduler(telemetry=True, on_event=recorder)
     with tracer.start_as_current_span("of the program"):
         scheduler.start()
     scheduler.add_task(one_time("news", name="The news"))
-    (event,) = await told.wait_for("succeeded")
+    (event,) = await recorder.wait_for("succeeded")
     (span,) = spans()
     assert span.parent is None
     attributes = dict(span.attributes)
@@ -120,12 +120,12 @@ async def test_what_the_graph_does_nests_under_its_run(new_scheduler, spans):
         with tracer.start_as_current_span("node"):
             return {"messages": [AIMessage("b")]}
 
-    told = Listening()
+    recorder = Listening()
     graph = chain(MessagesState, a=on_the_loop, b=in_a_thread).compile()
-    scheduler = new_scheduler(graph, telemetry=True, on_event=told)
+    scheduler = new_scheduler(graph, telemetry=True, on_event=recorder)
     scheduler.start()
     scheduler.add_tasks([one_time("plain"), one_time("streamed", stream=True)])
-    await told.wait_for("succeeded", 2)
+    await recorder.wait_for("succeeded", 2)
     runs = {span.context.span_id: span for span in spans()}
     nodes = spans("node")
     assert len(runs) == 2
@@ -135,11 +135,11 @@ async def test_what_the_graph_does_nests_under_its_run(new_scheduler, spans):
 
 async def test_each_attempt_is_a_span(new_scheduler, spans):
     """With the error that ended it, recorded as an exception."""
-    told = Listening()
-    scheduler = new_scheduler(FailingGraph(), telemetry=True, on_event=told)
+    recorder = Listening()
+    scheduler = new_scheduler(FailingGraph(), telemetry=True, on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time(max_attempts=2, retry_delay_seconds=0))
-    await told.wait_for("failed")
+    await recorder.wait_for("failed")
     first, second = spans()
     for number, span in enumerate((first, second), 1):
         assert span.attributes["scheduler.run.attempt"] == number
@@ -158,40 +158,40 @@ async def test_tokens_stand_in_the_span(new_scheduler, spans):
         usage = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9}
         return {"messages": [AIMessage("told", usage_metadata=usage)]}
 
-    told = Listening()
-    scheduler = new_scheduler(chain(MessagesState, ask=ask).compile(), telemetry=True, on_event=told)
+    recorder = Listening()
+    scheduler = new_scheduler(chain(MessagesState, ask=ask).compile(), telemetry=True, on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time())
-    await told.wait_for("succeeded")
+    await recorder.wait_for("succeeded")
     (span,) = spans()
     assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["gen_ai.usage.output_tokens"]) == (7, 2)
 
 
 async def test_a_run_that_times_out(new_scheduler, spans):
     """It is an error."""
-    told = Listening()
-    scheduler = new_scheduler(BlockingGraph(), telemetry=True, on_event=told)
+    recorder = Listening()
+    scheduler = new_scheduler(BlockingGraph(), telemetry=True, on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time(timeout_seconds=0.01))
-    await told.wait_for("timed_out")
+    await recorder.wait_for("timed_out")
     (span,) = spans()
     assert (span.attributes["scheduler.run.status"], span.status.status_code) == ("timed_out", StatusCode.ERROR)
 
 
 async def test_a_run_that_is_cancelled(new_scheduler, spans, blocking):
     """It ends when it was cancelled, and says so; that is no error."""
-    told = Listening()
-    scheduler = new_scheduler(blocking, telemetry=True, on_event=told, poll_interval=0.05)
+    recorder = Listening()
+    scheduler = new_scheduler(blocking, telemetry=True, on_event=recorder, poll_interval=0.05)
     scheduler.start()
     scheduler.add_task(hourly(interval_seconds=1, overlap="cancel_other"))
-    await told.wait_for("cancelled")
+    await recorder.wait_for("cancelled")
     (span,) = spans()
     assert (span.attributes["scheduler.run.status"], span.status.status_code) == ("cancelled", StatusCode.UNSET)
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
 async def test_a_run_that_the_stop_cuts_off(new_scheduler, spans, blocking, goes_on):
-    """It is interrupted, whether it will go on or not."""
+    """It is interrupted, whether it will continue or not."""
     scheduler = new_scheduler(blocking, telemetry=True)
     scheduler.start()
     scheduler.add_task(one_time(rerun_after_crash=goes_on))
@@ -224,17 +224,17 @@ async def test_a_run_of_which_nothing_can_be_written(new_scheduler, spans, block
 
 async def test_runs_are_counted_by_status(new_scheduler, measured, failing, db_path):
     """Those that are over; a run that is tried again counts once. Lateness counts once, too, duration each attempt."""
-    told = Listening()
+    recorder = Listening()
     before = new_scheduler()
     before.add_task(hourly("late", misfire_grace_seconds=0))
     before.stop()
     with rows(db_path) as store:
         store.execute("UPDATE scheduler_tasks SET next_due = anchor")
-    scheduler = new_scheduler(failing, telemetry=True, on_event=told)
+    scheduler = new_scheduler(failing, telemetry=True, on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time("fails", max_attempts=3, retry_delay_seconds=0))
-    await told.wait_for("failed")
-    await told.wait_for("missed")
+    await recorder.wait_for("failed")
+    await recorder.wait_for("missed")
     assert measured("scheduler.runs", "failed") == 1
     assert measured("scheduler.runs", "missed") == 1
     assert measured("scheduler.runs", "succeeded") == 0
@@ -244,14 +244,14 @@ async def test_runs_are_counted_by_status(new_scheduler, measured, failing, db_p
 
 async def test_what_is_running(new_scheduler, measured, blocking):
     """It goes up and down with the attempts."""
-    told = Listening()
-    scheduler = new_scheduler(blocking, telemetry=True, on_event=told)
+    recorder = Listening()
+    scheduler = new_scheduler(blocking, telemetry=True, on_event=recorder)
     scheduler.start()
     scheduler.add_tasks([one_time("one"), one_time("two")])
     await wait_until(lambda: blocking.inside == 2, scheduler)
     assert measured("scheduler.runs.running") == 2
     blocking.release.set()
-    await told.wait_for("succeeded", 2)
+    await recorder.wait_for("succeeded", 2)
     assert measured("scheduler.runs.running") == 0
 
 
@@ -293,11 +293,11 @@ async def test_errors_of_the_store(new_scheduler, measured):
 
 async def test_units(new_scheduler, providers, measured):
     """As OpenTelemetry writes them; the buckets of histograms are made for seconds."""
-    told = Listening()
-    scheduler = new_scheduler(telemetry=True, on_event=told)
+    recorder = Listening()
+    scheduler = new_scheduler(telemetry=True, on_event=recorder)
     scheduler.start()
     scheduler.add_task(one_time())
-    await told.wait_for("succeeded")
+    await recorder.wait_for("succeeded")
     data = await asyncio.to_thread(providers[1].get_metrics_data)
     found = {
         metric.name: metric

@@ -59,7 +59,7 @@ async def test_each_run_of_a_conversation_counts_its_own(new_scheduler, tmp_path
 
 
 async def test_a_run_that_continues_counts_its_earlier_attempts(new_scheduler):
-    """What the first try used before it failed is in the checkpoint from which the second goes on."""
+    """What the first attempt used before it failed is in the checkpoint from which the second one continues."""
     failures = [ValueError("not yet")]
 
     async def fail_once(_state):

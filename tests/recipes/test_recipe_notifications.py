@@ -1,4 +1,4 @@
-"""docs/recipes/notifications.md: a webhook and a mail server on this machine are told by a real scheduler."""
+"""docs/recipes/notifications.md: a real scheduler sends to a webhook and a mail server on this machine."""
 
 import asyncio
 import json

@@ -49,7 +49,7 @@ def remote_scheduler(server, new_scheduler):
 
 @pytest.fixture
 def news(gate):
-    """Return what waits for a step, and lets the loop go on meanwhile."""
+    """Return a function that waits for a step without blocking the loop."""
 
     async def wait_for(what):
         await asyncio.to_thread(gate.wait_for, what)

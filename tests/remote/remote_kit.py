@@ -30,7 +30,7 @@ def needs_server():
 
 
 class Gate:
-    """What the steps ask whether to go on; it knows which began, and which were cancelled."""
+    """The server that steps ask whether to continue; it records which steps started, and which were cancelled."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -56,7 +56,7 @@ class Gate:
         self._held = dict.fromkeys(steps)
 
     def open(self, step):
-        """Let a step that waits, and that step ever after, go on."""
+        """Let a waiting step continue, now and each later time."""
         with self._lock:
             waiting = self._held.pop(step)
         waiting.sendall(b"go\n")
@@ -66,13 +66,13 @@ class Gate:
         self._server.server_close()
 
     def wait_for(self, news):
-        """Return when `b` has begun, or was cancelled (`b cancelled`)."""
+        """Return when `b` has started, or was cancelled (`b cancelled`)."""
         deadline = time.monotonic() + PATIENCE * 2
         while self._news.get(timeout=max(0, deadline - time.monotonic())) != news:
             pass
 
-    def _pass(self, told, connection):
-        step, prompt = told[0], told[1].strip()
+    def _pass(self, line, connection):
+        step, prompt = line[0], line[1].strip()
         with self._lock:
             self.began.append(step)
             self.prompts.append(prompt)

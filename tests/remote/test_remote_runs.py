@@ -55,7 +55,7 @@ async def test_a_session_is_a_thread_of_the_server(remote_scheduler, gate):
 
 
 async def test_a_session_that_is_a_uuid_names_a_thread(remote_scheduler, gate, client):
-    """So a task can go on with a conversation that another program began on the server."""
+    """So a task can continue a conversation that another program started on the server."""
     thread = str(uuid.uuid4())
     await client.threads.create(thread_id=thread)
     said = {"messages": [{"role": "user", "content": "Hello."}]}
@@ -119,13 +119,13 @@ async def test_a_retry_continues_with_the_step_that_failed(remote_scheduler, gat
         assert gate.began == ["a", "b", "b", "c"]
         gate.reset()
         gate.failures["b"] = 1
-        run = await over(scheduler, begin(scheduler, task_id="anew", retry_from_start=True, **again))
+        run = await over(scheduler, begin(scheduler, task_id="from_start", retry_from_start=True, **again))
         assert (run.status, run.attempt, run.resumed) == (RunStatus.SUCCEEDED, 2, False)
         assert gate.began == ["a", "b", "a", "b", "c"]
 
 
 async def test_a_time_out_cancels_the_run_there(remote_scheduler, gate, news, client):
-    """The run is `timed_out`, and the server's one does not go on."""
+    """The run is `timed_out`, and the server's run is cancelled."""
     gate.hold("a")
     session = uuid.uuid4().hex
     async with remote_scheduler() as scheduler:
@@ -185,7 +185,7 @@ def one_run(server):
 
 
 async def test_steps_are_told_as_they_end(one_run, gate, news):
-    """The first one while the second is under way; the state comes last."""
+    """The first one arrives while the second is running; the state arrives last."""
     gate.hold("b")
     graph, given, config = one_run
     stream = graph.astream(given, config, stream_mode=["updates", "values"])

@@ -41,7 +41,7 @@ async def test_a_server_that_is_ready_is_not_told_of(remote_scheduler, gate, cap
 
 
 async def test_a_stopped_scheduler_continues_at_the_next_start(remote_scheduler, gate, news):
-    """The step under way is cancelled on the server; the next scheduler begins with that step."""
+    """The running step is cancelled on the server; the next scheduler starts with that step."""
     gate.hold("b")
     async with remote_scheduler() as scheduler:
         run_id = begin(scheduler)
@@ -56,7 +56,7 @@ async def test_a_stopped_scheduler_continues_at_the_next_start(remote_scheduler,
 
 
 async def test_a_killed_scheduler_continues_in_another_process(server, remote_scheduler, gate, news, db_path):
-    """The server notices that its client is gone, and cancels; the run goes on with the step that was under way."""
+    """The server notices that its client is gone, and cancels; the run continues with the step that was running."""
     scheduler = remote_scheduler()
     run_id = begin(scheduler)
     gate.hold("b")
@@ -89,7 +89,7 @@ async def test_a_run_that_goes_on_without_its_scheduler_is_joined(server, remote
 
 
 async def test_a_server_that_restarts_and_has_forgotten(own_server, new_scheduler, gate, news):
-    """The attempt is `interrupted`; with `rerun_after_crash` the run begins anew when the server is there again."""
+    """The attempt is `interrupted`; with `rerun_after_crash` the run starts again when the server is back."""
     gate.hold("b")
     async with new_scheduler(own_server.graph, poll_interval=0.05) as scheduler:
         run_id = begin(scheduler, rerun_after_crash=True, max_attempts=20)

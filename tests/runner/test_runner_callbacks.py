@@ -161,7 +161,7 @@ NOT_ASYNC = [
     ],
 )
 def test_refused(name, problem, module):
-    """What is there and is no async function is refused with the task, the field, the value and the mend."""
+    """An object that is not an async function is refused, with task, field, value, and how to fix it."""
     module("bad_callbacks", BAD)
     with pytest.raises(InvalidTaskError) as caught:
         check_task(a_task(result_callback=f"bad_callbacks.{name}"))
@@ -211,7 +211,7 @@ def test_input_builder_that_cannot_be_imported(path, reason, holder):
 
 
 def test_refused_by_add_task(module):
-    """A callback that cannot be called is told when the task is added, and nothing of the call is stored."""
+    """A callback that cannot be called is refused when the task is added, and nothing of the call is stored."""
     module("bad_callbacks", BAD)
     scheduler = TaskScheduler(persistent=False, graph=EchoGraph())
     with pytest.raises(ValueError, match=r"Task second: result_callback='bad_callbacks\.sync' is not async"):
@@ -302,7 +302,7 @@ async def test_cancelled_while_the_callback_is_going(module):
 
 
 async def test_callback_that_is_gone(echo):
-    """A stored task whose callback is gone does not reach the graph: its run fails, and the task is left alone."""
+    """A stored task whose callback is gone does not reach the graph: its run fails, and the task is quarantined."""
     outcome = await attempt(echo, result_callback="nowhere_at_all.notify")
     assert outcome.status is RunStatus.FAILED
     assert "result_callback='nowhere_at_all.notify' cannot be imported" in outcome.quarantine

@@ -40,7 +40,7 @@ def test_own_metadata_comes_last():
 
 
 async def test_config(echo):
-    """The graph is told the thread, and whose run this is; not one key more."""
+    """The config names the thread, the run and the task, and has no other key."""
     await a_runner(echo).run(a_claim(run_id="r7", scheduled_at=1_767_571_200_000_001))
     config = echo.calls[0][1]
     assert isinstance(config.pop("run_id"), uuid.UUID)
@@ -213,7 +213,7 @@ async def test_a_graph_with_another_signature():
 
 
 class Stubborn:
-    """A graph that waits for ever, and does as it likes when it is cancelled."""
+    """A graph that never returns, and does what it wants when it is cancelled."""
 
     def __init__(self, when_cancelled):
         self.when_cancelled = when_cancelled

@@ -226,7 +226,7 @@ MODULE = """
 
 
 @pytest.mark.parametrize(
-    ("path", "problem", "mend"),
+    ("path", "problem", "hint"),
     [
         ("own_graphs:builder", "it is a StateGraph that was not compiled", "graph = builder.compile()"),
         ("own_graphs:make", "it is a function, which has no ainvoke", "give a compiled graph"),
@@ -261,8 +261,8 @@ MODULE = """
         ("./graph.py:graph", "it is not of the form module:attribute", "graph='graph:graph'"),
     ],
 )
-def test_names_that_lead_nowhere(path, problem, mend, module):
-    """A graph that cannot be found or used is refused with its name, what is wrong, and the mend."""
+def test_names_that_lead_nowhere(path, problem, hint, module):
+    """A graph that cannot be found or used is refused; the error names it and the problem, and says how to fix it."""
     module("own_graphs", MODULE)
     module("folder_of_graphs.other")
     module("needing", "import nowhere_at_all")
@@ -276,7 +276,7 @@ def test_names_that_lead_nowhere(path, problem, mend, module):
     said = str(caught.value)
     assert said.startswith(f"graph={path!r}: ")
     assert problem in said
-    assert mend in said
+    assert hint in said
     assert isinstance(caught.value, SchedulerError)
 
 
@@ -305,7 +305,7 @@ def test_task_with_a_graph_of_its_own(module):
 
 
 async def test_graph_of_a_task_that_is_gone(echo):
-    """A stored task whose graph is gone fails, and is left alone; the scheduler's own graph is not taken instead."""
+    """A stored task whose graph is gone fails and is quarantined; the scheduler's own graph is not used instead."""
     outcome = await a_runner(echo).run(a_claim(a_task(graph="nowhere_at_all:graph")))
     assert outcome.status is RunStatus.FAILED
     assert "there is no module nowhere_at_all" in outcome.quarantine

@@ -129,7 +129,7 @@ async def test_a_connection_that_is_lost(at_once, answers, status, error):
 
 
 async def test_a_server_that_stops_before_it_says_how_a_run_ended(at_once):
-    """One that is told to stop may return the unfinished state, and be gone: the run is looked for again."""
+    """A server that stops may return the unfinished state and go away: the scheduler asks for the run again."""
     played = Played(run=[httpx.ConnectError("refused"), {"status": "success"}], join=DONE)
     outcome = await played.attempt()
     assert (outcome.status, outcome.response) == (RunStatus.SUCCEEDED, "Gone.")
@@ -138,9 +138,9 @@ async def test_a_server_that_stops_before_it_says_how_a_run_ended(at_once):
 
 async def test_questions_come_back_however_the_server_tells_them():
     """With the state, or in the thread alone."""
-    told = await Played(wait={**DONE, "__interrupt__": [ASKED]}).attempt()
+    asked = await Played(wait={**DONE, "__interrupt__": [ASKED]}).attempt()
     kept = await Played(run={"status": "interrupted"}, state={"tasks": [{"interrupts": [ASKED]}]}).attempt()
-    for outcome in (told, kept):
+    for outcome in (asked, kept):
         assert outcome.status is RunStatus.WAITING
         assert [(each.id, each.value) for each in outcome.questions] == [("q1", {"ask": "Go on?"})]
 
@@ -157,7 +157,7 @@ async def test_a_run_that_was_left_behind_is_waited_for():
 
 
 async def test_a_thread_that_the_server_does_not_know_has_nothing_to_continue():
-    """A run that was interrupted is not begun anew unless its task says that it may be."""
+    """An interrupted run is not started again unless its task allows it."""
     played = Played(runs=(404, {}), state=(404, {}))
     outcome = await played.attempt(attempt=2, last_status=RunStatus.INTERRUPTED)
     assert (outcome.status, outcome.is_last) == (RunStatus.INTERRUPTED, True)
@@ -190,7 +190,7 @@ def test_the_key_comes_from_the_environment(monkeypatch):
     ],
 )
 async def test_what_is_no_graph_on_a_server_is_refused_at_the_start(graph, problem):
-    """With the mend; a password is not shown."""
+    """The error says how to fix it; a password is not shown."""
     with pytest.raises(GraphError) as caught:
         TaskScheduler(persistent=False, graph=graph).start()
     assert problem in str(caught.value)
@@ -208,7 +208,7 @@ async def test_what_is_no_graph_on_a_server_is_refused_at_the_start(graph, probl
     ],
 )
 async def test_a_look_at_the_server(answers, problem):
-    """What would make runs fail there is told; nothing is raised."""
+    """It logs what would make runs fail there; nothing is raised."""
     found = await ServerGraph.of(Played(**answers).graph).problem()
     assert found is None if problem is None else problem in found
 

@@ -31,13 +31,13 @@ def place(request, db_path):
 @pytest.fixture
 def begin(tmp_path):
     """Return what starts processes."""
-    begun = []
+    processes = []
 
     def start(place):
-        begun.append(Process(tmp_path, *place))
-        return begun[-1].wait_for("started")
+        processes.append(Process(tmp_path, *place))
+        return processes[-1].wait_for("started")
 
     yield start
-    for process in begun:
+    for process in processes:
         if not process._process.stdout.closed:
             process.kill()

@@ -105,7 +105,7 @@ def asking(*nodes, state=Log):
 
 
 async def approve(_state):
-    """Ask whether to go on."""
+    """Ask whether to continue."""
     answer = interrupt({"ask": "Go on?"})
     return {"messages": [AIMessage(f"It was {answer!r}.")]}
 

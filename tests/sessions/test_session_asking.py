@@ -55,7 +55,7 @@ async def test_a_run_waits_for_its_answer_and_goes_on(waiting):
 
 
 async def test_an_answer_is_stored_where_no_scheduler_runs(waiting, scheduler_with, db_path):
-    """Given after the process has ended, by one that runs no graph; the next start goes on with it."""
+    """It is given after the process has ended, by a process that runs no graph; the next start continues with it."""
     scheduler, run = waiting
     await scheduler.stop()
     face = TaskScheduler(db_path=db_path)
@@ -163,7 +163,7 @@ async def test_an_answer_is_heard_once(scheduler_with, inside):
 
 
 async def test_a_retry_from_the_start_asks_again(scheduler_with):
-    """The input is given anew, so the answer is gone with the attempt that heard it."""
+    """The graph gets its input again, so the answer is lost with the attempt that received it."""
     scheduler = scheduler_with(asking(Fragile().node))
     scheduler.add_task(hourly(max_attempts=2, retry_delay_seconds=0, retry_from_start=True))
     scheduler.start()
@@ -244,7 +244,7 @@ def every_second(**fields):
 
 
 async def test_its_own_task_may_cancel_it(scheduler_with):
-    """With `cancel_other`, the run that waits gives way to the next due time, which asks anew."""
+    """With `cancel_other`, the next due time cancels the waiting run and asks again."""
     scheduler = scheduler_with(asking(approve))
     scheduler.add_task(every_second(overlap=OverlapPolicy.CANCEL_OTHER, max_runs=2))
     scheduler.start()
@@ -370,7 +370,7 @@ async def test_a_question_that_json_cannot_carry(new_scheduler, value, shown):
 
 
 async def test_a_graph_without_a_checkpointer_cannot_ask(new_scheduler):
-    """Its run fails, with the mend: nobody could go on with an answer."""
+    """Its run fails, and the error says how to fix it: no run could continue with an answer."""
     scheduler = new_scheduler(asking(approve))
     scheduler.add_task(hourly())
     scheduler.start()

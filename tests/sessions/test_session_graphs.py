@@ -114,7 +114,7 @@ async def test_an_input_builder_of_a_task(new_scheduler):
 
 
 async def test_an_input_builder_that_raises(new_scheduler):
-    """The run fails with what it raised; others go on."""
+    """The run fails with what it raised; others continue."""
     scheduler = new_scheduler(research(), input_builder=lambda task: {"topic": task.metadata["topic"], "depth": 1})
     run = await only_run(scheduler)
     assert (run.status, run.error) == (RunStatus.FAILED, "KeyError: 'topic'")
@@ -122,7 +122,7 @@ async def test_an_input_builder_that_raises(new_scheduler):
 
 @pytest.mark.parametrize("builder", [build_slowly, 7, f"{__name__}.build_slowly"], ids=["async", "number", "path"])
 async def test_what_is_no_input_builder(new_scheduler, builder):
-    """It is refused at the start, with the mend."""
+    """It is refused at the start; the error says how to fix it."""
     scheduler = new_scheduler(research(), input_builder=builder)
     with pytest.raises(ValueError, match="is not a plain function; give a function that takes the task"):
         scheduler.start()

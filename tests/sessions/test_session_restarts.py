@@ -166,7 +166,7 @@ async def test_only_the_last_restarts_count(place, kind):
 
 
 async def test_a_run_whose_checkpoints_are_lost_each_time_ends():
-    """A saver in memory dies with its process, so the graph begins anew each time, with `rerun_after_crash`."""
+    """A saver in memory dies with its process, so the graph starts from its input, with `rerun_after_crash`."""
     ladder = Ladder()
     restarts = Restarts(as_steps(ladder, 3), InMemorySaver(), ladder, rerun_after_crash=True)
     while (outcome := await restarts.cut_off()) is None:

@@ -171,7 +171,7 @@ async def test_a_stop_that_comes_before_the_graph_is_called(scheduler_with):
     ("from_start", "made", "resumed"), [(False, ["a", "b", "b", "c"], True), (True, ["a", "b", "a", "b", "c"], False)]
 )
 async def test_a_retry(scheduler_with, from_start, made, resumed):
-    """It continues with the step that failed; with `retry_from_start` it begins anew."""
+    """It continues with the step that failed; with `retry_from_start` it starts from its input."""
     steps = Steps()
     steps.failures["b"] = 1
     scheduler = scheduler_with(steps.graph())

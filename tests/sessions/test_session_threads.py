@@ -31,12 +31,12 @@ async def test_the_second_run_sees_the_messages_of_the_first(scheduler_with):
     scheduler = scheduler_with(counting())
     scheduler.add_tasks([hourly(), hourly("same"), hourly("other", session_id="other")])
     scheduler.start()
-    told = [(await triggered(scheduler, task)).response for task in ("hourly", "hourly", "same", "other")]
+    responses = [(await triggered(scheduler, task)).response for task in ("hourly", "hourly", "same", "other")]
     await scheduler.stop()
     again = scheduler_with(counting())
     again.start()
-    told.append((await triggered(again, "hourly")).response)
-    assert told == ["1", "3", "5", "1", "7"]
+    responses.append((await triggered(again, "hourly")).response)
+    assert responses == ["1", "3", "5", "1", "7"]
 
 
 async def test_a_graph_brings_its_own_saver(new_scheduler):
@@ -97,7 +97,7 @@ def leave_alone(db_path, task_id):
 
 
 async def test_a_task_that_cannot_be_used_leaves_its_thread_to_others(scheduler_with, db_path):
-    """A run that waits for a task which is left alone is in nobody's way."""
+    """A run of a quarantined task does not block other runs."""
     gate = Gate()
     scheduler = scheduler_with(chain(MessagesState, count=gate).compile())
     scheduler.add_tasks([hourly("first"), hourly("broken"), hourly("last")])
@@ -189,7 +189,7 @@ class FussySaver(InMemorySaver):
 
 
 async def test_a_thread_that_cannot_be_deleted_does_not_keep_the_others(new_scheduler, caplog):
-    """It is told once, and tried again later."""
+    """It is logged once, and tried again later."""
     saver = FussySaver()
     scheduler = new_scheduler(counting(), checkpointer=saver, poll_interval=0.05)
     scheduler.add_task(per_run(session_retention=0.01))

@@ -67,7 +67,7 @@ class Process:
         return self
 
     def run_pass(self, now, slots=32, early=0):
-        """Make a pass; what it claims goes on until `end` is called. What could not be written is told once more."""
+        """Make a pass; claimed runs run until `end` is called. Outcomes that were not written are passed again."""
         ended, self._ended = self._ended, []
         try:
             running = list(self.running)
@@ -84,14 +84,14 @@ class Process:
         return [(claim.task.id, seconds_of(claim.scheduled_at)) for claim in claims]
 
     def end(self, now, status=RunStatus.SUCCEEDED, *, task_id=None, error=None, **more):
-        """Let what is going, of one task or of all, end; the next pass writes it."""
+        """End the running runs of one task or of all; the next pass writes the outcomes."""
         for claim in [each for each in self.running.values() if task_id in {None, each.task.id}]:
             del self.running[claim.run_id]
             error = "ValueError: no" if error is None and status is RunStatus.FAILED else error
             self._ended.append(Outcome(claim, status, instant(now), error=error, **more))
 
     def complete(self, now, status=RunStatus.SUCCEEDED, slots=32, **more):
-        """Let what is going end, and make a pass that writes it."""
+        """End the running runs, and make a pass that writes the outcomes."""
         self.end(now, status, **more)
         return self.run_pass(now, slots)
 

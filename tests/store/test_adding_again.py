@@ -197,7 +197,7 @@ def test_a_one_time_task_with_a_new_instant_runs_again(process):
 
 
 def test_a_new_one_time_task_in_the_past_is_refused(process):
-    """The error names the task, the field, the value and the mend; the instant `now` itself has passed too."""
+    """The error names task, field and value, and says how to fix it; the instant `now` itself has passed, too."""
     for seconds in (59, 60):
         with pytest.raises(ValueError, match=r"Task t: run_at=.* has passed .*trigger_task"):
             add_one(process, once(seconds), 60)
@@ -220,7 +220,7 @@ def test_an_end_that_leaves_no_due_time_is_refused(process):
 
 
 def test_a_removed_task_is_new_when_it_is_added_again(process):
-    """Its pause, anchor and count of runs are gone; its history stays and goes on."""
+    """Its pause, anchor and count of runs are gone; its history stays and continues."""
     process.add(every(60, max_runs=1))
     process.run_pass(60)
     process.complete(61)
@@ -362,7 +362,7 @@ def test_no_max_runs_any_more_takes_a_finished_task_up_again(process):
 
 
 def test_a_max_runs_that_is_reached_already_finishes_a_task(process):
-    """At once if nothing is going, else with what is going."""
+    """At once if no run is running, else when the running runs end."""
     process.add(every(60), every(60, task_id="idle"))
     process.run_pass(60)
     process.complete(61, task_id="idle")
@@ -439,7 +439,7 @@ def finish_and_purge(process, task):
 @pytest.mark.parametrize(("task", "words"), OVER.values(), ids=OVER.keys())
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_task_that_was_purged_is_left_out(process, task, words, times):
-    """A program that adds it at each start goes on starting, with its other tasks, and the task does not run again."""
+    """A program that adds it at each start can start, with its other tasks, and the task does not run again."""
     finish_and_purge(process, task)
     for now in range(LATER + 1, LATER + 1 + times):
         [(task_id, reason)] = add_all(process, every(DAY, "other"), task, now=now)

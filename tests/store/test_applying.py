@@ -22,7 +22,7 @@ def test_one_transaction_adds_changes_and_removes(process):
 
 
 def test_a_dry_run_is_undone(process):
-    """All of it, and the database goes on as before."""
+    """All of it, and the database works as before."""
     apply(process, every(HOUR, "a"), every(HOUR, "b"))
     before = process.store.list_tasks()
     changed = (every(60, "a"), every(HOUR, "c"))

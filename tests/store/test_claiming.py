@@ -127,7 +127,7 @@ def test_skip_says_so_when_there_is_no_free_slot_either(process):
 
 
 def test_a_run_by_hand_is_a_run_that_overlaps(process):
-    """Skipping looks at what is going, not at why."""
+    """Any running run counts for skipping, whatever started it."""
     process.add(every(60))
     process.trigger(50)
     process.run_pass(50)

@@ -29,7 +29,7 @@ def _start_and_end(process, now):
 
 
 def test_a_due_time_that_comes_a_second_time_while_a_run_goes_stops_nobody(process):
-    """It has its row already; the pass goes on to the other tasks."""
+    """It has a row already; the pass continues with the other tasks."""
     process.add(cron("*/10 * * * *"), cron("*/10 * * * *", "other"))
     process.run_pass(600)
     process.run_pass(1200)
@@ -74,7 +74,7 @@ def test_due_times_that_come_again_are_not_counted_for_max_runs(process, coalesc
 
 @pytest.mark.parametrize("last", [None, moment(240)])
 def test_a_task_whose_last_due_times_come_again_still_ends(process, last):
-    """Nothing is left to be served: the task is finished, not listed for ever."""
+    """Nothing is left to be served: the task is finished, and not listed any more."""
     process.add(cron("* * * * *", end_at=last, max_runs=None if last else 4))
     for now in (60, 120, 180):
         process.started(now)

@@ -73,7 +73,7 @@ def test_paused_tasks_are_not_claimed_early(process):
 
 
 def test_the_next_pass_is_asked_for_in_time(process):
-    """Half of what may be claimed early before the next due time; for one that was left alone, when it is due."""
+    """Half of the early-claim time before the next due time; for one that was not claimed early, when it is due."""
     process.add(every(1), once(30, "later"))
     assert seconds_of(process.run_pass(0.1, early=0.2).wake_at) == pytest.approx(0.9)
     process.run_pass(1)

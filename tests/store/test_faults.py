@@ -1,4 +1,4 @@
-"""A database that misbehaves: a `StoreError` that says so, nothing half stored, and all goes on when it can."""
+"""A database that misbehaves: a `StoreError` that says so, nothing half stored, and all continues when it can."""
 
 import sqlite3
 import threading
@@ -174,7 +174,7 @@ def test_outcomes_that_could_not_be_written_are_written_later(process, other):
 
 
 def test_a_call_from_another_thread_waits_its_turn(path):
-    """One connection is used by one thread at a time; who waits too long is told so."""
+    """One thread uses a connection at a time; a thread that waits too long gets a `StoreError`."""
     database = database_at(path, None)
     inside, done = threading.Event(), threading.Event()
 
@@ -257,7 +257,7 @@ def test_a_call_that_fails_has_stored_nothing(process, faulty, at):
 
 
 def test_a_read_that_fails_is_a_store_error_and_the_next_one_succeeds(process, faulty):
-    """The reader's connection is made anew as well."""
+    """The reader's connection is opened again, too."""
     process.add(every(60))
     process.listed()
     faulty("SELECT")

@@ -50,7 +50,7 @@ def test_runs_by_hand_are_trimmed_as_well(short):
 
 
 def test_open_runs_are_spared(short):
-    """What is going and what waits stays, however many runs came after it."""
+    """Running and waiting runs stay, however many runs came after them."""
     short.add(every(60, overlap="allow_all", max_attempts=2, retry_delay_seconds=10**6, retry_max_delay_seconds=10**6))
     [going] = short.run_pass(60).claims
     [waiting] = short.run_pass(120).claims
@@ -132,7 +132,7 @@ def test_many_old_tasks_go_in_several_passes(process):
 
 
 def test_a_task_that_is_taken_up_again_is_not_old(process):
-    """Its retention begins anew when it finishes anew."""
+    """Its retention starts again when it finishes again."""
     process.add(every(60, max_runs=1))
     make_runs(process, 1)
     process.add(every(60, max_runs=2), now=RETENTION - 100)

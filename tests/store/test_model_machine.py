@@ -67,10 +67,10 @@ class ModelTask:
             yield due
             due = self.next_after(due)
 
-    def open(self, now, *, anew):
+    def open(self, now, *, again):
         """Let due times count from now on."""
         self.since = now
-        if anew:
+        if again:
             self.anchor = now
 
     def close(self, now):
@@ -91,16 +91,16 @@ class ModelTask:
         before, self.definition = self.definition, definition
         if before is None:
             self.base, self.paused = len(started), False
-            self.open(now, anew=True)
+            self.open(now, again=True)
         elif _schedule(before) != _schedule(definition):
             self._end(before, now)
             self.base, self.anchor = len(started), now
             if definition.run_at or not self.paused:
-                self.open(now, anew=True)
+                self.open(now, again=True)
         elif self.is_used_up(started):
             self.close(now)
         elif self.since is None and not self.paused and not self.is_one_time:
-            self.open(now, anew=False)
+            self.open(now, again=False)
 
     def _end(self, before, now):
         after, self.definition = self.definition, before
@@ -119,7 +119,7 @@ class ModelTask:
             return
         self.paused = False
         if not self.is_one_time and not self.is_used_up(started):
-            self.open(now, anew=False)
+            self.open(now, again=False)
 
     def is_used_up(self, started):
         most = None if self.definition.run_at else self.definition.max_runs
@@ -131,7 +131,7 @@ def _schedule(definition):
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Two processes at most, three tasks, and a clock that goes on."""
+    """Two processes at most, three tasks, and a clock that moves on."""
 
     @initialize(
         overlaps=st.tuples(*[st.sampled_from(list(OverlapPolicy))] * len(IDS)),
@@ -273,7 +273,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(moves=MOVES)
     def time_passes(self, moves):
-        """Again and again, time passes, some of what is going in a process ends, and it makes a pass."""
+        """Again and again, time passes, some running runs of a process end, and it makes a pass."""
         for seconds, which, slots, ends in moves:
             self.now += seconds
             process = self.processes[which % len(self.processes)]
@@ -314,7 +314,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.processes) > 1)
     @rule(which=st.integers(0, 1))
     def suspend(self, which):
-        """Let a process sleep for longer than its lease, while the other one goes on; then it comes back."""
+        """Let a process sleep for longer than its lease while the other one runs; then it comes back."""
         awake, asleep = self.processes[which], self.processes[1 - which]
         for _ in range(8):
             self.now += LEASE // 3
@@ -334,7 +334,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
-        """Stop a process as it should be: what is going is interrupted."""
+        """Stop a process properly: running runs are interrupted."""
         process = self.processes.pop(0)
         for run_id in list(process.running):
             self.end(process, run_id, RunStatus.INTERRUPTED)
@@ -413,7 +413,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert sum(run.trigger == "schedule" for run in waiting) <= 1
 
     def teardown(self):
-        """In the end, when everything is let go on, nothing is left waiting."""
+        """In the end, when everything may run, nothing is left waiting."""
         if not hasattr(self, "attempts"):
             return
         self.pass_of(self.face, 1_000)

@@ -207,7 +207,7 @@ def test_a_program_that_never_closes_ends_without_a_word(tmp_path):
 
 
 def test_use_after_a_fork_is_refused(tmp_path):
-    """The connection is the parent's; the parent goes on."""
+    """The connection belongs to the parent, which continues."""
     run(
         tmp_path,
         """

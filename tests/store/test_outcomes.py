@@ -14,7 +14,7 @@ ENDS = [RunStatus.SUCCEEDED, *FAILURES, RunStatus.CANCELLED, RunStatus.INTERRUPT
 
 @pytest.mark.parametrize("status", ENDS)
 def test_an_outcome_is_written_with_all_that_it_says(process, status):
-    """Status, end, response and error stand in the history."""
+    """Status, end, response and error are in the history."""
     process.add(every(60))
     process.run_pass(60)
     process.complete(75, status, response="Hello", error="an error")
@@ -103,8 +103,8 @@ def test_a_failed_attempt_is_followed_by_another(process, status):
     process.complete(1300, status, error="error 3")
     [run] = process.runs()
     assert (run.status, run.attempt, run.error) == (status, 3, "error 3")
-    told = [(each.number, str(each.status), each.error) for each in run.earlier_attempts]
-    assert told == [(1, status, "error 1"), (2, status, "error 2")]
+    attempts = [(each.number, str(each.status), each.error) for each in run.earlier_attempts]
+    assert attempts == [(1, status, "error 1"), (2, status, "error 2")]
     assert [seconds_of(each.started_at) for each in run.earlier_attempts] == [1000, 1100]
     assert [seconds_of(each.finished_at) for each in run.earlier_attempts] == [1050, 1150]
     assert process.started(1999) == []

@@ -7,7 +7,7 @@ from scheduler import RunStatus
 
 
 def test_instants_while_a_recurring_task_is_paused_are_no_due_times(process):
-    """It does not catch up on what passed, and goes on on its old anchor."""
+    """It does not catch up on what passed, and keeps its old anchor."""
     process.add(every(60))
     process.pause(30)
     assert process.started(200) == []
@@ -122,7 +122,7 @@ def test_a_paused_crontab_task_goes_on_with_the_calendar(process):
 
 
 def test_the_history_of_a_removed_task_stays(process):
-    """And goes on when the task is added again."""
+    """And continues when the task is added again."""
     process.add(every(60))
     process.run_pass(60)
     process.complete(61)
@@ -175,7 +175,7 @@ def test_runs_that_wait_are_cancelled_with_their_task(process):
 
 
 def test_a_removed_task_has_no_further_attempt(process):
-    """Its run is over with the attempt that was going."""
+    """Its run is over with the attempt that was running."""
     process.add(every(60, max_attempts=3))
     process.run_pass(60)
     process.remove(61)

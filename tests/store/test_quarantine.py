@@ -71,7 +71,7 @@ def test_a_bad_row_can_be_neither_got_nor_triggered(poisoned):
 
 
 def test_a_run_that_waits_on_a_bad_row_stops_nobody(process):
-    """Nor is it lost: it starts when the task has been mended."""
+    """Nor is it lost: it starts when the task has been fixed."""
     process.add(every(DAY), every(DAY, task_id="sound"))
     process.trigger(1)
     process.trigger(2, "sound")
@@ -94,7 +94,7 @@ def test_a_run_of_a_bad_row_can_end(process, new_process):
 
 
 def test_a_zone_that_is_not_known_here_stops_nobody(process):
-    """A task that was stored where there are newer time zones is left alone, and says so."""
+    """A task that was stored where there are newer time zones is quarantined, and says so."""
     zoned = {"task_type": "cron", "interval_seconds": None, "cron_expression": "* * * * *"}
     process.add(every(60).model_copy(update=zoned), every(60, task_id="sound"))
     process.sql("UPDATE scheduler_tasks SET zone = 'Mars/Olympus_Mons' WHERE id = 't'")
@@ -108,7 +108,7 @@ def test_a_zone_that_is_not_known_here_stops_nobody(process):
 
 
 def test_earlier_attempts_that_cannot_be_read_stop_nobody(process):
-    """The run goes on without them."""
+    """The run continues without them."""
     process.add(every(600, max_attempts=3, retry_delay_seconds=0), every(600, task_id="other"))
     process.run_pass(600)
     process.complete(601, RunStatus.FAILED, task_id="t")

@@ -12,7 +12,7 @@ from store_kit import DAY, LEASE, Process, every, instant, once
 from scheduler import RunStatus
 from scheduler.store import RESTART_LIMIT, STOPPED, owners
 
-needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are told apart by /proc")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="/proc tells one process from another")
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def recovered(process, start, end):
 
 
 def test_a_process_that_makes_passes_keeps_its_lease(process, new_process):
-    """However long its runs go on."""
+    """However long its runs are running."""
     process.add(every(10_000))
     process.run_pass(10_000)
     other = new_process(10_000)
@@ -422,7 +422,7 @@ def test_a_removed_task_is_not_rerun_after_a_crash(process, new_process, dead_pi
 
 @needs_proc
 def test_the_due_time_after_a_crash_is_not_skipped_for_a_run_that_is_dead(process, new_process, dead_pid):
-    """The owner is known to be dead, so nothing of the task is going on."""
+    """The owner is known to be dead, so no run of the task is running."""
     process.add(every(60))
     process.run_pass(60)
     process.die(dead_pid)

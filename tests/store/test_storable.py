@@ -1,4 +1,4 @@
-"""Text that no database takes, and outcomes that this one refuses: the run says so, and the others go on."""
+"""Text that no database takes, and outcomes that this one refuses: the run says so, and the others continue."""
 
 import json
 
@@ -238,7 +238,7 @@ def test_an_error_that_cannot_be_shown(process):
 
 
 def test_what_is_refused_even_as_a_failure_holds_up_nobody(process, new_process, dead_pid):
-    """It is told once; its run stays as it is, and is found by the next start."""
+    """It is logged once; its run stays as it is, and the next start finds it."""
     process.add(every(60), every(60, "sound"))
     process.run_pass(60)
     refuse(process, "NEW.task_id = 't' AND NEW.status IN ('failed', 'succeeded')")
@@ -294,12 +294,12 @@ def test_listeners_are_told_of_what_was_stored(process):
     process.run_pass(60)
     process.end(61, task_id="t", response=object())
     result = process.complete(61)
-    told = {run.task_id: str(run.status) for run in result.told.changed}
-    assert told == {"t": "failed", "sound": "succeeded"}
+    changed = {run.task_id: str(run.status) for run in result.told.changed}
+    assert changed == {"t": "failed", "sound": "succeeded"}
 
 
 def test_a_run_that_cannot_be_read_back_holds_up_nobody(process, caplog):
-    """Its row was changed by hand; what was done to it is committed, and a log line says why nobody is told."""
+    """Its row was changed by hand; what was done to it is committed, and a log line says why no event is sent."""
     process.store.is_observed = lambda: True
     process.add(every(60), every(60, "sound"))
     process.run_pass(60)

@@ -148,7 +148,7 @@ def test_an_upgraded_store_remembers_what_it_purges(old_store, version):
 
 
 def test_an_upgrade_that_is_cut_off_leaves_the_old_version(tmp_path, monkeypatch):
-    """It is one transaction: the next opening begins it anew."""
+    """It is one transaction: the next opening starts it again."""
     path = tmp_path / "old.db"
     connection = sqlite3.connect(path)
     connection.executescript(written_by(1, "sqlite"))
