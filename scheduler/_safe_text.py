@@ -12,6 +12,7 @@ from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, Method
 from typing import Any, Final
 
 from scheduler import _containment
+from scheduler._texts import indented
 
 ERROR_LIMIT: Final = 2_000
 """So many characters of an error are kept."""
@@ -247,12 +248,28 @@ def _size(value: object) -> int:
 
 
 def error_text(error: BaseException, limit: int) -> str:
-    """Return the class and the message of an exception, cut to a number of characters.
+    """Return the class and the message of an exception, cut to a number of characters."""
+    return f"{type_name(error)}: {message_text(error, limit)}"[:limit]
+
+
+def message_text(error: BaseException, limit: int) -> str:
+    """Return the message of an exception, cut to a number of characters.
 
     The message of one that holds too much is made of its arguments, without its own `__str__`.
     """
-    text = _called(str, error, limit) if _is_light_error(error) else _text_of_args(error, limit)
-    return f"{type_name(error)}: {text}"[:limit]
+    return _called(str, error, limit) if _is_light_error(error) else _text_of_args(error, limit)
+
+
+def traceback_text(error: BaseException) -> str:
+    """Return the traceback of an exception for a log: indented lines, so that none of them looks like a new record.
+
+    Of one that holds too much there are the frames and the beginning of its message.
+    """
+    if can_be_printed(error):
+        lines = list(traceback.TracebackException(type(error), error, error.__traceback__).format())
+    else:
+        lines = [frames_text(error), error_text(error, ERROR_LIMIT)]
+    return indented("".join(lines))
 
 
 def can_be_printed(error: BaseException) -> bool:

@@ -6,6 +6,8 @@ from typing import Final
 LONGEST_SHOWN: Final = 255
 """A longer value is cut where it is shown."""
 _BEGINNING: Final = 60
+_LONGEST_LINE: Final = 2_000
+_MOST_LINES: Final = 400
 
 _BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """Characters that change the direction of writing: a terminal then shows something other than the text says."""
@@ -26,6 +28,16 @@ def escaped_lines(text: str) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()
+
+
+def indented(text: str) -> str:
+    """Return a text of several lines for a log: each line indented, escaped and bounded, and not too many of them."""
+    lines = text.rstrip("\n").split("\n")
+    left_out = len(lines) - _MOST_LINES
+    if left_out > 0:
+        half = _MOST_LINES // 2
+        lines = [*lines[:half], f"… ({left_out} lines are left out)", *lines[-half:]]
+    return "\n".join(f"  {escaped(line[:_LONGEST_LINE])}" for line in lines)
 
 
 def is_unicode(text: str) -> bool:

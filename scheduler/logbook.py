@@ -1,42 +1,71 @@
 """Every line that this package logs, worded once: others say what happened, this says how it reads.
 
-The logger is `scheduler`. The library never configures logging; prompts and metadata are never logged.
+The logger is `scheduler`. The library never configures logging; prompts and metadata are never logged. One record is
+one line, followed by the indented lines of a traceback: no text from outside, such as a model's answer, looks like a
+record of its own.
 """
 
 import contextlib
 import logging
 from typing import Final
 
-from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text, frames_text
+from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text, message_text, traceback_text
+from scheduler._texts import escaped
 from scheduler.clock import to_datetime
+
+_LONGEST: Final = 2_000
+"""A longer text is cut."""
 
 
 class _Logger:
-    """The program's logger; what its handlers, filters and formatters raise stops neither passes nor runs."""
+    """The program's logger. What its handlers, filters and formatters raise stops neither passes nor runs.
+
+    Texts are escaped and cut here, before any handler has them. A record with an exception brings its traceback as
+    text, which formatters take instead of formatting it themselves.
+    """
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
     def debug(self, message: str, *values: object) -> None:
-        self._log(logging.DEBUG, message, *values)
+        self._log(logging.DEBUG, message, values)
 
     def info(self, message: str, *values: object) -> None:
-        self._log(logging.INFO, message, *values)
+        self._log(logging.INFO, message, values)
 
     def warning(self, message: str, *values: object) -> None:
-        self._log(logging.WARNING, message, *values)
+        self._log(logging.WARNING, message, values)
 
     def error(self, message: str, *values: object, exc_info: BaseException | None = None) -> None:
-        """Log an error; `exc_info` with its traceback, and with no more of its message than a log can take."""
-        if exc_info is None or not self._logger.isEnabledFor(logging.ERROR) or can_be_printed(exc_info):
-            self._log(logging.ERROR, message, *values, exc_info=exc_info)
-        else:
-            text = error_text(exc_info, ERROR_LIMIT)
-            self._log(logging.ERROR, f"{message}: %s\n%s", *values, text, frames_text(exc_info))
+        self._log(logging.ERROR, message, values, exc_info)
 
-    def _log(self, level: int, message: str, *values: object, exc_info: BaseException | None = None) -> None:
-        with contextlib.suppress(Exception):  # where a log cannot be written, nobody can be told
-            self._logger.log(level, message, *values, exc_info=exc_info, stacklevel=3)
+    def _log(self, level: int, message: str, values: tuple[object, ...], error: BaseException | None = None) -> None:
+        with contextlib.suppress(Exception):  # where a log cannot be written, nobody can be notified
+            if self._logger.isEnabledFor(level):
+                self._logger.handle(self._record(level, message, values, error))
+
+    def _record(
+        self, level: int, message: str, values: tuple[object, ...], error: BaseException | None
+    ) -> logging.LogRecord:
+        exc_info = None
+        if error is not None and can_be_printed(error):
+            exc_info = (type(error), error, error.__traceback__)
+        elif error is not None:  # whoever has the exception itself would print it, so only its text is in the record
+            message, values = f"{message}: %s", (*values, error_text(error, ERROR_LIMIT))
+        file, line, function, _ = self._logger.findCaller(stacklevel=4)
+        safe = tuple(_safe(value) for value in values)
+        record = self._logger.makeRecord(self._logger.name, level, file, line, message, safe, exc_info, function)
+        if error is not None:
+            record.exc_text = traceback_text(error)
+        return record
+
+
+def _safe(value: object) -> object:
+    """Return what stands for a value in a record: a number as it is, anything else as text on one line."""
+    if isinstance(value, int | float):
+        return value
+    text = message_text(value, _LONGEST) if isinstance(value, BaseException) else str(value)[:_LONGEST]
+    return escaped(text)
 
 
 _logger: Final = _Logger("scheduler")

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from scheduler.cli.output import clean, note
+from scheduler.cli.output import note, one_line
 
 _YES, _NO = frozenset({"y", "yes"}), frozenset({"n", "no"})
 
@@ -33,7 +33,7 @@ def agrees(question: str, *, default: bool) -> bool:
 
 
 def _read(question: str) -> str:
-    print(clean(question), end="", file=sys.stderr, flush=True)
+    print(one_line(question), end="", file=sys.stderr, flush=True)
     try:
         return input().strip()
     except EOFError:

@@ -13,7 +13,7 @@ from scheduler import TaskChanges, TaskDefinition, TaskScheduler, load_tasks
 from scheduler.cli.errors import CommandError, sentence
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, complete_task, opened
-from scheduler.cli.output import clean, console, note, say, say_as_utf8, show_json
+from scheduler.cli.output import console, note, one_line, say, say_as_utf8, show_json
 from scheduler.errors import InvalidTaskError, StoreNotFoundError
 from scheduler.tasks_file import dump_tasks, located
 
@@ -110,7 +110,7 @@ def _show_changes(changes: TaskChanges, *, dry_run: bool) -> None:
     for field, (mark, style, _, _) in _MARKS.items():
         if field != "kept":
             for task_id in getattr(changes, field):
-                people.print(Text(f"{mark} {clean(task_id)}", style), soft_wrap=True)
+                people.print(Text(f"{mark} {one_line(task_id)}", style), soft_wrap=True)
     done = [
         f"{len(ids)} {would if dry_run else did}"
         for field, (_, _, did, would) in _MARKS.items()

@@ -12,11 +12,12 @@ import typer
 from rich.text import Text
 
 from scheduler import TaskDefinition, TaskType, load_tasks
+from scheduler._texts import escaped_lines
 from scheduler.cli.asking import agrees, ask
 from scheduler.cli.check import graph_problem
 from scheduler.cli.errors import CommandError, ExitCode, sentence
 from scheduler.cli.options import Json
-from scheduler.cli.output import clean, console, fail, note, say, show_json
+from scheduler.cli.output import console, fail, note, say, show_json
 from scheduler.cli.project import (
     PROGRAM_FILE,
     PROJECT_FILE,
@@ -196,7 +197,7 @@ def _tell(graph: str, written: Sequence[str], lines: Sequence[Lines]) -> None:
     people = console()
     for each in lines:
         people.print(Text(f"\n{each.file} exists and was not changed. {_where(each)}:"), soft_wrap=True)
-        people.print(Text(clean(each.text.rstrip("\n")), "green"), soft_wrap=True)
+        people.print(Text(escaped_lines(each.text.rstrip("\n")), "green"), soft_wrap=True)
     if not lines:
         say("Start it with: python main.py")
 

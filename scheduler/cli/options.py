@@ -10,7 +10,7 @@ import typer
 
 from scheduler import TaskScheduler
 from scheduler.cli.errors import CommandError, ExitCode
-from scheduler.cli.output import clean
+from scheduler.cli.output import one_line
 
 DEFAULT_STORE: Final = "scheduler.db"
 VARIABLE: Final = "SCHEDULER_DB"
@@ -53,7 +53,9 @@ def _completions(ctx: typer.Context, incomplete: str, *, of_runs: bool) -> list[
             found = [(run.id, f"{run.task_id}, {run.status}") for run in scheduler.list_runs(limit=_COMPLETED_RUNS)]
         else:
             found = [(task["id"], str(task["name"])) for task in scheduler.list_tasks()]
-    return [(value, clean(text)) for value, text in found if value.startswith(incomplete) and value == clean(value)]
+    return [
+        (value, one_line(text)) for value, text in found if value.startswith(incomplete) and value == one_line(value)
+    ]
 
 
 def _path(value: object) -> Path | None:

@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,14 +10,11 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from scheduler._texts import escaped, escaped_lines
 from scheduler.models import RunStatus
 
 WIDE: Final = 10_000
 """The width of a table that no terminal shows: nothing is cut."""
-
-_DIRECTIONS: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks that turn the direction of writing, so that a terminal shows something else than what stands there."""
-_CONTROL: Final = frozenset({"Cc", "Cs"})
 
 STYLES: Final = {
     RunStatus.PENDING: "yellow",
@@ -34,20 +30,9 @@ STYLES: Final = {
 }
 
 
-def clean(text: str) -> str:
-    """Return a text without what a terminal would obey; line breaks and tabs stay."""
-    if text.isprintable():  # so are most; direction marks are not printable
-        return text
-    return "".join(letter for letter in text if letter in "\n\t" or not _is_obeyed(letter))
-
-
-def _is_obeyed(letter: str) -> bool:
-    return unicodedata.category(letter) in _CONTROL or letter in _DIRECTIONS
-
-
 def one_line(text: str | None) -> str:
-    """Return a text as one line, as a cell of a table shows it."""
-    return clean(" ".join((text or "").split()))
+    """Return a text as one line, as a cell of a table shows it: line breaks and control characters are escaped."""
+    return escaped(text or "")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -85,7 +70,7 @@ def show(*parts: RenderableType) -> None:
         return
     with people.capture() as captured:
         people.print(*parts, sep="\n")
-    for line in captured.get().splitlines():
+    for line in captured.get().rstrip("\n").split("\n"):
         print(line.rstrip())
 
 
@@ -100,13 +85,13 @@ def show_pairs(pairs: Sequence[tuple[str, str | Text]]) -> None:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in pairs:
-        grid.add_row(Text(name), value if isinstance(value, Text) else Text(clean(value)))
+        grid.add_row(Text(name), value if isinstance(value, Text) else Text(escaped_lines(value)))
     show(grid)
 
 
 def say(text: str) -> None:
-    """Print a line."""
-    print(clean(text), flush=True)
+    """Print a text; it may have several lines."""
+    print(escaped_lines(text), flush=True)
 
 
 def say_as_utf8(text: str) -> None:
@@ -118,7 +103,7 @@ def say_as_utf8(text: str) -> None:
 
 def note(text: str) -> None:
     """Tell the person something that is not the command's output."""
-    print(clean(text), file=sys.stderr, flush=True)
+    print(one_line(text), file=sys.stderr, flush=True)
 
 
 def fail(text: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import logging
 import os
 import signal
@@ -13,11 +14,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from scheduler import TaskScheduler
+from scheduler._safe_text import traceback_text
+from scheduler._texts import escaped, indented
 from scheduler.cli.applying import kept_applied
 from scheduler.cli.checkpoints import VARIABLE, beside, opened_saver
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, store_arguments
-from scheduler.cli.output import clean, say
+from scheduler.cli.output import say
 from scheduler.models import Durability
 
 BANNER: Final = "Scheduler running. Press Ctrl+C to stop."
@@ -167,16 +170,31 @@ def _stop_on_signals(stopping: asyncio.Event) -> None:
             loop.add_signal_handler(number, stop)
 
 
-class _CleanFormatter(logging.Formatter):
-    """Responses stand in the log; a terminal must not obey them."""
+class _OneLineFormatter(logging.Formatter):
+    """Makes one line of each record, with the indented lines of a traceback: no text in it looks like a new record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return clean(super().format(record))
+        """Return the record; a traceback that another formatter has left in it is made anew."""
+        own = copy.copy(record)
+        own.exc_text = None if record.exc_info else record.exc_text
+        return super().format(own)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's own name)
+        """Return the first line."""
+        return escaped(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802 (logging's own signature)
+        """Return a traceback."""
+        return "" if ei[1] is None else traceback_text(ei[1])
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 (logging's own name)
+        """Return where a record was made."""
+        return indented(stack_info)
 
 
 def _log_to_stderr(*, verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_CleanFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    handler.setFormatter(_OneLineFormatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in ("apscheduler", "watchfiles", "psycopg.pool"):
         logging.getLogger(name).setLevel(logging.WARNING)  # the scheduler's own lines say the same

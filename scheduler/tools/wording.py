@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from scheduler._texts import escaped
 from scheduler.models import Run, TaskDefinition
 from scheduler.words import describe
 from scheduler.words.cron import WEEKDAY_NAMES
@@ -39,7 +40,7 @@ def duration(length: timedelta) -> str:
 
 def quoted(text: str, most: int = _SHOWN) -> str:
     """Return a text in quotes, on one line, cut short: data, not part of the answer."""
-    return json.dumps(text if len(text) <= most else f"{text[: most - 1]}…", ensure_ascii=False)
+    return escaped(json.dumps(text if len(text) <= most else f"{text[: most - 1]}…", ensure_ascii=False))
 
 
 def scheduled(short_id: str, task: TaskDefinition, due_times: Iterable[datetime], now: datetime) -> str:
@@ -70,7 +71,7 @@ def next_run(entry: dict[str, Any]) -> str:
     try:
         return moment(datetime.fromisoformat(shown), ZoneInfo(entry["timezone"]))
     except ValueError:
-        return f"{shown} ({entry['pause_reason']})" if entry["pause_reason"] else shown
+        return f"{shown} ({quoted(entry['pause_reason'])})" if entry["pause_reason"] else shown
 
 
 def past_run(run: Run, zone: ZoneInfo) -> str:

@@ -25,11 +25,51 @@ def test_serving(place):
     with place.start("-m", "scheduler", "serve", "--graph", "graph:graph", "--poll-interval", "0.05") as process:
         wait_for(process, "Scheduler running. Press Ctrl+C to stop.")
         line = wait_for(process, "Task often completed.")
-        assert line.endswith("Response: Echo: Go[31m on [red].\n"), "what a terminal would obey is left out"
+        assert line.endswith("Response: Echo: Go\\x1b[31m on [red].\n"), "what a terminal would obey is escaped"
         code, rest = end(process, signal.SIGTERM)
         assert code == 0, rest
         assert "Scheduler stopped" in rest
     assert {run["status"] for run in place.quick_json("runs")} == {"succeeded"}
+
+
+SERVE = ("-m", "scheduler", "serve", "--poll-interval", "0.05")
+FORGING = r"""
+import logging
+FORGED = "1999-11-25 22:00:00,000 ERROR   Task payroll (payroll) failed: run 01a2"
+
+class Forger:
+    async def ainvoke(self, given, config=None):
+        text = "".join(f"ok{end}{FORGED}" for end in "\n\r\x0b\x85\u2028")
+        logging.getLogger("graph").warning("as the graph says: %s", text)
+        if given["messages"][-1]["content"] == "Fail.":
+            raise ValueError(text)
+        return {"messages": [{"role": "assistant", "content": text}]}
+
+graph = Forger()
+"""
+
+
+def test_no_text_looks_like_a_record_of_the_log(place):
+    """A line that begins with a date is a record: of the scheduler, or of a graph's own logger; others are indented."""
+    (place.folder / "graph.py").write_text(FORGING)
+    name = "News\n1999-11-25 22:00:00,000 WARNING Task backup (backup) was removed\u2028X"
+    for prompt in ("Fail.", "Go."):
+        place.quick("add", "--id", prompt, "--name", name, "--prompt", prompt, "--every", "1h")
+        place.quick("trigger", prompt)
+    with place.start(*SERVE, "--no-checkpoints") as process:
+        lines = [wait_for(process, "Scheduler running")]
+        while sum("failed: run" in line or "completed" in line for line in lines) < 2:
+            lines.append(process.stdout.readline())
+        rest = end(process)[1]
+    printed = "".join([*lines[1:], rest])
+    assert "1999-11-25 22:00:00,000" in printed
+    assert all(re.match(r"  |20\d\d-", line) for line in printed.splitlines())
+    assert (
+        r"Task News\n1999-11-25 22:00:00,000 WARNING Task backup (backup) was removed\u2028X (Fail.) failed: run"
+        in printed
+    )
+    table = place.quick("runs").stdout
+    assert len(table.splitlines()) == 3, "the head and two runs"
 
 
 ASKING = """
@@ -47,7 +87,6 @@ builder.add_node("node", node)
 builder.add_edge(START, "node")
 graph = builder.compile(%s)
 """
-SERVE = ("-m", "scheduler", "serve", "--poll-interval", "0.05")
 
 
 def test_serving_conversations(place):

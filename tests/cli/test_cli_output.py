@@ -18,6 +18,7 @@ from cli_kit import ROOT, end_of
 from helpers import hourly, rows
 
 from scheduler import RunStatus, TaskDefinition, load_tasks
+from scheduler._texts import escaped, escaped_lines
 from scheduler.apscheduler_bridge.jobstore import TaskJobStore
 from scheduler.cli import app
 from scheduler.cli.add import add
@@ -25,7 +26,6 @@ from scheduler.cli.app import COMMANDS
 from scheduler.cli.following import RunFeed
 from scheduler.cli.moments import in_local_words, parse_duration, parse_instant, parse_since, shown_seconds
 from scheduler.cli.options import complete_run
-from scheduler.cli.output import clean
 from scheduler.cli.project import find_graphs, lines_for_dependencies, lines_for_program, program
 
 NAMES = [each.name for commands in COMMANDS.values() for each in commands]
@@ -33,7 +33,11 @@ DOCS = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
 ROOT_COMMAND = typer.main.get_command(app)
 HOSTILE = "[red]x[/red] [link=https://a.example]y[/link] \x1b[31mz\x1b]0;title\x07 \x9b2J \u202edesrever :smile: end"
 OBEYED = ("\x1b", "\x07", "\x9b", "\u202e")
-SHOWN = "[red]x[/red] [link=https://a.example]y[/link] [31mz]0;title 2J desrever :smile: end"
+FORGED = "2026-11-25 22:00:00,000 ERROR   Task payroll (payroll) failed"
+HOSTILE += "".join(
+    f"{line_break}{FORGED}" for line_break in ("\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029")
+)
+SHOWN = r"[red]x[/red] [link=https://a.example]y[/link] \x1b[31mz\x1b]0;title\x07 \x9b2J \u202edesrever :smile: end"
 
 
 # --- What is stored is no markup and no command to a terminal ---
@@ -57,17 +61,18 @@ def hostile(place):
     ids=" ".join,
 )
 def test_nothing_stored_is_obeyed(hostile, command):
-    """Markup is shown as it was written, and control characters are left out; an export escapes them."""
+    """Markup is shown as it was written, control characters are escaped, and no text looks like a row of its own."""
     place, run_ids = hostile
     arguments = [{"first": run_ids[0], "second": run_ids[1]}.get(word, word) for word in command]
     output = place.quick(*arguments).stdout
     assert "[red]x[/red]" in output
-    if command == ("export",):  # printed as it is where no terminal shows it, so that it can be applied again
-        assert "\x1b" not in output
-    else:
-        assert not [mark for mark in OBEYED if mark in output]
-        assert SHOWN in output
-        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", output.replace("\t", ""))
+    assert command == ("export",) or SHOWN in output
+    assert output.splitlines() == output.rstrip("\n").split("\n"), "no other character ends a line"
+    assert not [line for line in output.splitlines() if line.startswith(FORGED) and command != ("export",)]
+    assert not [mark for mark in OBEYED if mark in output]
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", output)
+    if command in {("list",), ("runs",)}:
+        assert len(output.splitlines()) == 1 + len(place.quick_json(*command)), "one row is one line"
     assert place.quick(*arguments, "--json").stdout.isascii()
 
 
@@ -86,8 +91,9 @@ def test_a_terminal_is_told_nothing_by_errors(place):
 
 @pytest.mark.parametrize("text", ["plain", "with\ttab", "two\nlines", "größer", "日本語", "👩‍👩‍👧"])
 def test_what_is_harmless_stays(text):
-    """Letters of all scripts, joined ones too, tabs and line breaks."""
-    assert clean(text) == text
+    """Letters of all scripts, joined ones too; tabs and line breaks where a text may have several lines."""
+    assert escaped_lines(text) == text
+    assert escaped(text) == text.replace("\n", "\\n").replace("\t", "\\t")
 
 
 # --- The store ---
