@@ -11,6 +11,8 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")  # read at the import: checkpoints bring back known types only
+
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from scheduler import SchedulerError, TaskScheduler, load_tasks

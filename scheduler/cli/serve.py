@@ -103,6 +103,9 @@ def serve(
 ) -> None:
     """Run a scheduler on the store until Ctrl+C or SIGTERM, then wait for running graphs. It logs to standard error."""
     _log_to_stderr(verbose=verbose)
+    # LangGraph reads it when it is imported: a checkpoint then brings back the types that the graph's state names, and
+    # cannot name a function to call.
+    os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
     store = store_arguments(db, db_url)
     options = {
         **store,

@@ -57,8 +57,15 @@ def takes_checkpointer(graph: object) -> bool:
 
 
 def with_checkpointer(graph: Any, checkpointer: object) -> Any:  # noqa: ANN401 (LangGraph's own graphs)
-    """Return a copy of a local LangGraph that keeps its threads in a saver."""
-    return graph.copy(update={"checkpointer": checkpointer})
+    """Return a copy of a local LangGraph that keeps its threads in a saver.
+
+    With `LANGGRAPH_STRICT_MSGPACK` LangGraph lets a checkpoint bring back only types that the graph's state names. It
+    keeps this list when the graph is compiled, and a copy does not have it.
+    """
+    attached = graph.copy(update={"checkpointer": checkpointer})
+    if (allowed := getattr(graph, "_serde_allowlist", None)) is not None:
+        attached._serde_allowlist = allowed  # noqa: SLF001 (there is no public way)
+    return attached
 
 
 def resume_command(graph: object, answers: Mapping[str, Any]) -> Any:  # noqa: ANN401 (LangGraph's own class)
