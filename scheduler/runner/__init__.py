@@ -31,7 +31,7 @@ from scheduler.runner.langgraph_seam import (
     with_checkpointer,
 )
 from scheduler.runner.messages import member, response_text
-from scheduler.runner.progress import ATTEMPT_KEY
+from scheduler.runner.position import ATTEMPT_KEY
 from scheduler.runner.questions import questions_of
 from scheduler.runner.streaming import stream_graph
 from scheduler.runner.usage import usage_of

@@ -6,19 +6,16 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from scheduler.models import Question, RunStatus
-from scheduler.runner.langgraph_seam import (
-    as_server_graph,
-    heard_answers,
-    keeps_threads,
-    resume_command,
-)
+from scheduler.runner.langgraph_seam import as_server_graph, keeps_threads
+from scheduler.runner.position import Position, heard_answers, position_of, resume_command
 from scheduler.runner.progress import is_stuck
-from scheduler.runner.questions import questions_of
 from scheduler.store import RESTART_LIMIT, Claim
 
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _MOVED_ON: Final = "the thread has moved on since the question was asked, so that nobody is left to hear the answer"
 
+_START_OVER: Final = " (it was changed since then); trigger the task to start over"
+_NOT_ASKED: Final = f"the graph no longer asks the question that was answered, so the answer has no effect{_START_OVER}"
 _NOTHING_SAVED: Final = "its process died or was stopped, and there is no checkpoint of the run to continue from"
 _STUCK: Final = (
     f"it was restarted {RESTART_LIMIT} times without progress: each time its process died or was stopped before"
@@ -66,57 +63,72 @@ async def beginning(
     """
     if claim.attempt == 1 and claim.answers is None:
         return Beginning(Begin.ANEW, new_input())
-    state = await graph.aget_state(config) if keeps_threads(graph) else None
-    if state is not None and (state.metadata or {}).get("scheduler_run_id") == claim.run_id:
-        return await _of_own_state(graph, claim, config, state, new_input)
+    position = await position_of(graph, config) if keeps_threads(graph) else None
+    if position is not None and position.run_id == claim.run_id:
+        return await _of_own_position(graph, claim, config, position, new_input)
     if claim.answers is not None:
         raise ValueError(_MOVED_ON)
-    return await _without_state(graph, claim, config, new_input)
+    return await _without_checkpoint(graph, claim, config, new_input)
 
 
-async def _of_own_state(
+async def _of_own_position(
     graph: Any,  # noqa: ANN401
     claim: Claim,
     config: dict[str, Any],
-    state: Any,  # noqa: ANN401
+    position: Position,
     new_input: Callable[[], object],
 ) -> Beginning:
-    asked = questions_of(state.interrupts)
-    if not asked and not state.next:
-        return Beginning(Begin.DONE, result=state.values)
+    if position.is_finished and not _is_answered(claim):
+        return Beginning(Begin.DONE, result=position.values)
     if claim.task.retry_from_start and claim.last_status in _FAILURES:
         return Beginning(Begin.ANEW, new_input())
-    if await is_stuck(graph, claim, config, has_checkpoint=True):
+    if position.missing:
+        raise ValueError(_missing_text(position.missing))
+    answers = _fitting_answers(claim, position)
+    if position.questions and not answers:
+        return Beginning(Begin.ASKED, questions=position.questions)
+    if await is_stuck(graph, claim, config, position):
         return Beginning(Begin.GIVEN_UP, reason=_STUCK)
-    if asked:
-        return await _of_questions(graph, claim, config, state, asked)
-    return Beginning(Begin.CONTINUE)
+    if claim.last_status is not RunStatus.WAITING and answers:
+        answers = await _unheard(graph, config, position, answers)
+    return Beginning(Begin.CONTINUE, resume_command(graph, answers) if answers else None)
 
 
-async def _of_questions(
+def _is_answered(claim: Claim) -> bool:
+    """Tell whether this attempt is to bring the graph an answer that nobody has tried to bring before."""
+    return claim.answers is not None and claim.last_status is RunStatus.WAITING
+
+
+def _fitting_answers(claim: Claim, position: Position) -> dict[str, Any]:
+    """Return the answers to what the graph asks. Raises `ValueError` if it asks nothing that was answered."""
+    ids = {question.id for question in position.questions}
+    answers = {key: value for key, value in (claim.answers or {}).items() if key in ids}
+    if _is_answered(claim) and not answers:
+        raise ValueError(_NOT_ASKED)
+    return answers
+
+
+async def _unheard(
     graph: Any,  # noqa: ANN401
-    claim: Claim,
     config: dict[str, Any],
-    state: Any,  # noqa: ANN401
-    asked: tuple[Question, ...],
-) -> Beginning:
-    """Answer what the graph asks, as far as there are answers; none is given twice.
+    position: Position,
+    answers: dict[str, Any],
+) -> dict[str, Any]:
+    """Leave out answers that the graph was given before: none is given twice.
 
     An attempt that failed, or whose process died, may have heard an answer; the question then stands there still, and
     LangGraph would take the answer, given again, for that to the node's next question.
     """
-    ids = {question.id for question in asked}
-    answers = {key: value for key, value in (claim.answers or {}).items() if key in ids}
-    if not answers:
-        return Beginning(Begin.ASKED, questions=asked)
-    if claim.last_status is not RunStatus.WAITING:
-        server = as_server_graph(graph)
-        heard = await (server.heard_answers(config, answers) if server else heard_answers(graph, state, answers))
-        answers = {key: value for key, value in answers.items() if key not in heard}
-    return Beginning(Begin.CONTINUE, resume_command(graph, answers) if answers else None)
+    server = as_server_graph(graph)
+    heard = heard_answers(position, answers) if server is None else await server.heard_answers(config, answers)
+    return {key: value for key, value in answers.items() if key not in heard}
 
 
-async def _without_state(
+def _missing_text(missing: tuple[str, ...]) -> str:
+    return f"the graph no longer has {' and '.join(missing)} where this run would continue{_START_OVER}"
+
+
+async def _without_checkpoint(
     graph: Any,  # noqa: ANN401
     claim: Claim,
     config: dict[str, Any],
@@ -124,6 +136,6 @@ async def _without_state(
 ) -> Beginning:
     if claim.last_status is RunStatus.INTERRUPTED and not claim.task.rerun_after_crash:
         return Beginning(Begin.GIVEN_UP, reason=_NOTHING_SAVED)
-    if await is_stuck(graph, claim, config, has_checkpoint=False):
+    if await is_stuck(graph, claim, config, None):
         return Beginning(Begin.GIVEN_UP, reason=_STUCK)
     return Beginning(Begin.ANEW, new_input())

@@ -3,10 +3,8 @@
 A graph of LangGraph can only be here if the program has imported LangGraph, so its modules are in `sys.modules`.
 """
 
-import importlib
 import inspect
 import sys
-from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 
@@ -66,40 +64,6 @@ def with_checkpointer(graph: Any, checkpointer: object) -> Any:  # noqa: ANN401 
     if (allowed := getattr(graph, "_serde_allowlist", None)) is not None:
         attached._serde_allowlist = allowed  # noqa: SLF001 (there is no public way)
     return attached
-
-
-def resume_command(graph: object, answers: Mapping[str, Any]) -> Any:  # noqa: ANN401 (LangGraph's own class)
-    """Return what continues a graph that asked, given answers by the ids of its interrupts."""
-    if as_server_graph(graph) is not None:
-        return sys.modules["scheduler.runner.server"].Answers(answers)
-    return importlib.import_module("langgraph.types").Command(resume=dict(answers))
-
-
-async def heard_answers(graph: Any, state: Any, answers: Mapping[str, Any]) -> set[str]:  # noqa: ANN401
-    """Return the interrupts, of those that are still pending, whose nodes have been given the answer already.
-
-    `state` is the graph's present one. An earlier answer that was the same counts as well: then the graph asks again,
-    where it might otherwise take one answer for two.
-    """
-    types = importlib.import_module("langgraph.checkpoint.serde.types")
-    found: set[str] = set()
-    async for saved in saved_checkpoints(graph, await graph.aget_state(state.config, subgraphs=True)):
-        resumed = {task: value for task, channel, value in saved.pending_writes or () if channel == types.RESUME}
-        for task, channel, interrupts in saved.pending_writes or ():
-            if channel == types.INTERRUPT and (values := resumed.get(task)):
-                found |= {each.id for each in interrupts if each.id in answers and values[-1] == answers[each.id]}
-    return found
-
-
-async def saved_checkpoints(graph: Any, state: Any) -> AsyncIterator[Any]:  # noqa: ANN401
-    """Yield what is saved of a graph, and of the graphs in its nodes that are under way."""
-    saved = await graph.checkpointer.aget_tuple(state.config)
-    if saved is not None:
-        yield saved
-    for task in state.tasks:
-        if hasattr(task.state, "tasks"):
-            async for inner in saved_checkpoints(graph, task.state):
-                yield inner
 
 
 def create_node_tasks_through_the_loop() -> None:

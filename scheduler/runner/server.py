@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Self
 
@@ -22,7 +22,8 @@ from scheduler.errors import GraphError, ServerError
 from scheduler.models import RunStatus
 from scheduler.redaction import redact, shown_url
 from scheduler.runner.bounded_transport import AnswerTooLargeError, BoundedTransport
-from scheduler.runner.progress import ATTEMPT_KEY
+from scheduler.runner.position import Position
+from scheduler.runner.server_state import position_of_state
 from scheduler.server_url import SERVER_PREFIX, parse_server_url
 
 _THREAD_PREFIX: Final = "scheduler:"
@@ -43,6 +44,8 @@ _GOING: Final = {"pending", "running"}
 _TEXT_LIMIT: Final = 10_000
 """The most characters of a server's error that are looked at."""
 _PLAIN_HEADERS: Final = frozenset({"accept", "accept-encoding", "connection", "content-type", "user-agent"})
+_UNFINISHED: Final = {"interrupted", "error"}
+"""The statuses of threads whose last run stopped before its graph had finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,6 @@ class Answers:
     """What continues a graph that asked: answers by the ids of its interrupts."""
 
     answers: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """Where a thread on a server stands; named as LangGraph names it in its `StateSnapshot`."""
-
-    values: Any
-    next: tuple[str, ...]
-    metadata: Mapping[str, Any]
-    interrupts: tuple[Mapping[str, Any], ...]
 
 
 def server_thread(thread_id: str) -> str:
@@ -149,17 +142,34 @@ class ServerGraph:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    async def aget_state(self, config: Mapping[str, Any]) -> ServerState | None:
-        """Return where the config's thread stands, or None if the server does not know it. Raises `ServerError`.
+    async def position(self, config: Mapping[str, Any]) -> Position | None:
+        """Return where the config's thread stands, or None if the server does not know it. Raises `ServerError`."""
+        async with self._telling():
+            state = await self._state(_thread(config))
+        return None if state is None else position_of_state(state)
 
-        A run on the server that an earlier attempt left behind is waited for, so that no second one is begun.
+    async def position_left_behind(self, config: Mapping[str, Any]) -> Position | None:
+        """Return where the earlier attempts of a run have left its thread, also if nodes are missing that it waits for.
+
+        A run on the server that an earlier attempt left behind is waited for, so that no second one is begun. Raises
+        `ServerError`.
         """
         thread = _thread(config)
         async with self._telling():
             for run in await self._own_runs(config):
                 if run["status"] in _GOING:
                     await self._join(thread, run["run_id"])
-            return await self._state(thread)
+            state = await self._state(thread)
+            if state is None:
+                return None
+            position = position_of_state(state)
+            if position.is_finished and await self._is_unfinished(thread):
+                return replace(position, missing=("the node",))
+            if position.next and not position.questions:
+                own = await self._own_runs(config)
+                # One that ended well, and has something left to do, has stopped at a breakpoint.
+                return replace(position, is_at_breakpoint=bool(own) and own[0]["status"] == "success")
+        return position
 
     async def heard_answers(self, config: Mapping[str, Any], answers: Mapping[str, Any]) -> set[str]:
         """Return the interrupts for which an earlier attempt has given the server the same answer."""
@@ -168,16 +178,10 @@ class ServerGraph:
         given = [command["resume"] for command in commands if isinstance(command.get("resume"), Mapping)]
         return {key for key, value in answers.items() if any(key in each and each[key] == value for each in given)}
 
-    async def newest_attempt(self, config: Mapping[str, Any]) -> int:
-        """Return the number of the attempt that wrote the thread's newest checkpoint; 1: it is not known."""
+    async def aupdate_state(self, config: Mapping[str, Any], values: Mapping[str, Any], as_node: str) -> None:
+        """Change a thread's state as if a node had returned the values. Raises `ServerError`."""
         async with self._telling():
-            try:
-                state: Any = await self._client.threads.get_state(_thread(config), subgraphs=True)
-            except httpx.HTTPStatusError as error:
-                if error.response.status_code != _GONE:
-                    raise
-                return 1
-        return _newest_attempt(state)
+            await self._client.threads.update_state(_thread(config), dict(values), as_node=as_node)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete a thread; one that is not there is no error. Raises `ServerError`."""
@@ -308,8 +312,9 @@ class ServerGraph:
     async def _asked(self, thread: str, values: Any, *, was_lost: bool) -> Any:  # noqa: ANN401
         """Return what a run asks that ended as interrupted, which cancelled ones do, too."""
         state = await self._state(thread)
-        if state is not None and state.interrupts:
-            return {**(values or {}), "__interrupt__": list(state.interrupts)}
+        asked = [each for task in (state or {}).get("tasks") or () for each in task.get("interrupts") or ()]
+        if asked:
+            return {**(values or {}), "__interrupt__": asked}
         if was_lost:
             raise self._cut_off("cancelled it")
         raise ServerError(self.name, "the run was cancelled on the server", RunStatus.CANCELLED)
@@ -327,16 +332,20 @@ class ServerGraph:
         own = config["metadata"]["scheduler_run_id"]
         return [run for run in found if (run.get("metadata") or {}).get("scheduler_run_id") == own]
 
-    async def _state(self, thread: str) -> ServerState | None:
+    async def _state(self, thread: str) -> Mapping[str, Any] | None:
         try:
-            found: Any = await self._client.threads.get_state(thread)
+            found: Any = await self._client.threads.get_state(thread, subgraphs=True)
         except httpx.HTTPStatusError as error:
             if error.response.status_code != _GONE:
                 raise
             return None
-        asked = [each for task in found.get("tasks") or () for each in task.get("interrupts") or ()]
-        metadata = found.get("metadata") or {}
-        return ServerState(found.get("values"), tuple(found.get("next") or ()), metadata, tuple(asked))
+        state: Mapping[str, Any] = found
+        return state
+
+    async def _is_unfinished(self, thread: str) -> bool:
+        """Tell whether the thread's last run left something to do, whatever the graph, as it is now, would do next."""
+        found = await self._client.threads.get(thread)
+        return found["status"] in _UNFINISHED
 
     async def _unknown(self) -> str | None:
         """Return a sentence if the server does not know the assistant."""
@@ -406,12 +415,6 @@ def _note_run(accepted: "asyncio.Future[str]", response: httpx.Response) -> None
     before, found, run = response.headers.get("content-location", "").rpartition("/runs/")
     if response.is_success and before and found and not accepted.done():
         accepted.set_result(run)
-
-
-def _newest_attempt(state: Mapping[str, Any]) -> int:
-    """Return the highest number of an attempt in a state and in those of the graphs inside its nodes."""
-    own = (state.get("metadata") or {}).get(ATTEMPT_KEY) or 1
-    return max([own, *(_newest_attempt(task["state"]) for task in state.get("tasks") or () if task.get("state"))])
 
 
 def _error_text(values: object) -> str:

@@ -19,6 +19,7 @@ from scheduler.runner.graphs import load_graph
 from scheduler.runner.server import ServerGraph, server_thread
 
 DONE = {"messages": [{"type": "human", "content": "Go."}, {"type": "ai", "content": "Gone."}]}
+STATE = {"values": DONE, "next": [], "metadata": {"scheduler_run_id": "r1"}, "tasks": []}
 ASKED = {"value": {"ask": "Go on?"}, "id": "q1"}
 
 
@@ -45,7 +46,7 @@ class Played:
 
     def _answer(self, request):
         last = request.url.path.rpartition("/")[2]
-        name = "run" if last == "the-run" else last
+        name = {"the-run": "run", server_thread("scheduler:daily"): "thread"}.get(last, last)
         if name != "search":  # which the look at the start does, at its own time
             self.asked.append(name)
         answer = self.answers[name]
@@ -149,11 +150,27 @@ async def test_a_run_that_was_left_behind_is_waited_for():
     """A further attempt joins the server's run of the same run here, and does not begin a second one."""
     going = {"run_id": "old", "status": "running", "metadata": {"scheduler_run_id": "r1"}}
     others = {"run_id": "other", "status": "running", "metadata": {"scheduler_run_id": "r0"}}
-    state = {"values": DONE, "next": [], "metadata": {"scheduler_run_id": "r1"}, "tasks": []}
-    played = Played(runs=[others, going], join=DONE, state=state)
+    played = Played(runs=[others, going], join=DONE, state=STATE, thread={"status": "idle"})
     outcome = await played.attempt(attempt=2, last_status=RunStatus.INTERRUPTED)
     assert (outcome.status, outcome.response) == (RunStatus.SUCCEEDED, "Gone.")
-    assert played.asked == ["runs", "join", "state"]
+    assert played.asked == ["runs", "join", "state", "thread"]
+
+
+@pytest.mark.parametrize("status", ["interrupted", "error"])
+async def test_a_node_that_the_servers_graph_no_longer_has(status):
+    """The state shows nothing that is left to do, and the thread knows that there was something: the run fails."""
+    outcome = await Played(runs=[], state=STATE, thread={"status": status}).attempt(attempt=2)
+    assert outcome.status is RunStatus.FAILED
+    assert "the graph no longer has the node where this run would continue" in outcome.error
+
+
+async def test_a_node_inside_a_node_that_the_servers_graph_no_longer_has():
+    """Its question is still with the outer node, and the inner graph has nothing left to do."""
+    inner = {"next": [], "metadata": {}}
+    state = {**STATE, "next": ["billing"], "tasks": [{"name": "billing", "interrupts": [ASKED], "state": inner}]}
+    outcome = await Played(runs=[], state=state).attempt(attempt=2, answers={"q1": "yes"})
+    assert outcome.status is RunStatus.FAILED
+    assert "the graph no longer has the node that asked (in billing)" in outcome.error
 
 
 async def test_a_thread_that_the_server_does_not_know_has_nothing_to_continue():
