@@ -38,7 +38,7 @@ class Runner:
         result = Result(workload, left_out=self._missing(workload))
         for number in range(rounds):
             cases = [case for case in workload.cases if case.name not in result.left_out]
-            # Each round begins with another case, so that none has the warm place for ever.
+            # Each round starts with another case, so that no case always runs on a warm machine.
             turn = number % len(cases) if cases else 0
             result.rounds.append(self._round(workload, cases[turn:] + cases[:turn], result))
         return result

@@ -14,8 +14,14 @@ PATHS = [
     ".github/**/*.md",
     ".github/**/*.yml",
     ".pre-commit-config.yaml",
+    "benchmarks/**/*.py",
     "docs/**/*.md",
+    "examples/*.py",
+    "graph.py",
+    "main.py",
     "noxfile.py",
+    "pyproject.toml",
+    "tasks.toml",
     "zensical.toml",
 ]
 """Patterns of the files that are searched, whole: of Python files also names, comments and docstrings."""

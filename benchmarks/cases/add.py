@@ -39,7 +39,7 @@ def different(number: int) -> str:
 
 
 def many_bare(setting: Setting, *, all_different: bool = False) -> Figures:
-    """Reckon each expression with cronsim, push it on a heap, and insert all by one transaction of sqlite3."""
+    """Compute each due time with cronsim, push it on a heap, and insert all in one transaction of sqlite3."""
     number, path = setting.sized(TASKS), setting.fresh_store()
     expression = different if all_different else daily
     connection = bare(path)

@@ -127,9 +127,11 @@ def _members(
 ) -> Iterator[list[int]]:
     """Run so many schedulers; give the ids of their processes; at the end, add the calls of graphs in them."""
     context = multiprocessing.get_context("spawn")
-    ready, over, told = context.Semaphore(0), context.Event(), context.Queue()
+    ready, over, reports = context.Semaphore(0), context.Event(), context.Queue()
     slots = math.ceil(rate * GRAPH_SECONDS * 3) + 32  # any one of them could run them all
-    members = [context.Process(target=_member, args=(store, graph, slots, ready, over, told)) for _ in range(processes)]
+    members = [
+        context.Process(target=_member, args=(store, graph, slots, ready, over, reports)) for _ in range(processes)
+    ]
     for member in members:
         member.start()
     for _ in members:
@@ -139,13 +141,13 @@ def _members(
     finally:
         over.set()
         for _ in members:
-            calls += told.get()
+            calls += reports.get()
         for member in members:
             member.join()
 
 
 def _member(*arguments: Any) -> None:  # noqa: ANN401 (untyped events and queues)
-    store, graph, slots, ready, over, told = arguments
+    store, graph, slots, ready, over, reports = arguments
     sleeping = Sleeping()
 
     async def serve() -> None:
@@ -156,7 +158,7 @@ def _member(*arguments: Any) -> None:  # noqa: ANN401 (untyped events and queues
                 await asyncio.sleep(0.2)
 
     asyncio.run(serve())
-    told.put(sleeping.calls)
+    reports.put(sleeping.calls)
 
 
 def _sleep_until(moment: datetime) -> None:

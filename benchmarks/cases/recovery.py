@@ -20,12 +20,12 @@ class Endless:
     """A graph that never answers."""
 
     async def ainvoke(self, input: object, config: object = None) -> None:  # noqa: A002, ARG002
-        """Wait for ever."""
+        """Wait without end."""
         await asyncio.Event().wait()
 
 
 def interrupted(setting: Setting) -> Figures:
-    """Start on a store whose process died with all these runs going on."""
+    """Start on a store whose process died while all these runs were running."""
     number, path = setting.sized(RUNS), setting.fresh_store()
     in_another_process(_die, path, number)
     check_history(path, running=number)

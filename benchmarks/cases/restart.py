@@ -26,7 +26,7 @@ def ours(setting: Setting) -> Figures:
 async def _ours(path: str, number: int) -> Figures:
     graph = await graphs.ready()
     gc.collect()
-    with stopwatch() as begun:
+    with stopwatch() as started:
         scheduler = TaskScheduler(db_path=path, graph=graph)
         scheduler.start()
         await scheduler.scheduler.pass_done.wait()
@@ -35,8 +35,8 @@ async def _ours(path: str, number: int) -> Figures:
     await scheduler.stop()
     assert len(tasks) == number
     return {
-        "ready_ms": begun.seconds * 1e3,
-        "ready_cpu_ms": begun.cpu * 1e3,
+        "ready_ms": started.seconds * 1e3,
+        "ready_cpu_ms": started.cpu * 1e3,
         "list_ms": listed.seconds * 1e3,
         "list_cpu_ms": listed.cpu * 1e3,
     }

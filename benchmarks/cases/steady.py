@@ -76,7 +76,7 @@ def _tasks(number: int, begin: datetime) -> Iterator[TaskDefinition]:
 
 
 async def _watched(graph: Watch, begin: datetime, number: int, seconds: int) -> Figures:
-    """Measure until so many seconds' runs have begun."""
+    """Measure until the runs of this many seconds have started."""
     await asyncio.sleep(begin.timestamp() - time.time())
     with stopwatch() as span:
         await asyncio.sleep(begin.timestamp() + seconds - time.time())

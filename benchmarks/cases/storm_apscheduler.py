@@ -1,6 +1,6 @@
 """The storm on APScheduler 3 as it comes, with its SQLAlchemy job store or its memory job store.
 
-Its default grace of one second would drop what starts later, so it is told to have none.
+Its default grace period of one second would drop what starts later, so it has no grace period here.
 """
 
 import asyncio
