@@ -8,7 +8,16 @@ import gc
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType, TracebackType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+    TracebackType,
+)
 from typing import Any, Final
 
 from scheduler import _containment
@@ -19,7 +28,9 @@ ERROR_LIMIT: Final = 2_000
 _DEPTH: Final = 50
 """What is nested more deeply is shown as an ellipsis."""
 _MOST_OBJECTS, _MOST_CHARACTERS = 1_000, 100_000
-"""An object that holds more is not asked for its `repr`. To count as much takes 0.3 ms."""
+"""An object that holds more is not asked for its `repr`. To weigh as much takes 1 ms."""
+_OBJECT_WEIGHT: Final = 10
+"""An object counts as so many characters, beside those of its texts."""
 _MOST_BITS: Final = 14_000
 """Python does not write integers of more than 4,300 digits, and takes long where a program lifts that limit."""
 _BITS_PER_DIGIT: Final = 3
@@ -84,8 +95,10 @@ def _is(value: object, kinds: type | tuple[type, ...]) -> bool:
 
 
 def text_of(value: Any, limit: int) -> str:  # noqa: ANN401
-    """Return the first characters of a text, or of the `repr` of anything else."""
-    return str.__getitem__(value, slice(limit)) if _is(value, str) else shown(value, limit)
+    """Return the first characters of `str(value)`; of what holds too much for that, those of its `repr`."""
+    if _is(value, str):
+        return str.__getitem__(value, slice(limit))
+    return _called(str, value, limit) if is_light(value) else shown(value, limit)
 
 
 def shown(value: object, limit: int) -> str:
@@ -123,7 +136,7 @@ class _Writer:
             self._put(repr(value[: self._left]))
         elif kind in _BRACKETS:
             self._nested(value, self._container)
-        elif is_light([value]):
+        elif is_light(value):
             self._put(_called(repr, value, self._left))
         elif kind is int:
             self._put(f"(an integer of {value.bit_length()} bits)")
@@ -181,9 +194,11 @@ def _attributes(value: object) -> Iterator[tuple[object, object]]:
     for kind in (list, tuple, set, frozenset, deque):
         if _is(value, kind):
             yield from enumerate(kind.__iter__(value))  # type: ignore[arg-type]
-    attributes = _dict_of(value)
-    if attributes is not None:
-        yield from attributes.items()
+    for kind in _MRO.__get__(type(value)):
+        for name, member in _DICT.__get__(kind).items():
+            if type(member) is MemberDescriptorType and hasattr(value, name):  # of `__slots__`
+                yield name, member.__get__(value)
+    yield from (_dict_of(value) or {}).items()
 
 
 def _dict_of(value: object) -> dict[str, Any] | None:
@@ -209,22 +224,39 @@ def _tried(make: Callable[[Any], str], value: object, limit: int) -> tuple[str, 
         return "", error
 
 
-def is_light(values: Iterable[object]) -> bool:
-    """Tell whether values hold so little, all in all, that texts of them can be made at once."""
-    objects = characters = 0
-    seen: set[int] = set()
-    waiting = list(values)
-    while waiting:
-        value = waiting.pop()
-        if _is(value, _NOT_CONTENT) or id(value) in seen:
-            continue
-        seen.add(id(value))
-        characters += _length(value)
-        objects += 1 + _size(value)
-        if objects > _MOST_OBJECTS or characters > _MOST_CHARACTERS:
-            return False
-        waiting += gc.get_referents(value)
+def is_light(value: object) -> bool:
+    """Tell whether a value holds so little that texts of it can be made at once.
+
+    What is held several times counts as often: a list of two references to a list of two references, and so on, holds
+    few objects, and its `repr` has no end.
+    """
+    try:
+        _weigh(value, {}, 0)
+    except (_HeavyError, RecursionError):
+        return False
     return True
+
+
+class _HeavyError(Exception):
+    """There is more than a text can be made of at once."""
+
+
+def _weigh(value: object, weights: dict[int, int], depth: int) -> int:
+    """Return about how many characters a text of a value has. Raises `_HeavyError`."""
+    if _is(value, _NOT_CONTENT):
+        return 0
+    if id(value) in weights:
+        return weights[id(value)]
+    weights[id(value)] = 0  # a cycle is shown once
+    if len(weights) + _size(value) > _MOST_OBJECTS or depth > 2 * _DEPTH:
+        raise _HeavyError
+    weight = _OBJECT_WEIGHT + _length(value)
+    for held in gc.get_referents(value):
+        weight += _weigh(held, weights, depth + 1)
+    if weight > _MOST_CHARACTERS:
+        raise _HeavyError
+    weights[id(value)] = weight
+    return weight
 
 
 def _length(value: object) -> int:
@@ -307,7 +339,7 @@ def _behind(error: BaseException) -> tuple[BaseException | None, ...]:
 
 def _is_light_error(error: BaseException) -> bool:
     make = _attribute(type(error), "__str__")
-    return make in _BOUNDED or is_light([_ARGS.__get__(error), None if make in _OF_ARGS else _dict_of(error)])
+    return make in _BOUNDED or is_light((_ARGS.__get__(error), None if make in _OF_ARGS else _dict_of(error)))
 
 
 def _attribute(kind: type, name: str) -> object:

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache, partial
 from typing import Any
 
+from scheduler import _containment
+from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.models import TaskDefinition
 
 Callback = Callable[[TaskDefinition, Any], Awaitable[Any]]
@@ -22,9 +24,11 @@ def load_callback(path: str) -> Callback:
     """
     try:
         found = _resolved(path)
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(_sentence(path, f"cannot be imported ({reason})", _IMPORTABLE)) from error
+    except BaseException as error:
+        if _containment.must_pass(error):
+            raise
+        reason = f"cannot be imported ({error_text(error, ERROR_LIMIT)})"
+        raise ValueError(_sentence(path, reason, _IMPORTABLE)) from error
     if not callable(found):
         raise ValueError(_sentence(path, f"is a {type(found).__name__}, not a function", _ASYNC))  # noqa: TRY004
     if not _may_be_async(found):
@@ -37,8 +41,11 @@ def load_builder(path: str) -> Callable[[TaskDefinition], object]:
     """Return the function that a dotted path names, for `input_builder`. Raises `ValueError`."""
     try:
         found = _resolved(path)
-    except (Exception, SystemExit) as error:
-        message = f"input_builder={path!r} cannot be imported ({type(error).__name__}: {error}); give the dotted path"
+    except BaseException as error:
+        if _containment.must_pass(error):
+            raise
+        reason = error_text(error, ERROR_LIMIT)
+        message = f"input_builder={path!r} cannot be imported ({reason}); give the dotted path"
         raise ValueError(f"{message} of a function in a module that can be imported here") from error
     check_builder(found, path)
     return typing.cast("Callable[[TaskDefinition], object]", found)

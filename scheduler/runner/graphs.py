@@ -7,6 +7,8 @@ import re
 from functools import reduce
 from typing import Any, Final, Protocol
 
+from scheduler import _containment
+from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.errors import GraphError
 from scheduler.runner.langgraph_seam import as_remote_graph, is_langgraph
 from scheduler.server_url import is_server_url
@@ -64,8 +66,10 @@ def _imported(path: str) -> object:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise GraphError(path, *_missing(module_name, error)) from error
-    except (Exception, SystemExit) as error:
-        problem = f"importing {module_name} raised {type(error).__name__}: {error}"
+    except BaseException as error:
+        if _containment.must_pass(error):
+            raise
+        problem = f"importing {module_name} raised {error_text(error, ERROR_LIMIT)}"
         raise GraphError(path, problem, f"mend {module_name}") from error
     try:
         return reduce(getattr, attribute.split("."), module)
@@ -79,7 +83,7 @@ def _missing(module_name: str, error: ModuleNotFoundError) -> tuple[str, str]:
     if f"{module_name}.".startswith(f"{error.name}."):
         problem = f"there is no module {error.name} beside the program or installed"
         return problem, f"put {module_name} where Python finds it"
-    return f"importing {module_name} raised {type(error).__name__}: {error}", f"install what {module_name} needs"
+    return f"importing {module_name} raised {error_text(error, ERROR_LIMIT)}", f"install what {module_name} needs"
 
 
 def _checked(name: str, graph: object, *, needs_messages: bool) -> Graph:

@@ -1,26 +1,40 @@
 """The text of what a graph returned."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Final
+
+from scheduler import _containment
+from scheduler._safe_text import error_text, shown, text_of
 
 RESPONSE_LIMIT: Final = 2_000
 """So many characters of a response are kept."""
+_MOST_BLOCKS: Final = 10_000
+"""Of a message with more blocks of content, the first ones are read."""
 
 
 def response_text(result: object) -> str:
     """Return the text of the last message of a graph's result, or of a result that has no messages, cut short.
 
     A message is an object with `content`, a mapping with that key, a pair of role and content, or a text; content is a
-    text or a list of blocks, of which the texts are taken. A result without any text gives "".
+    text or a list of blocks, of which the texts are taken. A result without any text gives "". Whatever the result is,
+    this takes some milliseconds at most and raises nothing.
     """
+    try:
+        return _response_text(result)
+    except BaseException as error:
+        if _containment.is_from_signal(error):
+            raise
+        return f"(the result cannot be shown: {error_text(error, RESPONSE_LIMIT)})"[:RESPONSE_LIMIT]
+
+
+def _response_text(result: object) -> str:
     messages = member(result, "messages")
     if isinstance(messages, list | tuple):
-        text = message_text(messages[-1]) if messages else ""
-    elif result is None:
-        text = ""
-    else:
-        text = result if isinstance(result, str) else repr(result)
-    return text[:RESPONSE_LIMIT]
+        return message_text(messages[-1], RESPONSE_LIMIT) if messages else ""
+    if result is None:
+        return ""
+    return text_of(result, RESPONSE_LIMIT) if isinstance(result, str) else shown(result, RESPONSE_LIMIT)
 
 
 def member(value: object, name: str) -> object:
@@ -30,28 +44,32 @@ def member(value: object, name: str) -> object:
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
-def message_text(message: object) -> str:
-    """Return the text of one message."""
+def message_text(message: object, limit: int) -> str:
+    """Return the first characters of the text of one message."""
     match message:
         case str():
-            return message
+            return text_of(message, limit)
         case (str(), content):
-            return _content_text(content)
-    return _content_text(member(message, "content"))
+            return _content_text(content, limit)
+    return _content_text(member(message, "content"), limit)
 
 
-def _content_text(content: object) -> str:
+def _content_text(content: object, limit: int) -> str:
     if content is None:
         return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list | tuple):
-        return "".join(_block_texts(content))
-    return str(content)
+    if not isinstance(content, list | tuple):
+        return text_of(content, limit)
+    parts: list[str] = []
+    for text in _block_texts(content):
+        parts.append(text_of(text, limit))
+        limit -= len(parts[-1])
+        if limit <= 0:
+            break
+    return "".join(parts)
 
 
 def _block_texts(blocks: list[object] | tuple[object, ...]) -> Iterator[str]:
-    for block in blocks:
+    for block in islice(blocks, _MOST_BLOCKS):
         text = block if isinstance(block, str) else member(block, "text")
         if isinstance(text, str):
             yield text

@@ -1,10 +1,11 @@
 """What a graph asks, as questions whose values JSON can carry and every reader can read."""
 
 import math
-import reprlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
+from scheduler import _containment
+from scheduler._safe_text import shown, text_of
 from scheduler.models import Question
 
 _DEPTH: Final = 50
@@ -12,8 +13,12 @@ _DEPTH: Final = 50
 _ITEMS: Final = 10_000
 """The values that one question can hold, members of lists and dicts included. A list that contains itself twice has
 2^50 of them down to the depth limit."""
+_CHARACTERS: Final = 1_000_000
+"""The characters of all texts of one question."""
 _INTEGER_BITS: Final = 1_024
 """Larger integers are shown as text: Python and its JSON readers refuse those of more than 4,300 digits."""
+_HEX_BITS: Final = 1_000_000
+"""Still larger ones are shown by their size."""
 _REPR_LENGTH: Final = 2_000
 _OMITTED: Final = "…"
 
@@ -23,7 +28,7 @@ def questions_of(interrupts: object) -> tuple[Question, ...]:
     if not isinstance(interrupts, list | tuple):
         return ()
     pairs = [_id_and_value(each) for each in interrupts]
-    return tuple(Question(id=_as_text(str(key)), value=json_value(value)) for key, value in pairs)
+    return tuple(Question(id=_as_text(text_of(key, _REPR_LENGTH)), value=json_value(value)) for key, value in pairs)
 
 
 def _id_and_value(interrupt: object) -> tuple[object, object]:
@@ -35,61 +40,74 @@ def _id_and_value(interrupt: object) -> tuple[object, object]:
 def json_value(value: object) -> object:
     """Return a value as JSON has it.
 
-    What JSON does not have, or is nested too deeply, is shown by its repr. What exceeds the limit of items is replaced
-    by an ellipsis.
+    What JSON does not have, or is nested too deeply, is shown by its repr. What exceeds the limits of items and of
+    characters is replaced by an ellipsis.
     """
     return _Converter().convert(value, 0)
 
 
 class _Converter:
-    """Converts one value, and counts its items."""
+    """Converts one value, and counts its items and characters."""
 
     def __init__(self) -> None:
         self._items_left = _ITEMS
+        self._characters_left = _CHARACTERS
 
     def convert(self, value: object, depth: int) -> object:
         self._items_left -= 1
+        try:
+            return self._converted(value, depth)
+        except BaseException as error:  # a container of the user's may raise anything when it is read
+            if _containment.is_from_signal(error):
+                raise
+            return self._shown(value)
+
+    def _converted(self, value: object, depth: int) -> object:
         if isinstance(value, Mapping | list | tuple | set | frozenset):
-            return self._convert_container(value, depth) if depth < _DEPTH else _shown(value, reprlib.repr)
+            return self._container(value, depth) if depth < _DEPTH else self._shown(value)
         if isinstance(value, str):
-            return _as_text(value)
+            return self._text(value)
         if isinstance(value, float) and not math.isfinite(value):
             return repr(value)
         if isinstance(value, int) and value.bit_length() > _INTEGER_BITS:
-            return _shown(value, hex)
-        return value if value is None or isinstance(value, bool | int | float) else _shown(value)
+            return self._cut(hex(value) if value.bit_length() <= _HEX_BITS else shown(value, _REPR_LENGTH))
+        return value if value is None or isinstance(value, bool | int | float) else self._shown(value)
 
-    def _convert_container(self, value: Iterable[object], depth: int) -> object:
-        try:
-            if isinstance(value, Mapping):
-                return self._convert_mapping(value, depth)
-            members = iter(value)
-            converted = [self.convert(each, depth + 1) for each in members if self._has_room()]
-        except Exception:  # noqa: BLE001 (a container of the user's may raise anything when it is read)
-            return _shown(value, reprlib.repr)
-        return converted if self._has_room() else [*converted, _OMITTED]
+    def _container(self, value: Mapping[object, object] | Iterable[object], depth: int) -> object:
+        if isinstance(value, Mapping):
+            return self._mapping(value, depth)
+        converted: list[object] = []
+        for member in value:
+            if not self._has_room():
+                return [*converted, _OMITTED]
+            converted.append(self.convert(member, depth + 1))
+        return converted
 
-    def _convert_mapping(self, value: Mapping[object, object], depth: int) -> dict[str, object]:
-        converted = {
-            self._key(key): self.convert(member, depth + 1) for key, member in value.items() if self._has_room()
-        }
-        return converted if self._has_room() else {**converted, _OMITTED: _OMITTED}
-
-    def _key(self, key: object) -> str:
-        return str(self.convert(key, _DEPTH))
+    def _mapping(self, value: Mapping[object, object], depth: int) -> dict[str, object]:
+        converted: dict[str, object] = {}
+        for key, member in value.items():
+            if not self._has_room():
+                return {**converted, _OMITTED: _OMITTED}
+            converted[str(self.convert(key, _DEPTH))] = self.convert(member, depth + 1)
+        return converted
 
     def _has_room(self) -> bool:
-        return self._items_left > 0
+        return self._items_left > 0 and self._characters_left > 0
+
+    def _text(self, value: str) -> str:
+        text = text_of(value, self._characters_left + 1)
+        if len(text) > self._characters_left:
+            text = text[: self._characters_left] + _OMITTED
+        self._characters_left -= len(text)
+        return _as_text(text)
+
+    def _shown(self, value: object) -> str:
+        return self._cut(shown(value, _REPR_LENGTH + 1))
+
+    def _cut(self, text: str) -> str:
+        return self._text(text if len(text) <= _REPR_LENGTH else text[:_REPR_LENGTH] + _OMITTED)
 
 
 def _as_text(value: str) -> str:
     """Return a text that can be encoded: half of a surrogate pair cannot."""
     return value.encode(errors="replace").decode()
-
-
-def _shown(value: object, show: Callable[[Any], str] = repr) -> str:
-    try:
-        shown = show(value)
-    except Exception as error:  # noqa: BLE001 (whatever the repr of a class of the user's raises)
-        shown = f"({type(value).__name__}, whose repr raised {type(error).__name__})"
-    return _as_text(shown if len(shown) <= _REPR_LENGTH else shown[:_REPR_LENGTH] + _OMITTED)

@@ -1,9 +1,12 @@
 """One call of a graph, with each of its steps told as it ends."""
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 _INTERRUPT: Final = "__interrupt__"
+_MOST_NAMES: Final = 100
+"""So many nodes that ended together are named."""
 
 
 async def stream_graph(
@@ -30,7 +33,7 @@ async def stream_graph(
             latest = content
         elif isinstance(content, Mapping):
             interrupts += content.get(_INTERRUPT) or ()
-            if names := [name for name in content if not name.startswith("__")]:
+            if names := [name for name in islice(content, _MOST_NAMES) if not name.startswith("__")]:
                 step_finished(", ".join(names))
     if interrupts:
         return {**(latest if isinstance(latest, dict) else {}), _INTERRUPT: interrupts}

@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from scheduler import _containment
 from scheduler.models import TokenUsage
 from scheduler.runner.messages import member, message_text
 
 _USER: Final = frozenset({"user", "human"})
 """What the role of a user's message is called, and the type of LangChain's."""
-
-
 _MOST_TOKENS: Final = 2**53
+_MOST_MESSAGES: Final = 10_000
+"""To read so many messages takes some 10 ms."""
+_COMPARED: Final = 10_000
+"""Two messages count as the same if they begin with the same characters, up to this number."""
 
 
 def usage_of(result: object, given: object, prompt: str) -> TokenUsage | None:
@@ -18,13 +21,23 @@ def usage_of(result: object, given: object, prompt: str) -> TokenUsage | None:
 
     On a thread that remembers, the result holds the messages of earlier runs as well. Those of this run follow the last
     user message that says what the run's own input said (`given`, where it is known, else `prompt`); where none does,
-    the last user message; where there is none, all are its own.
+    the last user message; where there is none, all are its own. Of very many messages the last ones are read.
+    Whatever the result is, nothing is raised.
     """
-    messages = _messages(result)
+    try:
+        return _usage_of(result, given, prompt)
+    except BaseException as error:
+        if _containment.is_from_signal(error):
+            raise
+        return None
+
+
+def _usage_of(result: object, given: object, prompt: str) -> TokenUsage | None:
+    messages = _messages(result)[-_MOST_MESSAGES:]
     if not any(member(message, "usage_metadata") for message in messages):
         return None
     asked = _messages(given)
-    text = message_text(asked[-1]) if asked else prompt
+    text = message_text(asked[-1] if asked else prompt, _COMPARED)
     return _sum(messages[_end_of_input(messages, text) :])
 
 
@@ -39,7 +52,7 @@ def _end_of_input(messages: list[object] | tuple[object, ...], text: str) -> int
         message = messages[index - 1]
         if not _is_of_user(message):
             continue
-        if message_text(message) == text:
+        if message_text(message, _COMPARED) == text:
             return index
         latest = latest or index
     return latest
