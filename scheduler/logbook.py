@@ -7,6 +7,7 @@ record of its own.
 
 import contextlib
 import logging
+from pathlib import Path
 from typing import Final
 
 from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text, message_text, traceback_text
@@ -200,9 +201,29 @@ def run_unreadable(run_id: str, error: BaseException) -> None:
     _logger.error("Run %s cannot be read from the store, and no event is sent for it: %s", run_id, error)
 
 
-def outcomes_unwritten(number: int, error: BaseException) -> None:
-    """Say that the last outcomes could not be stored."""
-    _logger.error("%d outcomes could not be written (%s); the next start finds those runs interrupted", number, error)
+def outcomes_left(number: int, file: Path, error: BaseException) -> None:
+    """Say that the last outcomes are in a file beside the store."""
+    text = "%d outcomes could not be written (%s); they are in %s, and a scheduler that finds them there writes them"
+    _logger.warning(text, number, error, file)
+
+
+def left_outcomes_written(file: Path, written: int, number: int) -> None:
+    """Say that the outcomes of an earlier stop are in the store now."""
+    text = "%d of %d outcomes in %s were written; the others came too late. The file is deleted"
+    _logger.warning(text, written, number, file)
+
+
+def left_outcomes_ignored(file: Path, reason: str) -> None:
+    """Say that a file with outcomes cannot be used."""
+    _logger.error("The outcomes in %s are ignored: %s. Delete the file when you have looked at it", file, reason)
+
+
+def outcomes_unwritten(number: int, error: BaseException, reason: BaseException | None = None) -> None:
+    """Say that the last outcomes could not be stored, and why they could not be left in a file, if that was tried."""
+    file = "" if reason is None else f", nor left in a file ({reason})"
+    _logger.error(
+        "%d outcomes could not be written (%s)%s; the next start finds those runs interrupted", number, error, file
+    )
 
 
 def not_started(task: str, *, status: str, number: int, last: int, reason: str) -> None:

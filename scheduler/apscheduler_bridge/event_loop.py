@@ -21,7 +21,9 @@ from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler
 from scheduler.apscheduler_bridge.heartbeat import Heartbeat, LoopSigns
 from scheduler.apscheduler_bridge.jobstore import RUNS, TaskJobStore
+from scheduler.apscheduler_bridge.last_writes import write_last
 from scheduler.apscheduler_bridge.old_threads import OldThreads
+from scheduler.apscheduler_bridge.outage import Outage
 from scheduler.apscheduler_bridge.pace import Pace
 from scheduler.apscheduler_bridge.signals import Signal
 from scheduler.apscheduler_bridge.ticker import Ticker
@@ -32,14 +34,10 @@ from scheduler.store import Claim, NotStarted, Outcome, PassResult, Store
 
 T = TypeVar("T")
 
-_FIRST_RETRY, _LONGEST_RETRY = 0.1, 5.0
-"""How long the pass waits after the store has failed, in seconds: doubling from the one to the other."""
 _OUTCOME_DELAY, _LONGEST_OUTCOME_DELAY = 0.02, 0.1
 """How long an outcome may wait for others to be written with, in seconds; the longest while further runs wait."""
 _CANCEL_PATIENCE: Final = 5.0
 """How long cancelled runs are waited for, in seconds."""
-_LAST_WRITES: Final = 5
-"""How often the last outcomes are tried to be written when the scheduler stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +79,14 @@ class StoreScheduler(GuardedScheduler):
         self._tasks = TaskJobStore(store)
         attempt, slots = self._marked(observers.observed(runner.run)), settings.max_concurrent_runs
         self._runs = RunExecutor(attempt, clock, slots, settings.lease_seconds, self._run_has_ended)
-        signs = LoopSigns(lambda: not self._retry_delay, self._runs.longest_timeout, self.wakeup)
+        signs = LoopSigns(lambda: not self._outage.is_on, self._runs.longest_timeout, self.wakeup)
         self._heartbeat = Heartbeat(store, clock, settings.lease_seconds, ticker, signs)
         self._wanted = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._stopped: concurrent.futures.Future[None] | None = None
         self._stopping = self._was_cancelled = False
         self._grace = settings.shutdown_grace_seconds
-        self._retry_delay = 0.0
-        self._failing_since = 0.0
+        self._outage = Outage()
         self._old_threads = OldThreads(store, runner.delete_thread, clock)
         self._has_more = False
         self._pace = Pace(0.0)
@@ -163,7 +160,7 @@ class StoreScheduler(GuardedScheduler):
         self._eventloop = loop
         self._wanted = asyncio.Event()
         self._runs.is_store_busy = self._stopping = self._was_cancelled = False
-        self._retry_delay = 0.0
+        self._outage = Outage()
         self._has_more, self._pace, self._flush = False, Pace(loop.time()), None
         self._stopped = concurrent.futures.Future()
 
@@ -219,7 +216,7 @@ class StoreScheduler(GuardedScheduler):
     def _run_has_ended(self) -> None:
         """Ask for a pass: at once where the next runs have to be fetched, else in a moment, with other outcomes."""
         self.run_ended.notify()
-        if self._retry_delay and not self._stopping:
+        if self._outage.is_on and not self._stopping:
             return  # The store fails; the next try writes this outcome with the others.
         if self._stopping or (self._is_short_of_runs() and not self._runs.is_store_busy):
             self._wanted.set()
@@ -372,22 +369,13 @@ class StoreScheduler(GuardedScheduler):
     # --- When the store fails ---
 
     def _note_success(self) -> None:
-        if self._retry_delay:
-            logbook.store_recovered(asyncio.get_running_loop().time() - self._failing_since)
-        self._retry_delay = 0.0
+        self._outage.succeeded(asyncio.get_running_loop().time())
 
     def _note_failure(self, error: Exception) -> float:
-        """Say it once an outage; return how long to wait."""
+        """Return how long to wait before the next try."""
         self._store.failed(self._clock.now())
         self._observers.store_failed()
-        if not self._retry_delay:
-            self._failing_since = asyncio.get_running_loop().time()
-            if isinstance(error, StoreError):
-                logbook.store_failed(error)
-            else:
-                logbook.pass_failed(error)
-        self._retry_delay = min(max(self._retry_delay * 2, _FIRST_RETRY), _LONGEST_RETRY)
-        return self._retry_delay
+        return self._outage.failed(error, asyncio.get_running_loop().time())
 
     # --- Stopping ---
 
@@ -419,10 +407,7 @@ class StoreScheduler(GuardedScheduler):
             BaseScheduler.shutdown(self, wait=False)
         self._runs.release_queued()
         self._runs.give_up()
-        try:
-            self._store.end(self._runs.take_outcomes(), self._clock.now())
-        except StoreError as error:
-            logbook.outcomes_unwritten(len(self._runs.running), error)
+        write_last(self._store, self._runs.take_outcomes(), (), self._clock, tries=1)
         self._heartbeat.stop()
         self._store.close()
         self._close_up()
@@ -516,17 +501,10 @@ class StoreScheduler(GuardedScheduler):
 
     async def _write_last(self) -> None:
         outcomes, steps = self._runs.take_outcomes(), self._observers.take_steps(at_once=True)
-        for attempt in range(_LAST_WRITES):
-            try:
-                call = functools.partial(self._store.end, outcomes, self._clock.now(), steps)
-                self._report(await self._in_thread(call))
-            except StoreError as error:
-                if attempt == _LAST_WRITES - 1:
-                    logbook.outcomes_unwritten(len(outcomes), error)
-                # In the thread, where a cancellation does not cut it short.
-                await self._in_thread(functools.partial(time.sleep, _FIRST_RETRY))
-            else:
-                return
+        # All tries in the thread, where a cancellation does not cut them short.
+        result = await self._in_thread(functools.partial(write_last, self._store, outcomes, steps, self._clock))
+        if result is not None:
+            self._report(result)
 
 
 def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:

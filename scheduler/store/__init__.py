@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import bindparam, exists, func, select
@@ -12,8 +13,9 @@ from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import adding, history, outcomes, owners, runs, tasks
 from scheduler.store.address import database_at
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
-from scheduler.store.isolation import RefusedError, Steps, Write, write_one_by_one, write_together
-from scheduler.store.leases import Leases
+from scheduler.store.isolation import RefusedError, Steps, Write, Written, write_one_by_one, write_together
+from scheduler.store.leases import Leases, running_others
+from scheduler.store.left_outcomes import LeftOutcomes
 from scheduler.store.outcomes import RESTART_LIMIT, STOPPED, OldThread, Outcome
 from scheduler.store.runs import Claim, Claimer, NotStarted
 from scheduler.store.schema import CAN_BE_DUE, HAS_THREAD_TO_DELETE, IS_PENDING, IS_RUNNING, IS_WAITING
@@ -125,6 +127,7 @@ class Store:
         self.is_observed: Callable[[], bool] = lambda: False
         """Tells whether anybody wants to know what becomes of runs."""
         self._leases = Leases(lease)
+        self._left = LeftOutcomes(database.file)
         self._is_unsure = False
         self._disowned: frozenset[str] = frozenset()
         self._last_pass = 0
@@ -259,6 +262,7 @@ class Store:
         self._purge_at = now
         self._is_unsure = False
         self._disowned = frozenset()
+        self._left.looks_for_all = True
 
     def keep_lease(self, clock: Clock) -> bool:
         """Renew the lease if passes are late with it; return False if another process has ended it. From any thread."""
@@ -277,6 +281,13 @@ class Store:
 
         return _isolating(write_and_retire)
 
+    def leave(self, results: Sequence[Outcome]) -> Path | None:
+        """Keep the last outcomes in a file, if `end` has failed and the store is one; return its path, else None.
+
+        Raises `OSError`.
+        """
+        return self._left.leave(self._owner.id, results) if results else None
+
     def run_pass(  # noqa: PLR0913, PLR0917 (all that a pass has to know)
         self,
         now: int,
@@ -293,7 +304,7 @@ class Store:
         to `early` before they come; the pass that does so is best made half as long before.
         """
         self._notice_clock(now)
-        if not results and not steps and not self._is_unsure and not self._leases.is_due(now):
+        if not results and not steps and not self._must_write(now):
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = self._look(connection, now)
             if not self._has_work(look, now, slots, running, early):
@@ -305,7 +316,12 @@ class Store:
                 self._work(connection, now, slots, running, early=early, result=result)
             return result
 
-        return _isolating(write_and_work)
+        result = _isolating(write_and_work)
+        self._left.committed()
+        return result
+
+    def _must_write(self, now: int) -> bool:
+        return self._is_unsure or self._leases.is_due(now) or self._left.looks_for_all
 
     def failed(self, now: int) -> None:
         """Note that the database could not be used: for the length of a lease, no lease is taken as ended.
@@ -321,12 +337,18 @@ class Store:
         self, connection: Connection, now: int, results: Sequence[Outcome], steps: Steps, write: Write
     ) -> PassResult:
         written = write(connection, self._owner.id, steps, results, now)
-        result = PassResult(lost=written.lost, replaced=written.replaced, unwritten=written.unwritten)
-        result.quarantined = [(each.claim.task.id, each.quarantine) for each in written.outcomes if each.quarantine]
-        if self.is_observed():
-            result.told = Told()
-            note_ended(connection, result.told, written.outcomes, result.lost)
+        result = PassResult(told=Told() if self.is_observed() else None)
+        self._note(connection, result, written)
         return result
+
+    def _note(self, connection: Connection, result: PassResult, written: Written) -> None:
+        """Add to the result of a pass what has become of outcomes."""
+        result.lost += written.lost
+        result.replaced += written.replaced
+        result.unwritten += written.unwritten
+        result.quarantined += [(each.claim.task.id, each.quarantine) for each in written.outcomes if each.quarantine]
+        if result.told:
+            note_ended(connection, result.told, written.outcomes, written.lost)
 
     def _work(  # noqa: PLR0913 (what `run_pass` takes, and what it has done so far)
         self,
@@ -346,7 +368,9 @@ class Store:
         self._disowned = self._disowned.union(result.taken_over).intersection(running)
         expired = outcomes.expire(connection, now)
         # Before what is due is looked at: a run that nobody makes any more is in nobody's way.
-        result.recovered = self._leases.recover(connection, self._owner, now)
+        others = running_others(connection, self._owner)
+        self._note(connection, result, self._left.take_in(connection, others, now))
+        result.recovered = self._leases.recover(connection, self._owner, others, now)
         if result.told:
             note_changed(connection, result.told, [*expired, *result.recovered])
         if slots is not None:

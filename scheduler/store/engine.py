@@ -2,6 +2,7 @@
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final, Protocol
 
 from scheduler.errors import StoreError
@@ -18,8 +19,16 @@ class Database(Protocol):
     """Where the store keeps its rows: transactions on one kind of database."""
 
     name: str
-    is_shared: bool
-    """Whether other processes can use it."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes can use it."""
+        ...
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it is, if it is one."""
+        ...
 
     def exists(self) -> bool:
         """Tell whether the store's tables are there, of whatever version. Changes nothing. Raises `StoreError`."""

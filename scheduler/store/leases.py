@@ -82,12 +82,14 @@ class Leases:
         self.distrust(now)
         return _no_longer_owned(connection, owner.id, running)
 
-    def recover(self, connection: Connection, owner: Owner, now: int) -> list[str]:
-        """End the running attempts of other owners that are dead or whose lease is over; return their runs."""
+    def recover(self, connection: Connection, owner: Owner, others: Collection[str], now: int) -> list[str]:
+        """End the running attempts of those of the other owners that are dead or whose lease is over; return the runs.
+
+        `others` are the owners of running runs, as `running_others` gives them.
+        """
         recovered: list[str] = []
-        foreign = [each for each in outcomes.owners_of_running(connection) if each != owner.id]
-        known = {row.id: row for row in owners.others(connection, owner)} if foreign else {}
-        for owner_id in foreign:
+        known = {row.id: row for row in owners.others(connection, owner)} if others else {}
+        for owner_id in others:
             reason = self._death_of(known.get(owner_id), owner, now)
             if reason is not None:
                 recovered += outcomes.interrupt(connection, owner_id, now, reason)
@@ -101,6 +103,11 @@ class Leases:
         if row.lease_until < now and now >= self._trusted_from:
             return _LEASE_ENDED
         return None
+
+
+def running_others(connection: Connection, owner: Owner) -> list[str]:
+    """Return the other owners that have running runs."""
+    return [each for each in outcomes.owners_of_running(connection) if each != owner.id]
 
 
 def _no_longer_owned(connection: Connection, owner_id: str, running: Collection[str]) -> list[str]:

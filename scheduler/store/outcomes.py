@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeEngine
 
 from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
-from scheduler.models import Attempt, Question, RunStatus, TaskDefinition, TokenUsage
+from scheduler.models import Attempt, Question, RunStatus, RunTrigger, TaskDefinition, TokenUsage
 from scheduler.planning import retry_delay
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
@@ -76,6 +76,25 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
     _keep_thread_for_a_while(connection, kept)
     task_rows.finish_if_over(connection, dict.fromkeys(outcome.claim.task.id for outcome in kept), now)
     return lost
+
+
+def claim_of(connection: Connection, owner: str, run_id: str, attempt: int) -> Claim | None:
+    """Return an attempt as its owner has claimed it; None if it is not the owner's any more, or cannot be read."""
+    row = connection.execute(_OWN_RUN, {"run": run_id, "by": owner, "try": attempt}).first()
+    task = None if row is None else task_rows.read_definition(row)
+    if row is None or task is None:
+        return None
+    return Claim(
+        run_id=row.id,
+        task=task,
+        scheduled_at=row.scheduled_at,
+        attempt=row.attempt,
+        coalesced=row.coalesced,
+        trigger=RunTrigger(row.trigger),
+        thread_id=row.thread_id,
+        next_due=None,
+        checkpointed=bool(row.checkpointed),
+    )
 
 
 def note_steps(connection: Connection, owner: str, steps: Iterable[tuple[Claim, str]]) -> None:

@@ -43,6 +43,7 @@ class PostgresDatabase:
         """Take the URL of the database; nothing is opened yet. Raises `StoreError` if the driver is missing."""
         self.name = url.render_as_string(hide_password=True)
         self.is_shared = True
+        self.file = None
         self._pid = os.getpid()
         self._has_tables = False
         self._is_pooled = False

@@ -31,6 +31,7 @@ class SqliteDatabase:
         """Take the file's path, or None for a database in memory. Nothing is opened yet."""
         self.name = "in memory" if path is None else str(path)
         self.is_shared = path is not None
+        self.file = path
         self._path = path
         self._pid = os.getpid()
         self._writer = _Kept(_engine(path, write=True))

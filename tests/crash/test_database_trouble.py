@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from arena import Arena, each_second, eventually, one_time
+from arena import PATIENCE, Arena, each_second, eventually, one_time
 
 from scheduler import RunStatus, StoreError, TaskScheduler
 from scheduler.store import postgres
@@ -215,3 +215,70 @@ def test_a_stop_while_the_database_is_locked(on_sqlite):
     arena.eventually_status("again", RunStatus.SUCCEEDED)
     second.stop()
     arena.account()
+
+
+def test_a_stop_while_the_database_stays_locked(on_sqlite):
+    """The last outcomes are left in a file beside it; the next start writes them, and deletes it."""
+    arena = on_sqlite
+    arena.add(
+        one_time("held", "hold"), one_time("again", "stubborn", rerun_after_crash=True), one_time("fails", "fail 1")
+    )
+    child = arena.start(poll_interval=0.2, shutdown_grace_seconds=PATIENCE, lease_seconds=3)
+    child.wait_for("begin", 3)
+    arena.eventually_status("fails", RunStatus.FAILED)
+    with locked_file(arena, child):
+        child.wait_for("cannot be used")
+        child.command("release")
+        child.wait_for("end", 2)
+        child.command("stop")
+        child.wait_for("2 outcomes could not be written")
+        child.wait_for("has drained")
+        child.wait_for_end()
+    assert {run.task_id for run in arena.runs(status=RunStatus.RUNNING)} == {"held", "again"}
+    [file] = arena.folder.glob("scheduler.db-outcomes-*")
+    second = arena.start(poll_interval=0.2)
+    second.wait_for("2 of 2 outcomes in")
+    arena.eventually_over("held", "again")
+    second.stop()
+    assert [run.status for run in (arena.run("held"), arena.run("again"))] == [RunStatus.SUCCEEDED] * 2
+    assert arena.run("again").attempt == 1
+    assert not file.exists()
+    arena.account()
+
+
+def test_a_process_that_runs_writes_what_another_one_left(on_sqlite):
+    """Also where it cannot know that the other one is dead."""
+    arena = on_sqlite
+    arena.add(one_time("held", "hold", rerun_after_crash=True))
+    child = arena.start(poll_interval=0.2, lease_seconds=60)
+    child.wait_for("begin held")
+    other = arena.start(poll_interval=0.2, lease_seconds=60)
+    with locked_file(arena, child):
+        child.command("release")
+        child.wait_for("cannot be used")
+        child.command("stop")
+        child.wait_for("1 outcomes could not be written")
+        child.wait_for_end()
+    other.wait_for("1 of 1 outcomes in")
+    assert arena.eventually_status("held", RunStatus.SUCCEEDED).attempt == 1
+    other.stop()
+    assert not other.count("begin held")
+    arena.account()
+
+
+def test_a_stop_while_postgresql_stays_locked(on_postgres):
+    """There is no place for a file beside it: the log says that the outcome is lost, and the run is interrupted."""
+    arena = on_postgres
+    arena.add(one_time("held", "hold"))
+    child = arena.start(poll_interval=0.2)
+    child.wait_for("begin held")
+    with a_writer_that_stands_still(arena, child):
+        child.command("release")
+        child.wait_for("cannot be used")
+        child.command("stop")
+        child.wait_for("the next start finds those runs interrupted")
+        child.wait_for_end()
+    second = arena.start(poll_interval=0.2)
+    arena.eventually_status("held", RunStatus.INTERRUPTED)
+    second.stop()
+    assert sorted(path.name for path in arena.folder.iterdir()) == ["ledger"]

@@ -1,0 +1,46 @@
+"""The last outcomes of a scheduler that stops: into the store, or else into a file beside it."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from scheduler import logbook
+from scheduler.clock import Clock
+from scheduler.store import Claim, Outcome, PassResult, Store
+
+TRIES: Final = 5
+"""How often the last outcomes are tried to be written; each try waits a second for a lock."""
+_PAUSE: Final = 0.1
+"""Seconds between two tries."""
+
+
+def write_last(
+    store: Store, outcomes: Sequence[Outcome], steps: Sequence[tuple[Claim, str]], clock: Clock, tries: int = TRIES
+) -> PassResult | None:
+    """Write the last outcomes and give the lease back; return None, and leave the outcomes in a file, if that fails.
+
+    It blocks for some seconds if the database is locked, so call it in the store's thread.
+    """
+    for attempt in range(1, tries + 1):
+        try:
+            return store.end(outcomes, clock.now(), steps)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the outcomes are kept)
+            if attempt == tries:
+                _leave(store, outcomes, error)
+            else:
+                time.sleep(_PAUSE)
+    return None
+
+
+def _leave(store: Store, outcomes: Sequence[Outcome], error: Exception) -> None:
+    if not outcomes:
+        return
+    try:
+        file = store.leave(outcomes)
+    except (OSError, ValueError) as reason:
+        logbook.outcomes_unwritten(len(outcomes), error, reason)
+    else:
+        if file is None:
+            logbook.outcomes_unwritten(len(outcomes), error)
+        else:
+            logbook.outcomes_left(len(outcomes), file, error)
