@@ -26,15 +26,19 @@ def instant_of(local: datetime, zone: tzinfo | None) -> datetime:
     It has the offset from UTC that the zone then has. Raises `LocalTimeError`, except for a time that comes twice and
     has `fold=1`, which is Python's way to say that the second is meant.
     """
-    first, second = _offset(local.replace(fold=0), zone), _offset(local.replace(fold=1), zone)
-    if first == second or (first > second and local.fold):
-        return _with(local, second)
-    earlier, later = _with(local, first), _with(local, second)
+    # Which of the two offsets belongs to which `fold` differs between Python releases for a time in a gap.
+    less, more = sorted(_offset(local.replace(fold=fold), zone) for fold in (0, 1))
+    if less == more:
+        return _with(local, less)
+    comes_twice = on_clock_of(_with(local, more), zone).replace(tzinfo=None, fold=0) == local.replace(fold=0)
+    if comes_twice and local.fold:
+        return _with(local, less)
     name = _THIS_MACHINE if zone is None else str(zone)
-    if first > second:
-        raise LocalTimeError(local, name, (earlier, later), comes_twice=True)
-    # The clock goes from one offset to the other: read with the offset before, the time is past the gap.
-    choices = earlier.astimezone(later.tzinfo), later.astimezone(earlier.tzinfo)
+    if comes_twice:
+        raise LocalTimeError(local, name, (_with(local, more), _with(local, less)), comes_twice=True)
+    # The clock goes forward from one offset to the other: read with the offset before, the time is past the gap.
+    before, after = _with(local, less), _with(local, more)
+    choices = before.astimezone(after.tzinfo), after.astimezone(before.tzinfo)
     raise LocalTimeError(local, name, choices, comes_twice=False)
 
 
