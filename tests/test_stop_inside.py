@@ -139,15 +139,15 @@ async def test_inside_a_listener(start, echo, caplog):
 
 async def test_inside_what_an_input_builder_starts(start, db_path):
     """A run may wait for a task that its input builder has started."""
-    tasks = []
+    started, loop = [], asyncio.get_running_loop()
 
     def build(_task):
-        tasks.append(asyncio.get_running_loop().create_task(stop()))
+        started.append(asyncio.run_coroutine_threadsafe(stop(), loop))
         return {"messages": ["Go on."]}
 
     class Waiting(EchoGraph):
         async def ainvoke(self, given, config=None):
-            await tasks[0]
+            await asyncio.wrap_future(started[0])
             return {"messages": []}
 
     stage = start(Waiting(), input_builder=build)

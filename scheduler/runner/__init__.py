@@ -6,6 +6,7 @@ import inspect
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from scheduler import _containment, logbook
@@ -34,6 +35,7 @@ from scheduler.runner.messages import member, response_text
 from scheduler.runner.position import ATTEMPT_KEY
 from scheduler.runner.questions import questions_of
 from scheduler.runner.streaming import stream_graph
+from scheduler.runner.threads import in_thread
 from scheduler.runner.usage import usage_of
 from scheduler.server_url import is_server_url
 from scheduler.store import STOPPED, Claim, Outcome
@@ -56,13 +58,17 @@ class RunnerSettings:
     callback_timeout_seconds: float = 60.0
 
 
+_Key = tuple[str | None, str | None, str | None]
+"""What a task names: its graph, its callback and its input builder."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """What a task's runs need, imported."""
 
     graph: Graph
     callback: Callback | None
-    build: Callable[[TaskDefinition], object]
+    build: Callable[[TaskDefinition], object] | None
 
 
 class GraphRunner:
@@ -80,7 +86,8 @@ class GraphRunner:
         self._step_finished = step_finished
         self._without_steps: set[str] = set()
         self._graphs: dict[str | None, Graph] = {}
-        self._prepared: dict[tuple[str | None, str | None, str | None], _Prepared] = {}
+        self._prepared: dict[_Key, _Prepared] = {}
+        self._loading: dict[_Key, asyncio.Task[_Prepared]] = {}
         self._controls: set[Any] = set()
         self._look: asyncio.Task[None] | None = None
         self._is_draining = False
@@ -93,7 +100,7 @@ class GraphRunner:
         elif builder is not None:
             check_builder(builder)
         self._is_draining = False
-        self._prepared = {}
+        self._prepared, self._loading = {}, {}
         self._graphs = {None: self._load_graph(None, needs_messages=self._settings.input_builder is None)}
         if as_server_graph(self._graphs[None]) is not None:
             self._look = asyncio.get_running_loop().create_task(self._look_at_server(), name="look at the server")
@@ -125,7 +132,7 @@ class GraphRunner:
         """
         graph = self._graphs.get(path)
         if graph is None:
-            graph = await asyncio.to_thread(self._load_graph, path, needs_messages=False)
+            graph = await in_thread(partial(self._load_graph, path, needs_messages=False))
         await delete_thread(graph, thread_id)
 
     async def run(self, claim: Claim) -> Outcome:
@@ -145,7 +152,10 @@ class GraphRunner:
         enter_run(claim.run_id)
         logbook.run_started(task.name, task.id, claim.run_id, claim.attempt)
         try:
-            prepared = await self._prepare(task)
+            async with asyncio.timeout(task.timeout_seconds):
+                prepared = await self._prepare(task)
+        except TimeoutError:
+            return self._timed_out(claim)
         except (GraphError, ValueError) as error:
             return self._ended(claim, RunStatus.FAILED, error=error, quarantine=str(error))
         config = graph_config(claim, task.recursion_limit or self._settings.recursion_limit)
@@ -153,7 +163,7 @@ class GraphRunner:
         resumed = False
         try:
             async with limit or contextlib.nullcontext():
-                begun = await beginning(prepared.graph, claim, config, lambda: prepared.build(task))
+                begun = await beginning(prepared.graph, claim, config, lambda: _input(prepared, task))
                 resumed = begun.how is Begin.CONTINUE
                 result = await self._invoke(prepared.graph, claim, begun, config)
         except BaseException as error:
@@ -225,18 +235,32 @@ class GraphRunner:
     async def _prepare(self, task: TaskDefinition) -> _Prepared:
         key = task.graph, task.result_callback, task.input_builder
         found = self._prepared.get(key)
-        if found is None:
-            # A module may take seconds to import, so that is done in a thread.
-            needs_thread = any(path is not None for path in key)
-            found = await asyncio.to_thread(self._load, *key) if needs_thread else self._load(*key)
-            self._prepared[key] = found
-        return found
+        if found is None and key == (None, None, None):
+            found = self._prepared[key] = self._load(*key)
+        if found is not None:
+            return found
+        return await asyncio.shield(self._loading.get(key) or self._begin_loading(key))
+
+    def _begin_loading(self, key: _Key) -> asyncio.Task[_Prepared]:
+        """Import modules in a thread, since that may take seconds; runs of the same tasks wait for the same thread."""
+        loading = asyncio.get_running_loop().create_task(
+            in_thread(self._load, *key), name="import", context=_containment.new_context()
+        )
+        self._loading[key] = loading
+        loading.add_done_callback(lambda done: self._has_loaded(key, done))
+        return loading
+
+    def _has_loaded(self, key: _Key, loading: asyncio.Task[_Prepared]) -> None:
+        if self._loading.get(key) is loading:
+            del self._loading[key]
+        if not loading.cancelled() and loading.exception() is None:
+            self._prepared[key] = loading.result()
 
     def _load(self, graph: str | None, callback: str | None, builder: str | None) -> _Prepared:
         given = builder or self._settings.input_builder
         if graph not in self._graphs:
             self._graphs[graph] = self._load_graph(graph, needs_messages=given is None)
-        build = load_builder(given) if isinstance(given, str) else given or graph_input
+        build = load_builder(given) if isinstance(given, str) else given
         return _Prepared(self._graphs[graph], None if callback is None else load_callback(callback), build)
 
     def _load_graph(self, path: str | None, *, needs_messages: bool) -> Graph:
@@ -314,6 +338,11 @@ class GraphRunner:
             prefix = "result_callback: " if status is RunStatus.SUCCEEDED else ""
             text = f"{prefix}{error_text(error, ERROR_LIMIT)}"[:ERROR_LIMIT]
         return Outcome(claim, status, self._clock.now(), response, text, error, **others)
+
+
+async def _input(prepared: _Prepared, task: TaskDefinition) -> object:
+    """Build a graph's input: by a function that is not ours in a thread, since it may block or never return."""
+    return graph_input(task) if prepared.build is None else await in_thread(prepared.build, task)
 
 
 def _callback_limit(task: TaskDefinition, seconds: float) -> tuple[str, float]:

@@ -1,6 +1,6 @@
 """What an attempt begins with: the task's input, a checkpoint of the same run, or answers to what the graph asked."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
@@ -53,7 +53,7 @@ async def beginning(
     graph: Any,  # noqa: ANN401 (any graph)
     claim: Claim,
     config: dict[str, Any],
-    new_input: Callable[[], object],
+    new_input: Callable[[], Awaitable[object]],
 ) -> Beginning:
     """Look what a run has to continue.
 
@@ -62,7 +62,7 @@ async def beginning(
     if the answers come too late.
     """
     if claim.attempt == 1 and claim.answers is None:
-        return Beginning(Begin.ANEW, new_input())
+        return Beginning(Begin.ANEW, await new_input())
     position = await position_of(graph, config) if keeps_threads(graph) else None
     if position is not None and position.run_id == claim.run_id:
         return await _of_own_position(graph, claim, config, position, new_input)
@@ -76,12 +76,12 @@ async def _of_own_position(
     claim: Claim,
     config: dict[str, Any],
     position: Position,
-    new_input: Callable[[], object],
+    new_input: Callable[[], Awaitable[object]],
 ) -> Beginning:
     if position.is_finished and not _is_answered(claim):
         return Beginning(Begin.DONE, result=position.values)
     if claim.task.retry_from_start and claim.last_status in _FAILURES:
-        return Beginning(Begin.ANEW, new_input())
+        return Beginning(Begin.ANEW, await new_input())
     if position.missing:
         raise ValueError(_missing_text(position.missing))
     answers = _fitting_answers(claim, position)
@@ -132,10 +132,10 @@ async def _without_checkpoint(
     graph: Any,  # noqa: ANN401
     claim: Claim,
     config: dict[str, Any],
-    new_input: Callable[[], object],
+    new_input: Callable[[], Awaitable[object]],
 ) -> Beginning:
     if claim.last_status is RunStatus.INTERRUPTED and not claim.task.rerun_after_crash:
         return Beginning(Begin.GIVEN_UP, reason=_NOTHING_SAVED)
     if await is_stuck(graph, claim, config, None):
         return Beginning(Begin.GIVEN_UP, reason=_STUCK)
-    return Beginning(Begin.ANEW, new_input())
+    return Beginning(Begin.ANEW, await new_input())

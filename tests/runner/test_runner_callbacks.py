@@ -3,9 +3,11 @@
 import asyncio
 import importlib
 import logging
+import sys
+import threading
 
 import pytest
-from helpers import PATIENCE, EchoGraph, FailingGraph, hourly, one_time, steps, wait_for_runs
+from helpers import PATIENCE, EchoGraph, FailingGraph, hourly, one_time, steps, wait_for_runs, wait_until
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState
 from runner_kit import a_claim, a_runner, a_task, attempt
@@ -489,3 +491,93 @@ def test_callback_timeout_that_is_none(seconds):
     """A limit is needed: a callback without one could keep its slot for good."""
     with pytest.raises(ValueError, match=r"callback_timeout_seconds=.*; give a number"):
         TaskScheduler(persistent=False, callback_timeout_seconds=seconds)
+
+
+# --- Input builders ---
+
+
+def blocking_builder():
+    """Return a builder that blocks its thread until an event is set, the event, and where it was called."""
+    release, threads = threading.Event(), []
+
+    def build(task):
+        threads.append(threading.current_thread())
+        release.wait(PATIENCE)
+        return {"messages": [{"role": "user", "content": task.prompt}]}
+
+    return build, release, threads
+
+
+async def test_an_input_builder_that_blocks(new_scheduler, echo):
+    """It has a thread of its own: neither the loop nor runs of other tasks wait for it, and it delays no other one."""
+    build, release, threads = blocking_builder()
+    scheduler = new_scheduler(echo, input_builder=build)
+    scheduler.start()
+    scheduler.add_tasks(one_time(f"t{each}") for each in range(20))
+    async with asyncio.timeout(PATIENCE):
+        while len(threads) < 20:
+            await scheduler.scheduler.pass_done.wait()
+    assert echo.calls == []
+    assert await asyncio.to_thread(lambda: "the loop's own threads are free") is not None
+    release.set()
+    assert {run.status for run in await wait_for_runs(scheduler, 20)} == {"succeeded"}
+    assert threading.main_thread() not in threads
+    assert all(thread.daemon for thread in threads)
+
+
+async def test_an_input_builder_that_never_returns(echo):
+    """It counts for `timeout_seconds`, as the graph does."""
+    build, release, _ = blocking_builder()
+    runner = a_runner(echo, input_builder=build)
+    outcome = await runner.run(a_claim(a_task(timeout_seconds=0.05)))
+    assert (outcome.status, outcome.error) == (RunStatus.TIMED_OUT, "TimeoutError: longer than timeout_seconds=0.05")
+    assert echo.calls == []
+    release.set()
+
+
+async def test_stop_while_an_input_builder_never_returns(new_scheduler, echo):
+    """It is no reason to wait."""
+    build, release, threads = blocking_builder()
+    scheduler = new_scheduler(echo, input_builder=build)
+    scheduler.start()
+    scheduler.add_task(one_time())
+    await wait_until(lambda: threads, scheduler)
+    await asyncio.wait_for(scheduler.stop(), PATIENCE)
+    assert [str(run.status) for run in scheduler.list_runs()] == ["interrupted"]
+    release.set()
+
+
+async def test_an_import_that_never_ends(module, echo):
+    """It counts for `timeout_seconds` as well; the next run waits for the same import, and begins no second one."""
+    source = """
+        import threading
+        release = threading.Event()
+        sys_modules = __import__("sys").modules
+        sys_modules["import_is_released"] = release
+        release.wait(20)
+        async def notify(task, result): ...
+    """
+    name = module("endless_import", source)
+    load_callback.cache_clear()
+    runner, claim = a_runner(echo), a_claim(a_task(result_callback=f"{name}.notify", timeout_seconds=0.2))
+    threads = threading.active_count()
+    for _ in range(3):
+        outcome = await runner.run(claim)
+        assert (outcome.status, outcome.quarantine) == (RunStatus.TIMED_OUT, None)
+    assert threading.active_count() <= threads + 1
+    sys.modules.pop("import_is_released").set()
+    async with asyncio.timeout(PATIENCE):
+        while (await runner.run(claim)).status is not RunStatus.SUCCEEDED:
+            pass
+
+
+@pytest.mark.parametrize("error", [StopIteration(5), ValueError("no input"), KeyError("key")], ids=repr)
+async def test_an_input_builder_that_raises(echo, error):
+    """Whatever it is, the run fails with it."""
+
+    def build(task):
+        raise error
+
+    outcome = await a_runner(echo, input_builder=build).run(a_claim())
+    assert outcome.status is RunStatus.FAILED
+    assert repr(error.args[0]) in outcome.error or str(error.args[0]) in outcome.error
