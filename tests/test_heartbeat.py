@@ -223,6 +223,19 @@ def test_a_stopped_heartbeat_can_start_again(stage):
     assert stage.beat_for(LEASE, turning=False) == BEATS
 
 
+class Recording(NoTicker):
+    def start(self, interval, call):
+        self.interval = interval
+
+
+@pytest.mark.parametrize(("lease", "interval"), [(60, 10), (0.6, 0.1), (0.001, 0.01)])
+def test_beats_come_six_times_per_lease(lease, interval):
+    """But not so often that a thread does nothing else."""
+    ticker = Recording()
+    Heartbeat(None, None, lease, ticker, None).start(None)
+    assert ticker.interval == pytest.approx(interval)
+
+
 # --- The thread ---
 
 SHORT = 0.001
@@ -255,6 +268,14 @@ def test_a_ticker_calls_until_it_is_stopped():
         assert [(thread.name, thread.daemon, thread.is_alive()) for thread in threads] == [("ticks", True, False)]
         called.calls.clear()
         called.enough.clear()
+
+
+def test_a_ticker_may_wait_for_any_time():
+    """Leases may be as long as thirty years."""
+    ticker, called = ThreadTicker("ticks"), Called()
+    ticker.start(1e12, called.call)
+    ticker.stop()
+    assert called.calls == []
 
 
 def test_a_ticker_stops_when_it_is_told():

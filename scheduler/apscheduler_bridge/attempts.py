@@ -1,9 +1,21 @@
-"""What the bridge asks of whatever makes attempts."""
+"""What makes attempts, as the bridge uses it."""
 
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from scheduler import current_call
+from scheduler.observing import Attempt
 from scheduler.store import Claim, Outcome
+
+
+def marked(attempt: Attempt, scheduler: object) -> Attempt:
+    """Return what makes an attempt in a context that shows which scheduler makes it; any object may stand for it."""
+
+    async def make(claim: Claim) -> Outcome:
+        with current_call.called_by(scheduler):
+            return await attempt(claim)
+
+    return make
 
 
 class Runner(Protocol):

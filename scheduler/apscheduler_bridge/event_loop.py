@@ -6,7 +6,6 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from apscheduler.executors.asyncio import AsyncIOExecutor
@@ -15,7 +14,7 @@ from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRun
 from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
 from scheduler import _containment, current_call, garbage, logbook
-from scheduler.apscheduler_bridge.attempts import Runner
+from scheduler.apscheduler_bridge.attempts import Runner, marked
 from scheduler.apscheduler_bridge.events import not_started_event
 from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler
@@ -25,12 +24,13 @@ from scheduler.apscheduler_bridge.last_writes import write_last
 from scheduler.apscheduler_bridge.old_threads import OldThreads
 from scheduler.apscheduler_bridge.outage import Outage
 from scheduler.apscheduler_bridge.pace import Pace
+from scheduler.apscheduler_bridge.settings import LoopSettings
 from scheduler.apscheduler_bridge.signals import Signal
 from scheduler.apscheduler_bridge.ticker import Ticker
 from scheduler.clock import Clock, Moment
 from scheduler.errors import NoEventLoopError, StillStoppingError, StoreError
-from scheduler.observing import Attempt, Observers
-from scheduler.store import Claim, NotStarted, Outcome, PassResult, Store
+from scheduler.observing import Observers
+from scheduler.store import NotStarted, Outcome, PassResult, Store
 
 T = TypeVar("T")
 
@@ -38,18 +38,6 @@ _OUTCOME_DELAY, _LONGEST_OUTCOME_DELAY = 0.02, 0.1
 """How long an outcome may wait for others to be written with, in seconds; the longest while further runs wait."""
 _CANCEL_PATIENCE: Final = 5.0
 """How long cancelled runs are waited for, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoopSettings:
-    """What the loop needs to know; times in seconds."""
-
-    zone: str
-    max_concurrent_runs: int
-    poll_interval: float
-    lease_seconds: float
-    shutdown_grace_seconds: float
-    sync_node_threads: int | None = None
 
 
 class StoreScheduler(GuardedScheduler):
@@ -77,7 +65,7 @@ class StoreScheduler(GuardedScheduler):
         self._settings = settings
         self._observers = observers
         self._tasks = TaskJobStore(store)
-        attempt, slots = self._marked(observers.observed(runner.run)), settings.max_concurrent_runs
+        attempt, slots = marked(observers.observed(runner.run), observers), settings.max_concurrent_runs
         self._runs = RunExecutor(attempt, clock, slots, settings.lease_seconds, self._run_has_ended)
         signs = LoopSigns(lambda: not self._outage.is_on, self._runs.longest_timeout, self.wakeup)
         self._heartbeat = Heartbeat(store, clock, settings.lease_seconds, ticker, signs)
@@ -101,15 +89,6 @@ class StoreScheduler(GuardedScheduler):
             jobstores={TASKS: self._tasks, "default": MemoryJobStore()},
             executors={RUNS: self._runs, "default": AsyncIOExecutor()},
         )
-
-    def _marked(self, attempt: Attempt) -> Attempt:
-        """Return what makes an attempt and is known to be called by this scheduler."""
-
-        async def make(claim: Claim) -> Outcome:
-            with current_call.called_by(self._observers):
-                return await attempt(claim)
-
-        return make
 
     def is_calling(self) -> bool:
         """Tell whether this code runs in a run or a listener of this scheduler, which has not ended."""

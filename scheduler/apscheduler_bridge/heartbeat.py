@@ -14,6 +14,8 @@ from scheduler.errors import StoreError
 
 BEATS: Final = 6
 """Beats per lease. The lease is renewed at the first beat after half of it, so that two more may fail."""
+_SHORTEST: Final = 0.01
+"""Seconds between two beats at least, however short the lease is."""
 PATIENCE: Final = 10
 """A loop that does not respond keeps its lease for this many leases, or longer if one of its runs may take longer."""
 
@@ -86,7 +88,7 @@ class Heartbeat:
         self._store = store
         self._clock = clock
         self._lease_seconds = lease_seconds
-        self._interval = lease_seconds / BEATS
+        self._interval = max(lease_seconds / BEATS, _SHORTEST)
         self._ticker = ticker
         self._signs = signs
         self._loop: asyncio.AbstractEventLoop | None = None

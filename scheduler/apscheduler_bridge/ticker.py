@@ -57,7 +57,7 @@ class ThreadTicker:
 
 
 def _repeat(interval: float, method: "weakref.WeakMethod[Callable[[], bool]]", ended: threading.Event) -> None:
-    while not ended.wait(interval):
+    while not ended.wait(min(interval, threading.TIMEOUT_MAX)):
         call = method()
         if call is None or not call():
             return

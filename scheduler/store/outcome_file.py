@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import stat
+import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
@@ -27,8 +28,6 @@ _MOST_BYTES: Final = SIZE_LIMIT + len(_HEADER) + 2 * hashlib.sha256().digest_siz
 _ENDS: Final = frozenset(RunStatus) - {RunStatus.RUNNING, RunStatus.SKIPPED, RunStatus.MISSED}
 _TO_READ: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """No link is followed, and no pipe is waited for."""
-_TO_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-_PRIVATE: Final = 0o600
 
 
 class LeftOutcome(BaseModel, strict=True):
@@ -91,22 +90,19 @@ def write_file(path: Path, owner_id: str, outcomes: Sequence[Outcome]) -> None:
     if len(text) > SIZE_LIMIT:
         message = f"the outcomes have {len(text)} bytes, and {SIZE_LIMIT} are allowed"
         raise OSError(message)
-    partial = path.with_name(f"{path.name}.tmp")
+    # Its mode is 0600, whatever the umask.
+    descriptor, partial = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
     try:
-        _write_synced(partial, _HEADER + hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
-        partial.replace(path)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(_HEADER + hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).replace(path)
     except OSError:
         with contextlib.suppress(OSError):
-            partial.unlink()
+            Path(partial).unlink()
         raise
     _sync_folder(path.parent)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, _TO_WRITE, _PRIVATE), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
