@@ -304,7 +304,7 @@ class Store:
         to `early` before they come; the pass that does so is best made half as long before.
         """
         self._notice_clock(now)
-        if not results and not steps and not self._must_write(now):
+        if not results and not steps and not self._is_unsure and not self._leases.is_due(now):
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = self._look(connection, now)
             if not self._has_work(look, now, slots, running, early):
@@ -319,9 +319,6 @@ class Store:
         result = _isolating(write_and_work)
         self._left.committed()
         return result
-
-    def _must_write(self, now: int) -> bool:
-        return self._is_unsure or self._leases.is_due(now) or self._left.looks_for_all
 
     def failed(self, now: int) -> None:
         """Note that the database could not be used: for the length of a lease, no lease is taken as ended.
@@ -396,7 +393,7 @@ class Store:
         is_due = look.next_due is not None and look.next_due <= now + early and may_claim
         waits = (look.is_ready and bool(slots)) or look.has_expired
         others = look.has_foreign or look.has_cancels or not look.has_lease
-        return is_due or waits or others or now >= self._purge_at
+        return is_due or waits or others or self._left.looks_for_all or now >= self._purge_at
 
     def _look(self, connection: Connection, now: int) -> _Look:
         [row] = connection.execute(_LOOK, {"now": now, "me": self._owner.id})
