@@ -60,3 +60,9 @@ def on_clock_of(moment: datetime, zone: tzinfo | None) -> datetime:
         return moment.astimezone(zone)
     except (OverflowError, ValueError):  # the second is what the clock of this machine raises
         return moment
+
+
+def in_whole_minutes(moment: datetime) -> datetime:
+    """Return an instant in UTC if its offset has seconds, as in old local mean times: JSON and TOML have none there."""
+    offset = moment.utcoffset()
+    return moment if not offset or not offset % timedelta(minutes=1) else moment.astimezone(UTC)

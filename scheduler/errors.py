@@ -1,5 +1,6 @@
 """The exceptions a caller can catch; each builds its own message from typed arguments."""
 
+from scheduler._texts import shown
 from scheduler.redaction import redact
 
 
@@ -20,7 +21,7 @@ class TaskNotFoundError(SchedulerError, KeyError):
 
     def __str__(self) -> str:
         """Return the sentence itself: `KeyError` would show the repr of its argument."""
-        return f"Task {self.task_id!r} does not exist; list_tasks() shows the ids that do"
+        return f"Task {shown(self.task_id)} does not exist; list_tasks() shows the ids that do"
 
 
 class RunNotFoundError(SchedulerError, KeyError):
@@ -33,7 +34,7 @@ class RunNotFoundError(SchedulerError, KeyError):
 
     def __str__(self) -> str:
         """Return the sentence itself: `KeyError` would show the repr of its argument."""
-        return f"Run {self.run_id!r} does not exist, or is too old to be kept; list_runs() shows the ids that do"
+        return f"Run {shown(self.run_id)} does not exist, or is too old to be kept; list_runs() shows the ids that do"
 
 
 class InvalidTaskError(SchedulerError, ValueError):
@@ -79,7 +80,7 @@ class GraphError(SchedulerError):
 
     def __init__(self, graph: str, problem: str, mend: str) -> None:
         """Say which graph, what is wrong with it, and what to do."""
-        super().__init__(redact(f"graph={graph!r}: {problem}; {mend}"))
+        super().__init__(redact(f"graph={shown(graph)}: {problem}; {mend}"))
 
 
 class TelemetryError(SchedulerError):
@@ -114,7 +115,7 @@ class ReachThroughError(SchedulerError):
 
     def __init__(self, task_id: str | None, method: str) -> None:
         """Name the task, if it is one task, and the method of `TaskScheduler` that does this."""
-        what = "All tasks" if task_id is None else f"Task {task_id!r}"
+        what = "All tasks" if task_id is None else f"Task {shown(task_id)}"
         super().__init__(f"{what}: tasks are changed through TaskScheduler, not through APScheduler; use {method}")
 
 

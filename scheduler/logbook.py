@@ -220,10 +220,12 @@ def left_outcomes_ignored(file: Path, reason: str) -> None:
 
 def outcomes_unwritten(number: int, error: BaseException, reason: BaseException | None = None) -> None:
     """Say that the last outcomes could not be stored, and why they could not be left in a file, if that was tried."""
-    file = "" if reason is None else f", nor left in a file ({reason})"
-    _logger.error(
-        "%d outcomes could not be written (%s)%s; the next start finds those runs interrupted", number, error, file
-    )
+    consequence = "the next start finds those runs interrupted"
+    if reason is None:
+        _logger.error("%d outcomes could not be written (%s); %s", number, error, consequence)
+    else:
+        text = "%d outcomes could not be written (%s), nor left in a file (%s); %s"
+        _logger.error(text, number, error, reason, consequence)
 
 
 def not_started(task: str, *, status: str, number: int, last: int, reason: str) -> None:

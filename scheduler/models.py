@@ -1,10 +1,10 @@
 """TaskDefinition, TaskType, Run, RunStatus and their kin, in pydantic; validates, computes nothing."""
 
-import math
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo
@@ -20,22 +20,25 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from scheduler._local_time import LocalTimeError, instant_of
+from scheduler._definition_errors import id_of, refused, reworded
+from scheduler._json_values import check_json
+from scheduler._limits import (
+    COUNT_LIMIT,
+    FIRST_YEAR,
+    ID_LIMIT,
+    INTERVAL_LIMIT,
+    LAST_YEAR,
+    NAME_LIMIT,
+    TEXT_LIMIT,
+    WORD_LIMIT,
+)
+from scheduler._local_time import LocalTimeError, in_whole_minutes, instant_of
 from scheduler._texts import is_unicode, shown
 from scheduler.crontab import parse_crontab
-from scheduler.redaction import redact, shown_url
 from scheduler.server_url import is_server_url, parse_server_url
 
-ID_LIMIT: Final = 255
-"""The longest id or session, in characters."""
-INTERVAL_LIMIT: Final = 3_155_760_000
-"""The longest time that a definition may name, in seconds: a hundred years."""
-
-FIRST_YEAR: Final = 2
-LAST_YEAR: Final = 9000
-"""The years that instants in a definition may have: they and the due times after them have a date in every zone."""
 STORED: Final = {"stored": True}
 """The validation context of definitions from a store: what earlier releases took within wider limits stays valid."""
 
@@ -225,48 +228,6 @@ class TaskChanges(BaseModel):
     """Tasks that were not stored because their time has passed, each with the reason."""
 
 
-_MOMENT: Final = (
-    f"give a datetime from the year {FIRST_YEAR} to {LAST_YEAR}; "
-    "one without an offset is local if the task names timezone, else UTC"
-)
-_MENDS: Final = {
-    "id": f"give a text of 1 to {ID_LIMIT} characters without control characters",
-    "name": "give a text that is not blank",
-    "prompt": "give a text that is not blank",
-    "session_id": f"give a text of 1 to {ID_LIMIT} characters without control characters",
-    "task_type": "give 'cron', 'interval' or 'one_time'",
-    "enabled": "give True or False",
-    "metadata": "give a dict of JSON values: text, finite numbers, True, False, None, lists and dicts",
-    "interval_seconds": f"give a whole number of seconds from 1 to {INTERVAL_LIMIT}",
-    "jitter_seconds": f"give a whole number of seconds from 0 to {INTERVAL_LIMIT}",
-    "cron_expression": "give five fields, such as '0 9 * * 1-5', or an alias, such as '@daily'",
-    "run_at": _MOMENT,
-    "start_at": _MOMENT,
-    "end_at": _MOMENT,
-    "timezone": "give the name of an IANA zone, such as 'Europe/Berlin'",
-    "result_callback": "give the dotted path of an async function, such as 'my_package.callbacks.notify'",
-    "graph": "give 'module:attribute', such as 'my_package.graphs:research', or 'langgraph+http://host:port/assistant'",
-    "max_runs": "give a whole number, 1 or more, or None for no bound",
-    "misfire_grace_seconds": "give a number of seconds, 0 or more, or None for however late",
-    "timeout_seconds": "give a number of seconds above 0, or None for no time-out",
-    "coalesce": "give True or False",
-    "overlap": "give one of OverlapPolicy: 'skip', 'buffer_one', 'buffer_all', 'cancel_other', 'allow_all'",
-    "max_attempts": "give a whole number, 1 or more",
-    "retry_delay_seconds": "give a number of seconds, 0 or more",
-    "retry_max_delay_seconds": "give a number of seconds, 0 or more",
-    "rerun_after_crash": "give True or False",
-    "retry_from_start": "give True or False",
-    "session_mode": "give one of SessionMode: 'shared', 'per_run'",
-    "session_retention": "give a number of seconds above 0, or None for ever",
-    "expire_waiting_after_seconds": "give a number of seconds above 0, or None for ever",
-    "recursion_limit": "give a whole number, 1 or more, or None for LangGraph's default",
-    "durability": "give one of Durability: 'exit', 'async', 'sync', or None for LangGraph's default",
-    "context": "give a dict of JSON values, or None",
-    "stream": "give True or False",
-    "input_builder": "give the dotted path of a function that takes the task, such as 'my_package.inputs.build'",
-    "pause_after_failures": "give a whole number, 1 or more, or None for never",
-}
-
 _MOMENTS: Final = ("run_at", "start_at", "end_at")
 _SCHEDULE_FIELDS: Final = {
     TaskType.CRON: "cron_expression",
@@ -335,55 +296,40 @@ def _within_calendar(value: datetime, info: ValidationInfo) -> datetime:
 
 
 def _json_object(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-    for path, item in _walk(str(info.field_name), value) if value else ():
-        if not _is_json(item):
-            context = {"path": path, "kind": type(item).__name__, "item": shown(item)[:80]}
-            raise PydanticCustomError("json", "{path} is {item} ({kind}), which JSON cannot carry", context)
+    check_json(str(info.field_name), value)
+    if value and not _is_stored(info):
+        _refuse_longer(len(json.dumps(value, ensure_ascii=False)), TEXT_LIMIT, "its JSON")
     return value
 
 
-def _walk(path: str, item: object) -> Iterator[tuple[str, object]]:
-    # With a stack of its own: nesting as deep as memory allows must not end in a RecursionError.
-    stack = [(path, item, 0)]
-    while stack:
-        path, item, depth = stack.pop()
-        if depth > _DEPTH_LIMIT:
-            raise PydanticCustomError("depth", "it is nested too deeply")
-        yield path, item
-        if isinstance(item, dict):
-            stack.extend((f"{path}[{_key(path, key)}]", member, depth + 1) for key, member in item.items())
-        elif isinstance(item, list):
-            stack.extend((f"{path}[{index}]", member, depth + 1) for index, member in enumerate(item))
+def _at_most(limit: int) -> AfterValidator:
+    """Return what refuses a longer text, except from a store, where earlier releases may have put one."""
+
+    def check(value: str, info: ValidationInfo) -> str:
+        if not _is_stored(info):
+            _refuse_longer(len(value), limit, "it")
+        return value
+
+    return AfterValidator(check)
 
 
-def _key(path: str, key: object) -> str:
-    if not isinstance(key, str) or not _is_json(key):
-        context = {"path": path, "key": shown(key)}
-        raise PydanticCustomError("json", "{path} has the key {key}, which is no text", context)
-    return repr(key)
-
-
-def _is_json(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, str):
-        return is_unicode(value)
-    if isinstance(value, int):
-        return value.bit_length() <= _INTEGER_BITS
-    return value is None or isinstance(value, (dict, list))
+def _refuse_longer(length: int, limit: int, what: str) -> None:
+    if length > limit:
+        context = {"what": what, "length": f"{length:,}", "limit": f"{limit:,}"}
+        raise PydanticCustomError("too_long", "{what} has {length} characters, and {limit} are the most", context)
 
 
 _set: Final = object.__setattr__
-_DEPTH_LIMIT: Final = 100
-_INTEGER_BITS: Final = 1_024
 
 
 _Seconds = Annotated[float, Field(ge=0, le=INTERVAL_LIMIT, allow_inf_nan=False, strict=True)]
-_Count = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+_Count = Annotated[int, Field(ge=1, le=COUNT_LIMIT, strict=True)]
 _Flag = Annotated[bool, Field(strict=True)]
 _Moment = Annotated[datetime, AfterValidator(_within_calendar)]
 _JsonObject = Annotated[dict[Annotated[str, Field(strict=True)], Any], AfterValidator(_json_object)]
-_Name = Annotated[str, AfterValidator(_not_blank)]
+_Name = Annotated[str, _at_most(NAME_LIMIT), AfterValidator(_not_blank)]
+_Prompt = Annotated[str, _at_most(TEXT_LIMIT), AfterValidator(_not_blank)]
+_CallbackPath = Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_callback_path)]
 _Identifier = Annotated[str, Field(max_length=ID_LIMIT), AfterValidator(_not_blank), AfterValidator(_printable)]
 
 
@@ -407,7 +353,7 @@ class TaskDefinition(BaseModel):
     """Which of `cron_expression`, `interval_seconds` and `run_at` is the schedule."""
     enabled: _Flag = True
     """False: the task is stored paused."""
-    prompt: _Name
+    prompt: _Prompt
     """The content of the user message that the graph is invoked with."""
     session_id: _Identifier = "scheduler"
     """The conversation that the task's runs belong to."""
@@ -417,14 +363,14 @@ class TaskDefinition(BaseModel):
     """With `session_mode="per_run"`: how long the conversation of a run is kept after its end; None: for ever."""
     metadata: _JsonObject = Field(default_factory=dict)
     """Further values for the `metadata` of the graph's input; JSON."""
-    cron_expression: Annotated[str, AfterValidator(_crontab)] | None = None
+    cron_expression: Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_crontab)] | None = None
     """Five fields or an alias, with the meaning that Debian's cron gives them."""
     interval_seconds: Annotated[int, Field(ge=1, le=INTERVAL_LIMIT, strict=True)] | None = None
     """The time from one due time to the next; they are counted from `start_at`, else from when the task was added."""
     run_at: _Moment | None = None
     """The instant of a one-time task. Naive datetimes, here and in `start_at` and `end_at`, are local if the task names
     `timezone` itself, else UTC."""
-    result_callback: Annotated[str, AfterValidator(_callback_path)] | None = None
+    result_callback: _CallbackPath | None = None
     """Dotted path of an async function; called as `await callback(task, result)` when the graph has returned."""
     timezone: Annotated[str, AfterValidator(_zone)] | None = None
     """The IANA zone of the crontab expression; None: the zone of the scheduler that adds the task."""
@@ -462,13 +408,13 @@ class TaskDefinition(BaseModel):
     """When checkpoints are written; None: the scheduler's, which is `sync` unless it says otherwise."""
     context: _JsonObject | None = None
     """The run's context, for graphs that have a `context_schema`; JSON."""
-    input_builder: Annotated[str, AfterValidator(_callback_path)] | None = None
+    input_builder: _CallbackPath | None = None
     """Dotted path of a function from the task to the graph's input, for graphs whose state has no `messages`."""
     stream: _Flag = False
     """True: the graph is streamed, and each step of it is told while the run goes on, as `Run.current_step`."""
     pause_after_failures: _Count | None = None
     """So many failed runs in a row pause the task."""
-    graph: Annotated[str, AfterValidator(_graph_path)] | None = None
+    graph: Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_graph_path)] | None = None
     """`module:attribute` of the graph for this task, or its address on a server; None: the scheduler's."""
 
     @model_validator(mode="wrap")
@@ -478,10 +424,10 @@ class TaskDefinition(BaseModel):
         try:
             task = handler(data)
         except ValidationError as error:
-            raise _reworded(id_of(data), error) from None
+            raise reworded(id_of(data), error, cls.model_fields) from None
         problems = list(_placed_in_time(task, info)) or list(_contradictions(task))
         if problems:
-            raise _error([_detail(field, getattr(task, field), problem) for field, problem in problems])
+            raise refused((field, getattr(task, field), problem) for field, problem in problems)
         if task is not data:  # which pydantic returns as it is, however it was changed
             _set(task, "_is_checked", True)  # noqa: FBT003 (object's own signature)
         return task
@@ -507,43 +453,6 @@ def is_as_checked(task: TaskDefinition) -> bool:
     return is_checked and not task.metadata and task.context is None
 
 
-def id_of(data: object) -> str:
-    """Return what an error calls a task whose fields may be wrong: its id, or what stands in its place."""
-    value = data.get("id") if isinstance(data, dict) else getattr(data, "id", None)
-    return value[:ID_LIMIT] if isinstance(value, str) and value.isprintable() and value.strip() else shown(value)[:80]
-
-
-def _reworded(task_id: str, error: ValidationError) -> ValidationError:
-    return _error([_reword(task_id, dict(line)) for line in error.errors(include_url=False)])
-
-
-def _reword(task_id: str, line: dict[str, Any]) -> InitErrorDetails:
-    field = str(line["loc"][0]) if line["loc"] else "definition"
-    if line["type"] == "missing":
-        return _detail(field, None, f"Task {task_id}: {field} is required; {_MENDS[field]}")
-    if line["type"] == "extra_forbidden":
-        known = ", ".join(TaskDefinition.model_fields)
-        return _detail(field, line["input"], f"Task {task_id}: {field} is no field of a task; the fields are {known}")
-    if line["type"] == "crontab":
-        return _detail(field, line["input"], f"Task {task_id}: {line['msg']}")
-    if line["type"] == "server_url":
-        address = shown_url(line["input"])
-        return _detail(field, line["input"], f"Task {task_id}: {field}={shown(address)}: {line['msg']}")
-    reason = re.sub("^(Input|String|Value)", "it", line["msg"])
-    mend = f"; {_MENDS[field]}" if field in _MENDS else ""
-    value = redact(shown(line["input"]))
-    return _detail(field, line["input"], f"Task {task_id}: {field}={value}: {reason}{mend}")
-
-
-def _detail(field: str, value: object, sentence: str) -> InitErrorDetails:
-    error = PydanticCustomError("task_definition", "{sentence}", {"sentence": sentence})
-    return InitErrorDetails(type=error, loc=(field,), input=value)
-
-
-def _error(details: list[InitErrorDetails]) -> ValidationError:
-    return ValidationError.from_exception_data("TaskDefinition", details, hide_input=True)
-
-
 def _placed_in_time(task: TaskDefinition, info: ValidationInfo) -> Iterator[tuple[str, str]]:
     """Give naive datetimes the offset of the task's own zone, else UTC. Yields those that are two instants, or none."""
     zone = UTC if task.timezone is None or _is_stored(info) else ZoneInfo(task.timezone)
@@ -552,15 +461,9 @@ def _placed_in_time(task: TaskDefinition, info: ValidationInfo) -> Iterator[tupl
         if not isinstance(value, datetime):
             continue
         try:
-            task.__dict__[field] = _in_whole_minutes(instant_of(value, zone) if value.tzinfo is None else value)
+            task.__dict__[field] = in_whole_minutes(instant_of(value, zone) if value.tzinfo is None else value)
         except LocalTimeError as error:
             yield field, f"Task {task.id}: {field}={error}"
-
-
-def _in_whole_minutes(moment: datetime) -> datetime:
-    """Return an instant in UTC if its offset has seconds, as in old local mean times: JSON and TOML have none there."""
-    offset = moment.utcoffset()
-    return moment if not offset or not offset % timedelta(minutes=1) else moment.astimezone(UTC)
 
 
 def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:

@@ -12,9 +12,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 from zoneinfo import ZoneInfo
 
+from scheduler._arguments import check_whole, micros_of
+from scheduler._limits import LAST_YEAR
 from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.crontab import Crontab, parse_crontab
-from scheduler.models import LAST_YEAR, TaskDefinition, TaskType
+from scheduler.models import TaskDefinition, TaskType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -251,16 +253,11 @@ def next_due_times(task: TaskDefinition, n: int = 5, after: datetime | None = No
     added at `after`. Nothing is read or stored, and pauses and `max_runs` already used up are not known here.
     Raises `ValueError` if `after` is naive or out of range, or `n` is negative.
     """
-    if after is not None and after.utcoffset() is None:
-        message = f"after={after.isoformat()} has no time zone; give an aware datetime, such as datetime.now(UTC)"
-        raise ValueError(message)
+    start = WallClock().now() if after is None else micros_of(after=after)
     if after is not None and not _FIRST_YEAR <= after.year <= LAST_YEAR:
         message = f"after={after.isoformat()}; give an instant between the years {_FIRST_YEAR} and {LAST_YEAR}"
         raise ValueError(message)
-    if n < 0:
-        message = f"n={n}; give 0 or more"
-        raise ValueError(message)
-    start = WallClock().now() if after is None else to_micros(after)
+    check_whole(least=0, n=n)
     zone = task.timezone or "UTC"
     bound = n if task.max_runs is None else min(n, task.max_runs)
     due_times = islice(_due_times(schedule_of(task, zone, start), start), bound)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
@@ -11,10 +11,21 @@ from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from scheduler import garbage, logbook
+from scheduler._arguments import (
+    check_definitions,
+    check_run_id,
+    check_seconds,
+    check_source,
+    check_task_filter,
+    check_task_id,
+    check_whole,
+    check_zone,
+    choice,
+    micros_of,
+)
 from scheduler._local_time import on_clock_of
 from scheduler.apscheduler_bridge import LoopSettings, NoTicker, StoreScheduler, ThreadTicker
-from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
-from scheduler.errors import InvalidTaskError
+from scheduler.clock import SECOND, WallClock, to_datetime
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, Listener, Observers, RunEventKind, Telemetry, check_callback
 from scheduler.runner import GraphRunner, RunnerSettings, check_task
@@ -23,7 +34,6 @@ from scheduler.store import Listed, Store, database_at
 DEFAULT_CONCURRENCY: Final = 32
 """For graphs that wait for a model. Short ones are over before so many have begun: 16 took as long as 32."""
 _DAY: Final = 86_400
-_SHORTEST, _LONGEST = 0.001, 1e9
 
 
 class Stopping:
@@ -113,14 +123,16 @@ class TaskScheduler:
             TelemetryError: OpenTelemetry is not installed.
             ValueError: an argument is out of its range.
         """
-        _check_zone(timezone)
-        _check_whole(max_concurrent_runs=max_concurrent_runs, history_limit=history_limit)
+        check_zone(timezone)
+        check_whole(max_concurrent_runs=max_concurrent_runs, history_limit=history_limit)
         if sync_node_threads is not None:
-            _check_whole(sync_node_threads=sync_node_threads)
-        _check_seconds(poll_interval=poll_interval, lease_seconds=lease_seconds)
-        _check_seconds(finished_retention_days=finished_retention_days)
-        _check_seconds(callback_timeout_seconds=callback_timeout_seconds)
-        _check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
+            check_whole(sync_node_threads=sync_node_threads)
+        if recursion_limit is not None:
+            check_whole(recursion_limit=recursion_limit)
+        check_seconds(poll_interval=poll_interval, lease_seconds=lease_seconds)
+        check_seconds(finished_retention_days=finished_retention_days)
+        check_seconds(callback_timeout_seconds=callback_timeout_seconds)
+        check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
         if on_event is not None:
             check_callback(on_event, "on_event")
         self._clock = WallClock()
@@ -130,7 +142,7 @@ class TaskScheduler:
         database = database_at(Path(db_path).absolute() if persistent else None, db_url)
         retention = round(finished_retention_days * _DAY * SECOND)
         self._store = Store(database, timezone, history_limit, round(lease_seconds * SECOND), retention)
-        chosen = None if durability is None else Durability(durability)
+        chosen = None if durability is None else choice(Durability, durability=durability)
         self._observers = Observers(self._clock, poll_interval, Telemetry(self._clock) if telemetry else None)
         runner_settings = RunnerSettings(
             graph, checkpointer, input_builder, context, chosen, recursion_limit, callback_timeout_seconds
@@ -223,7 +235,7 @@ class TaskScheduler:
     def _add(self, tasks: Iterable[TaskDefinition], *, refuse_passed: bool = False) -> None:
         with garbage.held_off():
             definitions = list(tasks)
-            _check_definitions(definitions)
+            check_definitions(definitions)
             for task in definitions:
                 check_task(task)
             if not definitions:
@@ -252,10 +264,10 @@ class TaskScheduler:
             ValueError: a definition is wrong, or its callback or graph cannot be imported; nothing is changed.
             StoreError: nothing was changed.
         """
-        _check_source(source)
+        check_source(source)
         with garbage.held_off():
             definitions = list(tasks)
-            _check_definitions(definitions)
+            check_definitions(definitions)
             for task in definitions:
                 check_task(task)
             changes = self._store.apply_tasks(definitions, source, self._clock.now(), prune=prune, dry_run=dry_run)
@@ -270,10 +282,12 @@ class TaskScheduler:
             TaskNotFoundError: no task has this id.
             StoreError: nothing was stored.
         """
+        check_task_id(task_id)
         self._store.remove_task(task_id, self._clock.now())
 
     def pause_task(self, task_id: str) -> None:
         """Pause a task; instants while it is paused are no due times. Raises what `remove_task` raises."""
+        check_task_id(task_id)
         self._store.pause_task(task_id, self._clock.now())
 
     def resume_task(self, task_id: str) -> None:
@@ -281,6 +295,7 @@ class TaskScheduler:
 
         A one-time task whose instant passed while it was paused runs now.
         """
+        check_task_id(task_id)
         self._store.resume_task(task_id, self._clock.now())
         self.scheduler.wakeup()
 
@@ -289,6 +304,7 @@ class TaskScheduler:
 
         It waits for a run of the task that is going, unless `overlap` is `ALLOW_ALL`. Raises what `remove_task` raises.
         """
+        check_task_id(task_id)
         run_id = self._store.trigger_task(task_id, self._clock.now())
         self.scheduler.wakeup()
         return run_id
@@ -303,6 +319,7 @@ class TaskScheduler:
             ValueError: the run does not wait, or the answer does not fit its questions.
             StoreError: nothing was stored.
         """
+        check_run_id(run_id)
         self._store.answer_run(run_id, value, self._clock.now())
         self.scheduler.wakeup()
 
@@ -325,6 +342,7 @@ class TaskScheduler:
             TaskNotFoundError: no task has this id.
             StoreError: the store cannot be read.
         """
+        check_task_id(task_id)
         return self._store.get_task(task_id)
 
     def get_run(self, run_id: str) -> Run:
@@ -334,6 +352,7 @@ class TaskScheduler:
             RunNotFoundError: no run has this id, or it was too old to be kept.
             StoreError: the store cannot be read.
         """
+        check_run_id(run_id)
         return self._store.get_run(run_id)
 
     def list_runs(
@@ -352,9 +371,11 @@ class TaskScheduler:
             ValueError: there is no such status, `since` is naive, or `limit` is below 1.
             StoreError: the store cannot be read.
         """
-        _check_whole(limit=limit)
-        earliest = None if since is None else to_micros(_aware(since=since))
-        return self._store.list_runs(task_id, None if status is None else RunStatus(status), limit, earliest)
+        check_task_filter(task_id)
+        check_whole(limit=limit)
+        earliest = None if since is None else micros_of(since=since)
+        wanted = None if status is None else choice(RunStatus, status=status)
+        return self._store.list_runs(task_id, wanted, limit, earliest)
 
     def running_schedulers(self) -> int:
         """Return how many schedulers run on this store, in this process and in others, on any machine.
@@ -408,50 +429,3 @@ def _next_run(listed: Listed) -> str:
     if listed.next_due is None:
         return "running" if listed.open_status is RunStatus.RUNNING else "waiting"
     return str(on_clock_of(to_datetime(listed.next_due), ZoneInfo(listed.zone)))
-
-
-def _check_definitions(definitions: Sequence[object]) -> None:
-    seen: set[str] = set()
-    for task in definitions:
-        if not isinstance(task, TaskDefinition):
-            message = f"{task!r} is a {type(task).__name__}, not a TaskDefinition"
-            raise TypeError(message)
-        if task.id in seen:
-            raise InvalidTaskError(task.id, f"id={task.id!r} stands twice among the tasks; give each its own")
-        seen.add(task.id)
-
-
-def _check_source(source: object) -> None:
-    if not isinstance(source, str) or not source or source.isspace():
-        message = f"source={source!r}; give a text that names what brings the tasks, such as 'tasks.toml'"
-        raise ValueError(message)
-
-
-def _aware(**arguments: datetime) -> datetime:
-    ((name, moment),) = arguments.items()
-    if moment.utcoffset() is None:
-        message = f"{name}={moment.isoformat()} has no time zone; give an aware datetime, such as datetime.now(UTC)"
-        raise ValueError(message)
-    return moment
-
-
-def _check_zone(timezone: str) -> None:
-    try:
-        ZoneInfo(timezone)
-    except (ValueError, OSError, LookupError):
-        message = f"timezone={timezone!r}: no time zone has this name; give one such as 'Europe/Berlin'"
-        raise ValueError(message) from None
-
-
-def _check_whole(**arguments: object) -> None:
-    for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            message = f"{name}={value!r}; give a whole number, 1 or more"
-            raise ValueError(message)
-
-
-def _check_seconds(*, least: float = _SHORTEST, **arguments: object) -> None:
-    for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= _LONGEST:
-            message = f"{name}={value!r}; give a number from {least:g} to {_LONGEST:g}"
-            raise ValueError(message)

@@ -19,9 +19,10 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from scheduler import _toml, _watching
+from scheduler._definition_errors import id_of
 from scheduler._texts import escaped, shown
 from scheduler.errors import InvalidTaskError, TasksFileError
-from scheduler.models import TaskDefinition, id_of
+from scheduler.models import TaskDefinition
 from scheduler.words import is_relative, parse_schedule
 
 TABLE: Final = "task"

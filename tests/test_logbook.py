@@ -3,6 +3,7 @@
 import inspect
 import io
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -32,11 +33,13 @@ def an_error(text=HOSTILE):
 
 
 def arguments(function, text=HOSTILE, error=None):
-    """Return arguments for a function of the log book, by what it says they are."""
-    given = {"str": text, "int": 3, "float": 3.0, "BaseException": an_error() if error is None else error, "bool": True}
-    given |= {"str | None": text, "Exception": given["BaseException"]}
+    """Return arguments for a function of the log book, by what it says they are; a text for what is not known here."""
+    error = an_error() if error is None else error
+    given = {"int": 3, "float": 3.0, "bool": True, "Path": Path(text), "BaseException": error, "Exception": error}
     return {
-        name: given[getattr(parameter.annotation, "__name__", str(parameter.annotation))]
+        name: given.get(
+            getattr(parameter.annotation, "__name__", str(parameter.annotation)).removesuffix(" | None"), text
+        )
         for name, parameter in inspect.signature(function).parameters.items()
     }
 

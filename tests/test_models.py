@@ -216,8 +216,8 @@ CRON = "write five: minute hour day-of-month month day-of-week"
 
 #: A field, values that it does not take, and the hint.
 REFUSED = [
-    ("name", ["", " \n", 5, None, "half \ud83d"], TEXT),
-    ("prompt", ["", "\t", ["Go on."], None, "half \udc00"], TEXT),
+    ("name", ["", " \n", 5, None, "half \ud83d", "x" * 256, "x" * 3_000_000, "\n" * 3_000_000], TEXT),
+    ("prompt", ["", "\t", ["Go on."], None, "half \udc00", "x" * 3_000_000], TEXT),
     ("session_id", ["", " ", "x" * 256, "a\x7fb", None], ID),
     ("task_type", ["weekly", "CRON", None, 1], "give 'cron', 'interval' or 'one_time'"),
     ("enabled", ["yes", 1, 0, None], FLAG),
@@ -232,14 +232,20 @@ REFUSED = [
     ("timeout_seconds", [0, 0.0, -1, math.inf, math.nan, True, "5"], TIMEOUT),
     ("retry_delay_seconds", [-1, math.inf, math.nan, None, True], DELAY),
     ("retry_max_delay_seconds", [-1, 10**12, None], DELAY),
-    ("metadata", [None, [], "{}", [("a", 1)]], JSON),
+    ("metadata", [None, [], "{}", [("a", 1)], {"a": "x" * 3_000_000}, {"x" * 3_000_000: [[1]]}], JSON),
+    ("context", [[], "{}", {"a": ["x"] * 1_000_000}], JSON),
     ("start_at", ["tomorrow", True, math.nan, 10**5000, *NEVER, *ALWAYS], MOMENT),
     ("end_at", ["tomorrow", True, [], *NEVER, *ALWAYS], MOMENT),
     ("run_at", ["tomorrow", True, [], *NEVER, *ALWAYS], MOMENT),
     ("timezone", ["Mars/Base", "", "../UTC", "/etc/localtime", "Europe", "a\0b", "x" * 5000, "\ud800", 5], ZONE),
     ("overlap", ["queue", "SKIP", None], "give one of OverlapPolicy: 'skip', 'buffer_one'"),
-    ("result_callback", ["notify", "a..b", "a.b:c.d", ".a.b", "a.b()", "a b.c", "", 5], CALLBACK),
-    ("graph", ["graph", "graph:", ":graph", "a/b.py:graph", "a:b.", "", 5], GRAPH),
+    (
+        "result_callback",
+        ["notify", "a..b", "a.b:c.d", ".a.b", "a.b()", "a b.c", "", 5, "a." * 1_000_000 + "b"],
+        CALLBACK,
+    ),
+    ("graph", ["graph", "graph:", ":graph", "a/b.py:graph", "a:b.", "", 5, "a:" + "b" * 3_000_000], GRAPH),
+    ("graph", ["langgraph+http://host:1/" + "a" * 3_000_000, "a\0:b", "langgraph+http://host:1/a\0"], ""),
 ]
 
 
@@ -254,6 +260,7 @@ REFUSED = [
 def test_refused(field, value, hint):
     """A wrong value is refused when the definition is built, with the task, the field, the value and the hint."""
     said = refusal(**{field: value})
+    assert len(said) < 1000
     assert f"Task t: {field}=" in said
     assert hint in said
     if not isinstance(value, int) or value < 10**100:
@@ -380,6 +387,32 @@ def test_everything_at_once():
     said = refusal(name="", prompt="", interval_seconds=0, timezone="Mars", surprise=1)
     assert said.count("Task t: ") == 5
     assert all(hint in said for hint in (TEXT, INTERVAL, ZONE, "surprise is no field"))
+
+
+@pytest.mark.parametrize("value", ["0," * 1_000_000 + "0 9 * * *", "x" * 3_000_000, "@" + "x" * 3_000_000])
+def test_a_cron_expression_of_megabytes(value):
+    """It is refused before it is read."""
+    said = refusal(task_type="cron", cron_expression=value, interval_seconds=None)
+    assert "cron_expression=" in said
+    assert "characters, and 1,000 are the most; give five fields" in said
+    assert len(said) < 1000
+
+
+def test_the_longest_texts():
+    """They are taken; and what an earlier release has stored beyond them is still read."""
+    fields = {"name": "x" * 255, "prompt": "x" * 1_000_000, "metadata": {"a": "x" * 999_990}}
+    task = a_task(**fields)
+    assert {field: getattr(task, field) for field in fields} == fields
+    longer = {
+        "name": "x" * 256,
+        "prompt": "x" * 1_000_001,
+        "metadata": {"a": "x" * 1_000_000},
+        "context": {"a": "x" * 10**6},
+    }
+    stored = a_task().model_copy(update=longer)
+    assert TaskDefinition.model_validate_json(stored.model_dump_json(), context=STORED) == stored
+    for field, value in longer.items():
+        assert f"Task t: {field}=" in refusal(**{field: value})
 
 
 def test_secrets_stay_out():

@@ -397,7 +397,7 @@ def test_pure(enabled):
         ({"after": datetime(2026, 1, 5)}, "after=2026-01-05T00:00:00 has no time zone; give an aware datetime"),  # noqa: DTZ001
         ({"after": START.replace(year=9999)}, "after=9999-01-05T00:00:00+00:00; give an instant between the years"),
         ({"after": START.replace(year=1)}, "after=0001-01-05T00:00:00+00:00; give an instant between the years"),
-        ({"n": -1}, "n=-1; give 0 or more"),
+        ({"n": -1}, "n=-1; give a whole number, 0 or more"),
     ],
 )
 @pytest.mark.parametrize(

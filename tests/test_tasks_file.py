@@ -397,7 +397,7 @@ SCHEDULES = st.one_of(
     ),
 )
 OTHERS = st.fixed_dictionaries(
-    {"name": TEXTS, "prompt": TEXTS},
+    {"name": TEXTS.filter(lambda text: len(text) <= 255), "prompt": TEXTS},
     optional={
         "session_id": IDS,
         "graph": PATHS,

@@ -9,6 +9,7 @@ from apscheduler.job import Job
 from apscheduler.jobstores.base import BaseJobStore, JobLookupError
 from apscheduler.triggers.base import BaseTrigger
 
+from scheduler._arguments import can_be_id
 from scheduler._local_time import on_clock_of
 from scheduler.apscheduler_bridge.triggers import ClaimedTrigger, TaskTrigger
 from scheduler.clock import to_datetime
@@ -79,7 +80,7 @@ class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no ty
 
     def lookup_job(self, job_id: str) -> Job | None:
         """Return a task as a job, or None."""
-        found = self._store.find_task(job_id)
+        found = self._store.find_task(job_id) if can_be_id(job_id) else None
         return None if found is None else self._listed_job(found)
 
     def get_all_jobs(self) -> list[Job]:

@@ -4,6 +4,7 @@ from enum import IntEnum
 
 from pydantic import ValidationError
 
+from scheduler._texts import shown
 from scheduler.errors import RunNotFoundError, SchedulerError, StoreNotFoundError, TaskNotFoundError
 from scheduler.redaction import redact
 
@@ -44,9 +45,11 @@ def sentence(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "; ".join(line["msg"] for line in error.errors(include_url=False))
     if isinstance(error, TaskNotFoundError):
-        return f"there is no task {error.task_id!r}; task-scheduler list shows those that there are"
+        return f"there is no task {shown(error.task_id)}; task-scheduler list shows those that there are"
     if isinstance(error, RunNotFoundError):
-        return f"there is no run {error.run_id!r}, or it is too old to be kept; task-scheduler runs shows the latest"
+        return (
+            f"there is no run {shown(error.run_id)}, or it is too old to be kept; task-scheduler runs shows the latest"
+        )
     if isinstance(error, StoreNotFoundError):
         mend = "name another one with --db or --db-url, or add a task to create it"
         return f"there is no store at {error.store}; {mend}"

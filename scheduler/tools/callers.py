@@ -17,9 +17,10 @@ from uuid import UUID
 
 from langgraph.prebuilt import ToolRuntime
 
+from scheduler._limits import ID_LIMIT
 from scheduler.current_run import current_run_id
 from scheduler.errors import RunNotFoundError
-from scheduler.models import ID_LIMIT, Run, RunStatus, TaskDefinition
+from scheduler.models import Run, RunStatus, TaskDefinition
 from scheduler.runner.server import server_thread
 from scheduler.task_scheduler import TaskScheduler
 from scheduler.tools.refusal import Refusal

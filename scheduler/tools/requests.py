@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from langgraph.prebuilt import ToolRuntime
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from scheduler.models import INTERVAL_LIMIT
+from scheduler._limits import INTERVAL_LIMIT
 
 MOST_RUNS_SHOWN = 20
 """The most runs that a call shows."""

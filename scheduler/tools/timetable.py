@@ -5,8 +5,9 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from scheduler._limits import LAST_YEAR
 from scheduler._local_time import LocalTimeError, instant_of
-from scheduler.models import LAST_YEAR, TaskType
+from scheduler.models import TaskType
 from scheduler.tools.guards import Guards
 from scheduler.tools.refusal import Refusal
 from scheduler.tools.requests import ScheduleRequest

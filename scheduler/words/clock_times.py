@@ -4,7 +4,7 @@ import re
 from datetime import UTC, time, timedelta, timezone
 from typing import Final, NamedTuple
 
-from scheduler.models import INTERVAL_LIMIT
+from scheduler._limits import INTERVAL_LIMIT
 from scheduler.words.reader import Reader, read_list
 from scheduler.words.refusal import Refusal
 

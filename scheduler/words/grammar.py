@@ -6,7 +6,8 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from scheduler.models import INTERVAL_LIMIT, TaskType
+from scheduler._limits import INTERVAL_LIMIT
+from scheduler.models import TaskType
 from scheduler.words.calendar_days import (
     MONTH_NUMBERS,
     PLURAL,

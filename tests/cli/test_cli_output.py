@@ -47,7 +47,7 @@ SHOWN = r"[red]x[/red] [link=https://a.example]y[/link] \x1b[31mz\x1b]0;title\x0
 def hostile(place):
     """A store whose prompt, name, response and error would be obeyed by a terminal, or taken for markup."""
     with place.face() as face:
-        face.add_task(hourly("hostile", name=HOSTILE, prompt=HOSTILE, metadata={"k": HOSTILE}))
+        face.add_task(hourly("hostile", name=HOSTILE[:255], prompt=HOSTILE, metadata={"k": HOSTILE}))
         run_ids = [face.trigger_task("hostile"), face.trigger_task("hostile")]
     with rows(place.folder / "scheduler.db") as store:
         end_of(store, run_ids[0], "succeeded", "response", HOSTILE)
@@ -223,10 +223,25 @@ def test_rows_beyond_the_calendar(place):
     assert sorted(task["id"] for task in place.quick_json("list")) == ids
     assert [run["scheduled_at"] for run in place.quick_json("runs")] == ["9999-12-31T23:59:59.999999Z"]
     (place.folder / "tasks.toml").write_text(place.quick("export", "start").stdout)
-    assert "its year is out of range" in place.quick("apply", "tasks.toml", code=1).stderr
+    assert "Task start: name='xxx" in place.quick("apply", "tasks.toml", code=1).stderr
     with place.face() as face:
         assert len(TaskJobStore(face._store).get_all_jobs()) == len(ids)
         assert face.get_task("end").end_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("given", ["a\udcff", "\udcff", "a\nb", "x" * 100_000], ids=range(4))
+@pytest.mark.parametrize(
+    "command", ["show", "pause", "resume", "remove --yes", "trigger", "run", "answer", "runs", "export"]
+)
+def test_ids_that_no_task_has(place, command, given):
+    """One short line, whatever bytes a shell hands over; none of them reaches the database."""
+    place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
+    answer = ["yes"] if command == "answer" else []
+    result = place.quick(*command.split(), given, *answer, code=2 if command == "runs" else 3)
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert len(result.stderr) < 400
+    assert result.stdout == ""
 
 
 # --- Adding ---

@@ -1,0 +1,128 @@
+"""The arguments of public calls: what cannot be meant is refused here, before a database or a library meets it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+from zoneinfo import ZoneInfo
+
+from scheduler._limits import ID_LIMIT
+from scheduler._texts import is_unicode, shown
+from scheduler.clock import to_micros
+from scheduler.errors import InvalidTaskError, RunNotFoundError, TaskNotFoundError
+from scheduler.models import TaskDefinition
+
+E = TypeVar("E", bound=StrEnum)
+
+_SHORTEST, _LONGEST = 0.001, 1e9
+_LARGEST: Final = 2**63 - 1
+"""The largest whole number: databases have no larger ones."""
+_SOURCE_LIMIT: Final = 4096
+"""As long as the path of a file can be."""
+_CONTROL: Final = frozenset(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
+
+
+# --- Ids ---
+
+
+def can_be_id(value: object) -> bool:
+    """Return whether something can be the id of a task or a run."""
+    return (
+        isinstance(value, str) and 0 < len(value) <= ID_LIMIT and is_unicode(value) and not _CONTROL.intersection(value)
+    )
+
+
+def check_task_id(task_id: object) -> None:
+    """Raise `ValueError` for what is no text, and `TaskNotFoundError` for a text that is the id of no task."""
+    if not can_be_id(_text("task_id", task_id, "list_tasks()")):
+        raise TaskNotFoundError(str(task_id))
+
+
+def check_run_id(run_id: object) -> None:
+    """Raise `ValueError` for what is no text, and `RunNotFoundError` for a text that is the id of no run."""
+    if not can_be_id(_text("run_id", run_id, "list_runs()")):
+        raise RunNotFoundError(str(run_id))
+
+
+def check_task_filter(task_id: object) -> None:
+    """Raise `ValueError` for what can be the id of no task; None means all tasks."""
+    if task_id is not None and not can_be_id(_text("task_id", task_id, "list_tasks()")):
+        hint = "give an id as list_tasks() shows it, or None for all tasks"
+        raise ValueError(f"task_id={shown(task_id)}: no task can have this id; {hint}")
+
+
+def _text(name: str, value: object, shown_by: str) -> str:
+    if not isinstance(value, str):
+        hint = f"give a text, as {shown_by} shows it"
+        raise ValueError(f"{name}={shown(value)} is a {type(value).__name__}; {hint}")  # noqa: TRY004 (like every other refusal)
+    return value
+
+
+# --- Tasks ---
+
+
+def check_definitions(definitions: Iterable[object]) -> None:
+    """Raise `TypeError` for what is no definition, `InvalidTaskError` for an id that is there twice."""
+    seen: set[str] = set()
+    for task in definitions:
+        if not isinstance(task, TaskDefinition):
+            raise TypeError(f"{shown(task)} is a {type(task).__name__}, not a TaskDefinition")
+        if task.id in seen:
+            raise InvalidTaskError(task.id, f"id={task.id!r} stands twice among the tasks; give each its own")
+        seen.add(task.id)
+
+
+def check_source(source: object) -> None:
+    """Raise `ValueError` for what can be no name of a source of tasks."""
+    if not isinstance(source, str) or not source.strip() or len(source) > _SOURCE_LIMIT:
+        hint = (
+            f"give a text that names what brings the tasks, such as 'tasks.toml', of at most {_SOURCE_LIMIT} characters"
+        )
+        raise ValueError(f"source={shown(source)}; {hint}")
+
+
+# --- Times, numbers, choices ---
+
+
+def micros_of(**arguments: datetime) -> int:
+    """Return an aware datetime as microseconds since 1970. Raises `ValueError`."""
+    ((name, moment),) = arguments.items()
+    hint = "give an aware datetime, such as datetime.now(UTC)"
+    if not isinstance(moment, datetime):
+        raise ValueError(f"{name}={shown(moment)} is no datetime; {hint}")  # noqa: TRY004 (like every other refusal)
+    if moment.utcoffset() is None:
+        raise ValueError(f"{name}={moment.isoformat()} has no time zone; {hint}")
+    return to_micros(moment)
+
+
+def check_zone(timezone: object) -> None:
+    """Raise `ValueError` unless there is a time zone of this name."""
+    try:
+        ZoneInfo(timezone)  # type: ignore[arg-type]  # what is no text is refused below
+    except (ValueError, OSError, LookupError, TypeError, AttributeError):
+        message = f"timezone={shown(timezone)}: no time zone has this name; give one such as 'Europe/Berlin'"
+        raise ValueError(message) from None
+
+
+def check_whole(*, least: int = 1, **arguments: object) -> None:
+    """Raise `ValueError` for what is no whole number, or one that is too small, or too large for a database."""
+    for name, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
+            raise ValueError(f"{name}={shown(value)}; give a whole number, {least} or more, of at most {_LARGEST}")
+
+
+def check_seconds(*, least: float = _SHORTEST, **arguments: object) -> None:
+    """Raise `ValueError` for what is no number of seconds, or one that is too small or too large."""
+    for name, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= _LONGEST:
+            raise ValueError(f"{name}={shown(value)}; give a number from {least:g} to {_LONGEST:g}")
+
+
+def choice(kind: type[E], **arguments: Any) -> E:  # noqa: ANN401 (whatever a caller gives)
+    """Return the member of an enum that an argument names. Raises `ValueError`."""
+    ((name, value),) = arguments.items()
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(repr(str(member)) for member in kind)
+        raise ValueError(f"{name}={shown(value)}; give one of {known}") from None
