@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 from zoneinfo import ZoneInfo
 
-from scheduler._arguments import check_whole, micros_of
+from scheduler._arguments import check_definitions, check_whole, micros_of
 from scheduler._limits import LAST_YEAR
 from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.crontab import Crontab, parse_crontab
@@ -253,6 +253,7 @@ def next_due_times(task: TaskDefinition, n: int = 5, after: datetime | None = No
     added at `after`. Nothing is read or stored, and pauses and `max_runs` already used up are not known here.
     Raises `ValueError` if `after` is naive or out of range, or `n` is negative.
     """
+    check_definitions([task])
     start = WallClock().now() if after is None else micros_of(after=after)
     if after is not None and not _FIRST_YEAR <= after.year <= LAST_YEAR:
         message = f"after={after.isoformat()}; give an instant between the years {_FIRST_YEAR} and {LAST_YEAR}"

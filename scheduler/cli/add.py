@@ -193,7 +193,7 @@ def _metadata(given: list[str]) -> dict[str, Any]:
 def _json_object(option: str, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{option}: this is no JSON ({error})", ExitCode.USAGE) from None
     if not isinstance(value, dict):
         raise CommandError(f'{option}: give a JSON object, such as {{"team": "ops"}}', ExitCode.USAGE)

@@ -16,6 +16,8 @@ from scheduler.models import RunStatus
 WIDE: Final = 10_000
 """The width of a table that no terminal shows: nothing is cut."""
 
+_LONGEST_ERROR: Final = 2_000
+
 STYLES: Final = {
     RunStatus.PENDING: "yellow",
     RunStatus.RUNNING: "cyan",
@@ -107,8 +109,8 @@ def note(text: str) -> None:
 
 
 def fail(text: str) -> None:
-    """Tell why the command did not do what was asked."""
-    note(f"error: {text}")
+    """Tell why the command did not do what was asked, in one line that has an end, whatever was typed."""
+    note(f"error: {text if len(text) <= _LONGEST_ERROR else f'{text[:_LONGEST_ERROR]}…'}")
 
 
 def show_json(value: Any, *, line: bool = False) -> None:  # noqa: ANN401 (JSON)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from scheduler import _containment, current_call, logbook
+from scheduler._texts import shown
 from scheduler.observing.events import RunEvent, RunEventKind
 
 QUEUE_LIMIT: Final = 1_000
@@ -105,19 +106,19 @@ def check_callback(callback: object, name: str) -> None:
         inner = inner.func
     call = getattr(inner, "__call__", None)  # noqa: B004 (an object whose `__call__` is async will do)
     if not (inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(call)):
-        shown = getattr(callback, "__qualname__", None) or repr(callback)
-        message = f"{name}={shown} is no async function; give one, such as `async def told(event): ...`"
+        given = getattr(callback, "__qualname__", None) or shown(callback)
+        message = f"{name}={given} is no async function; give one, such as `async def told(event): ...`"
         raise ValueError(message)
 
 
-def kinds_of(events: Iterable[RunEventKind | str] | None) -> frozenset[RunEventKind]:
+def kinds_of(events: object) -> frozenset[RunEventKind]:
     """Return the kinds of events that are named; None: all. Raises `ValueError`."""
     if events is None:
         return frozenset(RunEventKind)
-    named = [events] if isinstance(events, str) else list(events)
-    unknown = [each for each in named if each not in set(RunEventKind)]
+    named = [events] if isinstance(events, str) or not isinstance(events, Iterable) else list(events)
+    unknown = [each for each in named if not isinstance(each, str) or each not in set(RunEventKind)]
     if unknown or not named:
-        shown = ", ".join(repr(str(each)) for each in unknown) or "nothing"
-        message = f"events names {shown}; give some of {', '.join(RunEventKind)}, or None for all"
+        found = shown(unknown[0] if len(unknown) == 1 else unknown) if unknown else "nothing"
+        message = f"events names {found}; give some of {', '.join(RunEventKind)}, or None for all"
         raise ValueError(message)
     return frozenset(RunEventKind(each) for each in named)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from scheduler._arguments import check_definitions
 from scheduler.crontab import parse_crontab, split_crontab
 from scheduler.models import TaskDefinition
 from scheduler.words.clock_times import MOST_TIMES
@@ -23,6 +24,7 @@ def describe(task: TaskDefinition) -> str:
     Bounds, jitter and `max_runs` follow after it. Where the grammar of `parse_schedule` can say the schedule, the words
     are of that grammar, and mean it.
     """
+    check_definitions([task])
     return ", ".join([_schedule(task), *_bounds(task)])
 
 

@@ -497,6 +497,8 @@ def test_instants():
 
 BERLIN = "--timezone Europe/Berlin "
 MOMENTS = {
+    f"--every 1h --context {'[' * 50_000}": "--context: this is no JSON",
+    "--every 1h --metadata " + '{"a":' * 20_000: "--metadata: this is no JSON",
     "--at 2999-10-27T02:30 "
     + BERLIN: "comes twice in Europe/Berlin: the clock is put back over it; write 2999-10-27T02:30",
     "--every 1h --start-at 2999-03-31T02:30 "

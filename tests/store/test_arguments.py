@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 import pytest
 from helpers import EchoGraph, hourly
 
-from scheduler import RunNotFoundError, TaskNotFoundError, TaskScheduler, next_due_times
+from scheduler import RunNotFoundError, TaskNotFoundError, TaskScheduler, describe, next_due_times
 from scheduler.apscheduler_bridge.jobstore import TaskJobStore
 
 NO_TEXTS = [None, 5, True, 1.5, b"a", ["a"], {"a": 1}, 10**5000, object()]
@@ -156,6 +156,32 @@ def test_arguments_of_the_scheduler(name, values):
     for value in values:
         with pytest.raises(ValueError, match=rf"^{name}=.*give ") as caught:
             TaskScheduler(persistent=False, **{name: value})
+        said(caught)
+
+
+def test_listeners_of_events(face):
+    """What is no kind of event is refused in a sentence."""
+
+    async def listen(_):
+        pass
+
+    for value in [[], ["done"], "done", 5, [5], [[]], [None], {"started": 1, "x": 2}, ["x" * 1_000_000], ["\ud800"]]:
+        with pytest.raises(ValueError, match=r"^events names .*; give some of started, ") as caught:
+            face.add_listener(listen, value)
+        said(caught)
+    for value in [None, 5, "x" * 1_000_000, print]:
+        with pytest.raises(ValueError, match=r"^callback=.* is no async function") as caught:
+            face.add_listener(value)
+        said(caught)
+    face.add_listener(listen, "started").remove()
+
+
+@pytest.mark.parametrize("value", [None, "x" * 1_000_000, 5, {"id": "a"}])
+def test_what_cannot_be_described(value):
+    """A schedule in words and due times are those of a definition."""
+    for call in (describe, next_due_times):
+        with pytest.raises(TypeError, match="not a TaskDefinition") as caught:
+            call(value)
         said(caught)
 
 
