@@ -121,4 +121,4 @@ def kinds_of(events: object) -> frozenset[RunEventKind]:
         found = shown(unknown[0] if len(unknown) == 1 else unknown) if unknown else "nothing"
         message = f"events names {found}; give some of {', '.join(RunEventKind)}, or None for all"
         raise ValueError(message)
-    return frozenset(RunEventKind(each) for each in named)
+    return frozenset(RunEventKind(str(each)) for each in named)
