@@ -1,7 +1,6 @@
 """GraphRunner: one attempt of a run, start to end — input, config, time-out, callback, outcome."""
 
 import asyncio
-import contextlib
 import inspect
 import uuid
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
 from scheduler.models import Durability, RunStatus, TaskDefinition
 from scheduler.runner.beginning import Begin, Beginning, beginning
-from scheduler.runner.bounded import TooLongError, within
+from scheduler.runner.bounded import TooLongError, callback_within, graph_within
 from scheduler.runner.callbacks import Callback, check_builder, load_builder, load_callback
 from scheduler.runner.graphs import Graph, can_stream, load_graph
 from scheduler.runner.langgraph_seam import (
@@ -69,6 +68,15 @@ class _Prepared:
     graph: Graph
     callback: Callback | None
     build: Callable[[TaskDefinition], object] | None
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call of a graph, of which is noted how it begins."""
+
+    claim: Claim
+    config: dict[str, Any]
+    begun: Beginning = Beginning(Begin.ANEW)  # noqa: RUF009 (it is frozen)
 
 
 class GraphRunner:
@@ -158,25 +166,24 @@ class GraphRunner:
             return self._timed_out(claim)
         except (GraphError, ValueError) as error:
             return self._ended(claim, RunStatus.FAILED, error=error, quarantine=str(error))
-        config = graph_config(claim, task.recursion_limit or self._settings.recursion_limit)
-        limit = None if task.timeout_seconds is None else asyncio.timeout(task.timeout_seconds)
-        resumed = False
+        call = _Call(claim, graph_config(claim, task.recursion_limit or self._settings.recursion_limit))
         try:
-            async with limit or contextlib.nullcontext():
-                begun = await beginning(prepared.graph, claim, config, lambda: _input(prepared, task))
-                resumed = begun.how is Begin.CONTINUE
-                result = await self._invoke(prepared.graph, claim, begun, config)
+            result = await graph_within(task.timeout_seconds, self._call_graph(prepared, call))
+        except TooLongError as error:
+            outcome = self._timed_out(claim, has_ended=error.has_ended)
         except BaseException as error:
             if _containment.must_pass(error):
                 raise
-            outcome = self._raised(claim, error, has_expired=_has_expired(limit))
+            outcome = self._raised(claim, error)
         else:
-            if _has_expired(limit):
-                outcome = self._timed_out(claim)
-            else:
-                outcome = await self._returned(prepared, claim, begun, result)
-        outcome.resumed = resumed
+            outcome = await self._returned(prepared, claim, call.begun, result)
+        outcome.resumed = call.begun.how is Begin.CONTINUE
         return outcome
+
+    async def _call_graph(self, prepared: _Prepared, call: _Call) -> object:
+        task = call.claim.task
+        call.begun = await beginning(prepared.graph, call.claim, call.config, lambda: _input(prepared, task))
+        return await self._invoke(prepared.graph, call.claim, call.begun, call.config)
 
     async def _invoke(self, graph: Graph, claim: Claim, begun: Beginning, config: dict[str, Any]) -> object:
         """Call the graph, if the attempt begins at all, so that a stop can ask it to end at its next step."""
@@ -209,11 +216,9 @@ class GraphRunner:
             logbook.no_steps(task.name, task.id, type(graph).__name__)
         return await graph.ainvoke(given, config, **options)
 
-    def _raised(self, claim: Claim, error: BaseException, *, has_expired: bool) -> Outcome:
+    def _raised(self, claim: Claim, error: BaseException) -> Outcome:
         if is_drained(error):
             return self._ended(claim, RunStatus.INTERRUPTED, text=STOPPED)
-        if has_expired:
-            return self._timed_out(claim)
         if type(error) is ServerError:
             logbook.run_ended_by_server(claim.task.name, claim.task.id, claim.run_id, error.status, error)
             return self._ended(claim, RunStatus(error.status), error=error)
@@ -301,10 +306,9 @@ class GraphRunner:
         """Call a callback, for a bounded time; return what it raised, which does not undo the graph's success."""
         name, seconds = _callback_limit(task, self._settings.callback_timeout_seconds)
         try:
-            await within(seconds, _awaited(callback, task, result))
+            await callback_within(seconds, _awaited(callback, task, result))
         except TooLongError as error:
-            left = "" if error.has_ended else ", and it goes on although it was cancelled"
-            raised: BaseException = TimeoutError(f"longer than {name}={seconds:g}{left}")
+            raised: BaseException = _too_long(name, seconds, has_ended=error.has_ended)
         except BaseException as error:
             if _containment.must_pass(error):
                 raise
@@ -319,10 +323,11 @@ class GraphRunner:
         logbook.run_failed(claim.task.name, claim.task.id, claim.run_id, raised)
         return self._ended(claim, RunStatus.FAILED, error=raised)
 
-    def _timed_out(self, claim: Claim) -> Outcome:
+    def _timed_out(self, claim: Claim, *, has_ended: bool = True) -> Outcome:
         seconds = claim.task.timeout_seconds or 0
         logbook.run_timed_out(claim.task.name, claim.task.id, claim.run_id, seconds)
-        return self._ended(claim, RunStatus.TIMED_OUT, error=TimeoutError(f"longer than timeout_seconds={seconds:g}"))
+        error = _too_long("timeout_seconds", seconds, has_ended=has_ended)
+        return self._ended(claim, RunStatus.TIMED_OUT, error=error)
 
     def _ended(
         self,
@@ -360,8 +365,9 @@ async def _awaited(callback: Callback, task: TaskDefinition, result: object) -> 
     await returned
 
 
-def _has_expired(limit: asyncio.Timeout | None) -> bool:
-    return limit is not None and limit.expired()
+def _too_long(name: str, seconds: float, *, has_ended: bool) -> TimeoutError:
+    left = "" if has_ended else ", and it goes on although it was cancelled"
+    return TimeoutError(f"longer than {name}={seconds:g}{left}")
 
 
 def graph_input(task: TaskDefinition) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-_PATIENCE: Final = 2.0
-"""How long a coroutine may take to end when it is cancelled, in seconds; less than what the scheduler's stop waits."""
+T = TypeVar("T")
+
+GRAPH_PATIENCE: Final = 10.0
+"""How long a graph may take to end when it is cancelled because it took too long, in seconds."""
+CALLBACK_PATIENCE: Final = 2.0
+"""The same for a callback; less than what the scheduler's stop waits for cancelled runs."""
 
 _left_behind: Final[set[asyncio.Task[Any]]] = set()
 """Tasks that have not ended since they were cancelled; asyncio itself does not keep them alive."""
@@ -20,29 +24,61 @@ class TooLongError(Exception):
         self.has_ended = has_ended
 
 
-async def within(seconds: float, coroutine: Coroutine[Any, Any, Any]) -> None:
-    """Await a coroutine, in a task of its own, for so many seconds at most.
+async def graph_within(seconds: float | None, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await a call of a graph for so many seconds at most, and return its result.
 
-    Raises what it raises, and `TooLongError`. If the caller is cancelled, so is the coroutine.
+    Raises what it raises, and `TooLongError`. If the caller is cancelled, so is the call, and what it makes of that is
+    its result, however long it takes.
+    """
+    if seconds is None:
+        return await coroutine
+    task = asyncio.get_running_loop().create_task(coroutine)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    except asyncio.CancelledError:
+        return await _cancelled(task)
+    return await _result(task, GRAPH_PATIENCE)
+
+
+async def callback_within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await a callback for so many seconds at most.
+
+    Raises what it raises, and `TooLongError`. If the caller is cancelled, so is the callback.
     """
     task = asyncio.get_running_loop().create_task(coroutine)
     try:
         await asyncio.wait([task], timeout=seconds)
     except asyncio.CancelledError:
-        await _cancel(task)
+        await _cancel(task, CALLBACK_PATIENCE)
         raise
-    if not task.done():
-        await _cancel(task)
-        raise TooLongError(has_ended=task.done())
-    task.result()
+    return await _result(task, CALLBACK_PATIENCE)
 
 
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    """Cancel a task, and wait a moment for its end."""
+async def _result(task: asyncio.Task[T], patience: float) -> T:
+    """Return the result of a task that is done, else raise `TooLongError`."""
+    if task.done():
+        return task.result()
+    await _cancel(task, patience)
+    raise TooLongError(has_ended=task.done())
+
+
+async def _cancelled(task: asyncio.Task[T]) -> T:
+    """Cancel a task, and return or raise what it makes of that."""
+    while not task.done():
+        task.cancel()
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            continue  # once more: the task is cancelled once more, too
+    return task.result()
+
+
+async def _cancel(task: asyncio.Task[Any], patience: float) -> None:
+    """Cancel a task, and wait for its end for a while."""
     task.cancel()
     _left_behind.add(task)
     task.add_done_callback(_has_ended)
-    await asyncio.wait([task], timeout=_PATIENCE)
+    await asyncio.wait([task], timeout=patience)
 
 
 def _has_ended(task: asyncio.Task[Any]) -> None:

@@ -375,7 +375,7 @@ HANGING = """
 @pytest.fixture
 async def hanging(module, monkeypatch):
     """Return a module of callbacks that do not return; what ignores its cancellation is left behind at once."""
-    monkeypatch.setattr(bounded, "_PATIENCE", 0.05)
+    monkeypatch.setattr(bounded, "CALLBACK_PATIENCE", 0.05)
     loaded = importlib.import_module(module("hanging_callbacks", HANGING))
     load_callback.cache_clear()
     yield loaded

@@ -1,6 +1,7 @@
 """What a graph is given, and what is made of that which it returns or raises."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import uuid
@@ -8,13 +9,13 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
-from helpers import BlockingGraph, EchoGraph, FailingGraph, steps
+from helpers import PATIENCE, BlockingGraph, EchoGraph, FailingGraph, one_time, steps, wait_for_runs
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel
 from runner_kit import Returning, a_claim, a_runner, a_task, attempt
 
 from scheduler import RunStatus
-from scheduler.runner import graph_config, graph_input
+from scheduler.runner import bounded, graph_config, graph_input
 from scheduler.runner.messages import RESPONSE_LIMIT, response_text
 
 # --- Input and config ---
@@ -247,6 +248,52 @@ async def test_timed_out(graph, caplog):
     assert (outcome.status, outcome.error) == (RunStatus.TIMED_OUT, "TimeoutError: longer than timeout_seconds=0.01")
     assert "Task Report (t) timed out after 0.01 s" in caplog.text
     assert asyncio.current_task().cancelling() == 0
+
+
+async def test_timed_out_and_ignored(monkeypatch, new_scheduler):
+    """A graph that ignores its cancellation is left behind: its run is timed out and its slot is free."""
+    monkeypatch.setattr(bounded, "GRAPH_PATIENCE", 0.05)
+
+    class Deaf(BlockingGraph):
+        async def ainvoke(self, input, config=None):  # noqa: A002
+            while not self.release.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.release.wait()
+
+    graph = Deaf()
+    scheduler = new_scheduler(graph, max_concurrent_runs=1)
+    scheduler.start()
+    scheduler.add_tasks(one_time(f"t{each}", timeout_seconds=0.05) for each in range(2))
+    runs = await wait_for_runs(scheduler, 2)
+    text = "TimeoutError: longer than timeout_seconds=0.05, and it goes on although it was cancelled"
+    assert [(str(run.status), run.error) for run in runs] == [("timed_out", text)] * 2
+    assert len(bounded._left_behind) == 2
+    graph.release.set()
+    await steps()
+    assert not bounded._left_behind
+
+
+@pytest.mark.parametrize("seconds", [None, 60])
+async def test_cancelled_and_slow_to_end(seconds):
+    """A graph that is cancelled from outside may take its time to clear up, however often it is cancelled."""
+    cleared = asyncio.Event()
+
+    class Careful(BlockingGraph):
+        async def ainvoke(self, input, config=None):  # noqa: A002
+            try:
+                return await super().ainvoke(input, config)
+            finally:
+                await cleared.wait()
+
+    graph = Careful()
+    task = asyncio.create_task(attempt(graph, timeout_seconds=seconds))
+    await asyncio.wait_for(graph.entered.wait(), PATIENCE)
+    task.cancel()
+    await steps()
+    assert not task.done()
+    cleared.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_timed_out_run_has_no_callback(module):
