@@ -1,11 +1,19 @@
 """Text from outside, made storable: the one boundary between what graphs and people say and what a database takes."""
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
 _REPLACEMENT: Final = "\ufffd"
+_ODD: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Categories of Unicode."""
+
+
+def odd_character(text: str) -> str | None:
+    """Return the first character that no name has: of control, half of a surrogate pair, or the end of a line."""
+    return next((letter for letter in text if unicodedata.category(letter) in _ODD), None)
 
 
 def storable(value: T) -> T | str:

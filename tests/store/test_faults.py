@@ -9,6 +9,7 @@ from store_kit import Process, every, once
 
 from scheduler import RunStatus, StoreError
 from scheduler.store import database_at
+from scheduler.store.sqlite_connections import Mode
 
 
 @pytest.fixture
@@ -73,8 +74,8 @@ def faulty(process, monkeypatch):
     def connect(_dialect, _record, _args, parameters):
         parameters["factory"] = FaultyConnection
 
-    for kept in (process.database._writer, process.database._reader):
-        event.listen(kept._engine, "do_connect", connect)
+    for mode in (Mode.READ, Mode.WRITE):
+        event.listen(process.database._writer._engines.of(mode), "do_connect", connect)
 
     def fail(at, code=sqlite3.SQLITE_IOERR):
         monkeypatch.setattr(FaultyConnection, "fault", at and (at, code))
@@ -151,8 +152,7 @@ def test_a_short_wait_stays_short_after_a_long_one(process, other, path):
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="locked"), database.write(0):
         pass
-    with database._held(database._writer, 1):
-        waits.append(database._writer.connection.driver.cursor().execute("PRAGMA busy_timeout").fetchone())
+    waits.append(database._writer.connection.driver.cursor().execute("PRAGMA busy_timeout").fetchone())
     other.execute("ROLLBACK")
     database.close()
     assert waits == [(0,)]

@@ -119,6 +119,54 @@ def test_any_name_of_a_file_will_do(tmp_path, name):
     assert name in [each.name for each in tmp_path.iterdir()]
 
 
+ODD_NAMES = {
+    "in memory": (":memory:", r"this is no name for a file; use TaskScheduler\(persistent=False\)"),
+    "end of line": ("scheduler.db\n", r"has the character '\\n'"),
+    "tabulator": ("a\tb.db", r"has the character '\\t'"),
+    "escape": ("\x1b[2J.db", r"has the character '\\x1b'"),
+    "separator": ("a\u2028.db", r"has the character '\\u2028'"),
+    "not UTF-8": ("caf\udce9.db", r"has the character '\\udce9'"),
+    "surrogate": ("\ud800.db", "half of a surrogate pair"),
+    "NUL": ("a\0b.db", "NUL character"),
+    "long": ("x" * 300, "too long"),
+    "deep": ("d/" * 3000 + "scheduler.db", "too long"),
+}
+
+
+@pytest.mark.parametrize(("name", "reason"), ODD_NAMES.values(), ids=ODD_NAMES.keys())
+@pytest.mark.parametrize("as_url", [False, True])
+def test_a_file_that_nobody_means_is_not_created(tmp_path, name, reason, as_url):
+    """Such a name comes from a mistake; the error is one line and can be printed, also by who only looks."""
+    where = {"db_url": f"sqlite:///{tmp_path}/{name}"} if as_url else {"db_path": tmp_path / name}
+    if as_url and name == ":memory:":
+        where = {"db_url": f"sqlite:///{tmp_path}/:memory:"}
+    with pytest.raises(StoreError, match=reason) as error:
+        TaskScheduler(**where)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 1000
+    with pytest.raises(StoreError, match=f"{reason}|there is none") as error:
+        TaskScheduler(**where, create=False)
+    assert str(error.value).isprintable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_odd_file_that_is_there_is_opened(tmp_path):
+    """Earlier releases created it, and it has tasks."""
+    make_store(tmp_path / "usual.db")
+    (tmp_path / "usual.db").rename(tmp_path / "scheduler.db\n")
+    process = Process(database_at(tmp_path / "scheduler.db\n", None))
+    assert process.due() == 60
+    process.database.close()
+
+
+def test_a_folder_may_have_any_name(tmp_path):
+    """It is there, so it is meant."""
+    folder = tmp_path / "caf\udce9 \n"
+    folder.mkdir()
+    make_store(folder / "scheduler.db")
+    assert [each.name for each in folder.iterdir()] == ["scheduler.db"]
+
+
 def test_a_store_is_found_again(path):
     """With all that is in it."""
     make_store(path)
