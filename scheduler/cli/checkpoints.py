@@ -1,22 +1,25 @@
 """Where `serve` keeps the conversations: a LangGraph saver that is open while the scheduler runs."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from pathlib import Path  # noqa: TC003 (as everywhere here)
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from scheduler.cli.errors import CommandError
+from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.runner.graphs import load_graph
 from scheduler.runner.langgraph_seam import takes_checkpointer
+from scheduler.store.address import is_postgres, libpq_url
+from scheduler.store.sqlite_files import shown
+from scheduler.store.storable import odd_character
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg.rows import DictRow
 
 VARIABLE: Final = "SCHEDULER_CHECKPOINTS"
-_POSTGRES: Final = ("postgresql://", "postgres://", "postgresql+psycopg://")
 _CONNECTIONS: Final = 4
 _LOCK: Final = 0x7A5C_5C4E_D01F
 """The advisory lock of who creates the tables; any number that nobody else takes will do."""
@@ -40,8 +43,12 @@ async def opened_saver(place: str | None) -> AsyncIterator[object | None]:
     """Open the saver on an SQLite file or a PostgreSQL URL. Raises `CommandError` if it cannot be."""
     if place is None:
         yield None
-    elif place.startswith(_POSTGRES):
-        async with _postgres(place.replace("+psycopg", "", 1)) as saver:
+    elif is_postgres(place):
+        try:
+            url = libpq_url(place)
+        except ValueError as error:
+            raise CommandError(f"--checkpoints {error}", ExitCode.USAGE) from None
+        async with _postgres(url) as saver:
             yield saver
     else:
         async with _sqlite(place) as saver:
@@ -59,11 +66,15 @@ async def _sqlite(place: str) -> AsyncIterator[object]:
 
 def _look_at(place: str) -> None:
     """Refuse a file that cannot be used, before a driver's thread is started on it, whose errors are tracebacks."""
+    file = shown(Path(place))
+    letter = odd_character(Path(place).name)
+    if letter is not None and not os.path.exists(place):  # noqa: PTH110 (False also for what cannot be a path)
+        raise CommandError(f"--checkpoints {file}: the name of the file has the character {letter!a}; leave it out")
     try:
         with closing(sqlite3.connect(place)) as connection:
             connection.execute("PRAGMA schema_version")
-    except sqlite3.Error as error:
-        raise CommandError(f"--checkpoints {place}: {error}; name another file") from error
+    except (sqlite3.Error, ValueError) as error:
+        raise CommandError(f"--checkpoints {file}: {error}; name another file") from error
 
 
 @asynccontextmanager

@@ -1,33 +1,126 @@
 """Which database a path or a URL names."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from scheduler.store.engine import Database
 from scheduler.store.postgres import PostgresDatabase
 from scheduler.store.sqlite import SqliteDatabase
+from scheduler.store.sqlite_files import identity
+from scheduler.store.storable import odd_character
+
+_FORMS: Final = "postgresql+psycopg://user:password@host/database or sqlite:////folder/file.db"
+_POSTGRES: Final = re.compile(r"postgres(?:ql)?(?:\+\w*)?://", re.IGNORECASE)
+"""How URLs of PostgreSQL begin, for libpq, for SQLAlchemy with any driver, and as some providers write them."""
+_LAST_PORT: Final = 65_535
+_SHOWN_LENGTH: Final = 200
+
+
+class _WrongUrlError(ValueError):
+    """What is wrong with a URL, and how to fix it; without the URL, which may hold a password."""
 
 
 def database_at(path: Path | None, url: str | None) -> Database:
     """Return the database at a file's path, at an SQLAlchemy URL, or, where both are None, in memory.
 
-    Raises `ValueError` for a URL that is neither PostgreSQL's nor SQLite's, `StoreError` if a driver is missing.
+    Raises `ValueError` for a URL that names no database of PostgreSQL or SQLite, `StoreError` if a driver is missing or
+    no file can have this path.
     """
     if url is None:
-        return SqliteDatabase(path)
-    known = "postgresql+psycopg://user:password@host/database or sqlite:////folder/file.db"
+        return _file(path)
     try:
-        parsed = make_url(url)
+        return _database(_parsed(url))
+    except _WrongUrlError as error:
+        raise ValueError(f"db_url={_shown(url)}: {error}") from None
+
+
+def is_postgres(url: str) -> bool:
+    """Tell whether a text is a URL of PostgreSQL."""
+    return _POSTGRES.match(url) is not None
+
+
+def libpq_url(url: str) -> str:
+    """Return a URL of PostgreSQL as libpq takes it. Raises `ValueError`."""
+    try:
+        _check_postgres(_parsed(url))
+    except _WrongUrlError as error:
+        raise ValueError(f"{_shown(url)}: {error}") from None
+    return _POSTGRES.sub("postgresql://", url, count=1)
+
+
+def _parsed(url: object) -> URL:
+    try:
+        return make_url(url)  # type: ignore[arg-type]  # it says what is wrong with an object that is no text
     except ArgumentError:
-        message = f"db_url={url!r} is no SQLAlchemy URL; give {known}"
-        raise ValueError(message) from None
-    backend = parsed.get_backend_name()
-    if backend == "sqlite":
-        in_memory = parsed.database in {None, "", ":memory:"}
-        return SqliteDatabase(None if in_memory else Path(str(parsed.database)).absolute())
-    if backend != "postgresql":
-        message = f"db_url={parsed.render_as_string()!r} is of a database that is not supported; give {known}"
-        raise ValueError(message)
-    return PostgresDatabase(parsed.set(drivername="postgresql+psycopg"))
+        raise _WrongUrlError(f"it is no SQLAlchemy URL; give {_FORMS}") from None
+    except ValueError:
+        raise _WrongUrlError("the port is no number, or the host has a colon; give host:5432, or [::1]:5432") from None
+
+
+def _shown(url: object) -> str:
+    """Return a URL for messages, without user, password and query, also if it is wrong in any way."""
+    text = url if isinstance(url, str) else repr(url)
+    scheme, slashes, rest = text.partition("://")
+    place, mark, query = rest.partition("?")
+    if "@" in query or ("@" in text and not slashes):
+        return repr(f"{scheme}{slashes}…" if slashes else "…")
+    place = f"…@{place.rpartition('@')[2]}" if "@" in place else place
+    return repr(f"{scheme}{slashes}{place}"[:_SHOWN_LENGTH] + (f"{mark}…" if mark else ""))
+
+
+def _database(url: URL) -> Database:
+    kind = url.get_backend_name().lower()
+    if kind in {"postgresql", "postgres"}:
+        _check_postgres(url)
+        try:
+            return PostgresDatabase(url.set(drivername="postgresql+psycopg"))
+        except ArgumentError as error:
+            raise _WrongUrlError(f"{error}; give several hosts as host=first:5432&host=second:5432") from None
+    if kind != "sqlite":
+        raise _WrongUrlError(f"this kind of database is not supported; give {_FORMS}")
+    if url.host:
+        hint = f"give three slashes, sqlite:///{url.host}, or four before a path from the root"
+        raise _WrongUrlError(f"{url.host!r} stands where other databases have their host; {hint}")
+    in_memory = url.database in {None, "", ":memory:"}
+    return _file(None if in_memory else Path(str(url.database)).absolute())
+
+
+def _file(path: Path | None) -> SqliteDatabase:
+    if path is not None:
+        identity(path)  # which refuses what cannot be a path, before anybody uses it as one
+    return SqliteDatabase(path)
+
+
+def _check_postgres(url: URL) -> None:
+    """Refuse what the driver would refuse in other words, take for something else, or cut off."""
+    for part, text in _texts(url):
+        letter = odd_character(text)
+        if letter is not None:
+            raise _WrongUrlError(f"its {part} has the character {letter!a}; leave it out, such as the end of a line")
+    if url.port is not None and not 1 <= url.port <= _LAST_PORT:
+        raise _WrongUrlError(f"the port is {url.port}; give one from 1 to {_LAST_PORT}, such as 5432")
+    for host in _hosts(url):
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            raise _WrongUrlError(f"{host[:80]!r} is no name of a host; give its name or its address") from None
+
+
+def _texts(url: URL) -> Iterator[tuple[str, str]]:
+    parts = {"user": url.username, "password": url.password, "host": url.host, "database": url.database}
+    yield from ((part, str(text)) for part, text in parts.items() if text is not None)
+    for key, value in url.query.items():
+        yield from ((key, text) for text in ([value] if isinstance(value, str) else value))
+
+
+def _hosts(url: URL) -> Iterator[str]:
+    """Yield the names of hosts; a host may also be the folder of a socket."""
+    given = url.query.get("host", ())
+    for text in [url.host or "", *([given] if isinstance(given, str) else given)]:
+        names = text.split(",")
+        yield from (name.partition(":")[0] for name in names if not name.startswith(("/", "@")) and "::" not in name)

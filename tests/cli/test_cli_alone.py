@@ -139,6 +139,25 @@ def test_a_saver_that_cannot_be_opened(place):
     assert place.folder.joinpath("graph.py").read_text() == GRAPH
 
 
+@pytest.mark.parametrize(
+    ("where", "reason", "code"),
+    [
+        ("odd.db\n", r"'odd.db\n': the name of the file has the character '\n'; leave it out", 1),
+        ("postgres://u:secret@h:99999/d", "'postgres://…@h:99999/d': the port is 99999; give one from 1 to 65535", 2),
+        ("postgresql://u:secret@h:abc/d", "'postgresql://…@h:abc/d': the port is no number", 2),
+        ("postgresql+psycopg://u:secret@h/d\n", r"its database has the character '\n'", 2),
+    ],
+    ids=["file", "port", "no-port", "line-break"],
+)
+def test_where_no_conversations_can_be_kept(place, where, reason, code):
+    """One line, without the password; no file is created."""
+    failed = place.run("serve", "--checkpoints", where, code=code)
+    assert reason in failed.stderr
+    assert "secret" not in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+    assert not list(place.folder.glob("odd*"))
+
+
 def test_serving_a_tasks_file(place):
     """Applied at the start and after an edit, and pruned; what is wrong changes nothing, and is not the end."""
     task = '[[task]]\nid = "{0}"\nname = "{0}"\nprompt = "Go."\nschedule = "every day at noon"\n'
