@@ -67,29 +67,33 @@ def reworded(task_id: str, error: ValidationError, fields: Iterable[str]) -> Val
 
 
 def refused(problems: Iterable[tuple[str, object, str]]) -> ValidationError:
-    """Return an error of fields, each with its value and a sentence."""
-    return _error([_detail(*problem) for problem in problems])
+    """Return an error of fields that contradict each other, each with its value and a sentence."""
+    return _error([_detail(*problem, "missing" if problem[1] is None else "contradiction") for problem in problems])
 
 
 def _reword(task_id: str, line: dict[str, Any], known: str) -> InitErrorDetails:
     field = str(line["loc"][0]) if line["loc"] else "definition"
+    value = None if line["type"] == "missing" else line["input"]
+    return _detail(field, value, f"Task {task_id}: {_sentence(field, line, known)}", line["type"])
+
+
+def _sentence(field: str, line: dict[str, Any], known: str) -> str:
     if line["type"] == "missing":
-        return _detail(field, None, f"Task {task_id}: {field} is required; {HINTS[field]}")
+        return f"{field} is required; {HINTS[field]}"
     if line["type"] == "extra_forbidden":
-        return _detail(field, line["input"], f"Task {task_id}: {field} is no field of a task; the fields are {known}")
+        return f"{field} is no field of a task; the fields are {known}"
     if line["type"] == "crontab":
-        return _detail(field, line["input"], f"Task {task_id}: {line['msg']}")
+        return str(line["msg"])
     if line["type"] == "server_url":
-        address = shown_url(line["input"])
-        return _detail(field, line["input"], f"Task {task_id}: {field}={shown(address)}: {line['msg']}")
+        return f"{field}={shown(shown_url(line['input']))}: {line['msg']}"
     reason = re.sub("^(Input|String|Value)", "it", line["msg"])
     hint = f"; {HINTS[field]}" if field in HINTS else ""
-    value = redact(shown(line["input"]))
-    return _detail(field, line["input"], f"Task {task_id}: {field}={value}: {reason}{hint}")
+    return f"{field}={redact(shown(line['input']))}: {reason}{hint}"
 
 
-def _detail(field: str, value: object, sentence: str) -> InitErrorDetails:
-    error = PydanticCustomError("task_definition", "{sentence}", {"sentence": sentence})
+def _detail(field: str, value: object, sentence: str, cause: str) -> InitErrorDetails:
+    """Return an error; `cause` is pydantic's type of it, or "contradiction"."""
+    error = PydanticCustomError("task_definition", "{sentence}", {"sentence": sentence, "cause": cause})
     return InitErrorDetails(type=error, loc=(field,), input=value)
 
 

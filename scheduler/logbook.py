@@ -7,6 +7,7 @@ record of its own.
 
 import contextlib
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +73,8 @@ def _safe(value: object) -> object:
 _logger: Final = _Logger("scheduler")
 _SHOWN: Final = 200
 """So many characters of a response are logged."""
+_NAMED: Final = 5
+"""So many tasks with the same problem are named."""
 
 
 def started(max_concurrent_runs: int, store: str) -> None:
@@ -275,8 +278,25 @@ def left_out(task_id: str, reason: str) -> None:
 
 
 def quarantined(task_id: str, problem: str) -> None:
-    """Say that a task is left alone."""
-    _logger.error("Task %s is left alone until it is added again: %s", task_id, problem)
+    """Say that the row of a task is damaged."""
+    _logger.error("Task %s is quarantined until it is added again: %s", task_id, problem)
+
+
+def left_to_others(problems: Iterable[tuple[str, str]]) -> None:
+    """Say which tasks cannot be loaded in this process, once for each problem."""
+    tasks: dict[str, list[str]] = {}
+    for task_id, problem in problems:
+        tasks.setdefault(problem, []).append(task_id)
+    for problem, ids in tasks.items():
+        named = f"Task {ids[0]}" if len(ids) == 1 else f"Tasks {', '.join(ids[:_NAMED])}"
+        more = f" and {len(ids) - _NAMED} others" if len(ids) > _NAMED else ""
+        text = "%s%s cannot be loaded here: %s (left to other processes, and tried again from time to time)"
+        _logger.error(text, named, more, problem)
+
+
+def loaded_again(task_id: str) -> None:
+    """Say that a task can be loaded that could not before."""
+    _logger.warning("Task %s can be loaded here again", task_id)
 
 
 def store_failed(error: BaseException) -> None:

@@ -1,6 +1,7 @@
 """TaskScheduler: the face. Composes the other rooms; holds no logic of theirs."""
 
 import asyncio
+import importlib
 import os
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
@@ -26,6 +27,7 @@ from scheduler._arguments import (
 from scheduler._local_time import on_clock_of
 from scheduler.apscheduler_bridge import LoopSettings, NoTicker, StoreScheduler, ThreadTicker
 from scheduler.clock import SECOND, WallClock, to_datetime
+from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, Listener, Observers, RunEventKind, Telemetry, check_callback
 from scheduler.runner import GraphRunner, RunnerSettings, check_task
@@ -141,13 +143,14 @@ class TaskScheduler:
             raise ValueError(message)
         database = database_at(Path(db_path).absolute() if persistent else None, db_url)
         retention = round(finished_retention_days * _DAY * SECOND)
-        self._store = Store(database, timezone, history_limit, round(lease_seconds * SECOND), retention)
         chosen = None if durability is None else choice(Durability, durability=durability)
         self._observers = Observers(self._clock, poll_interval, Telemetry(self._clock) if telemetry else None)
         runner_settings = RunnerSettings(
             graph, checkpointer, input_builder, context, chosen, recursion_limit, callback_timeout_seconds
         )
         runner = GraphRunner(runner_settings, self._clock, self._observers.step_finished)
+        lease = round(lease_seconds * SECOND)
+        self._store = Store(database, timezone, history_limit, lease, retention, runner.needs_loading)
         self._store.is_checkpointed = runner.is_checkpointed
         self._store.is_observed = self._observers.is_listening
         # A lease is renewed by the passes, so they must come often enough for it.
@@ -293,7 +296,9 @@ class TaskScheduler:
     def resume_task(self, task_id: str) -> None:
         """Resume a paused task, from its next due time on. Raises what `remove_task` raises.
 
-        A one-time task whose instant passed while it was paused runs now.
+        A one-time task whose instant passed while it was paused runs now. Every scheduler that cannot load the task
+        tries again, and a task that is quarantined is looked at again; if its stored definition still cannot be used,
+        this raises `InvalidTaskError`, a `ValueError`.
         """
         check_task_id(task_id)
         self._store.resume_task(task_id, self._clock.now())
@@ -302,7 +307,9 @@ class TaskScheduler:
     def trigger_task(self, task_id: str) -> str:
         """Run a task now, as well as on schedule, even if it is paused or finished; return the run's id.
 
-        It waits for a run of the task that is going, unless `overlap` is `ALLOW_ALL`. Raises what `remove_task` raises.
+        It waits for a run of the task that is going, unless `overlap` is `ALLOW_ALL`. A task that cannot be loaded, or
+        is quarantined, is looked at again. Raises what `remove_task` raises, and `InvalidTaskError`, a `ValueError`, if
+        the stored definition cannot be used.
         """
         check_task_id(task_id)
         run_id = self._store.trigger_task(task_id, self._clock.now())
@@ -329,11 +336,25 @@ class TaskScheduler:
         """Return the tasks that are not finished, by next due time.
 
         Each is a dict of `id`, `name`, `next_run` (the next due time in the task's zone as `str(datetime)`, else
-        `"paused"`, `"running"`, `"waiting"` or `"error: …"`), `pause_reason`, `timezone`
-        (the zone in force) and `definition`. Raises `StoreError`.
+        `"paused"`, `"running"`, `"waiting"` or `"error: …"`), `pause_reason`, `problem` (why it cannot run, or cannot
+        be loaded by some of the schedulers, else None), `timezone` (the zone in force) and `definition`. Raises
+        `StoreError`.
         """
         with garbage.held_off():
-            return [_shown(listed) for listed in self._store.list_tasks()]
+            return [_shown(listed) for listed in self._store.list_tasks(self._clock.now())]
+
+    def check_tasks(self) -> dict[str, str]:
+        """Look again at all tasks: read their definitions, and import in this process what they name.
+
+        Returns what is wrong, by the id of the task. Every scheduler on the store tries again at its next pass what it
+        could not load, and tasks that are quarantined come due again, unless their stored row is still damaged. Raises
+        `StoreError`.
+        """
+        importlib.invalidate_caches()  # what was missing may have been installed since
+        self._store.look_again()
+        self.scheduler.wakeup()
+        found = {listed.id: _problem_of(listed) for listed in self._store.list_tasks()}
+        return {task_id: problem for task_id, problem in found.items() if problem is not None}
 
     def get_task(self, task_id: str) -> TaskDefinition:
         """Return the definition of a task, also of one that is finished.
@@ -414,18 +435,27 @@ def _shown(listed: Listed) -> dict[str, Any]:
         "name": listed.id if task is None else task.name,
         "next_run": _next_run(listed),
         "pause_reason": listed.pause_reason,
+        "problem": listed.trouble,
         "timezone": listed.zone,
         "definition": task,
     }
 
 
 def _next_run(listed: Listed) -> str:
-    if listed.problem is not None:
-        return f"error: {listed.problem}"
-    if listed.definition is None:
-        return "error: the stored definition cannot be used; add the task again"
+    if listed.is_unusable:
+        return f"error: {listed.trouble}"
     if listed.paused:
         return "paused"
     if listed.next_due is None:
         return "running" if listed.open_status is RunStatus.RUNNING else "waiting"
     return str(on_clock_of(to_datetime(listed.next_due), ZoneInfo(listed.zone)))
+
+
+def _problem_of(listed: Listed) -> str | None:
+    if listed.definition is None:
+        return listed.trouble
+    try:
+        check_task(listed.definition)
+    except InvalidTaskError as error:
+        return str(error)
+    return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
@@ -455,7 +456,7 @@ async def test_failures_do_not_log_the_prompt(new_scheduler, failing, caplog):
 
 
 async def test_broken_row(new_scheduler, echo, db_path, caplog):
-    """A stored definition that cannot be read is quarantined, with a log line, and the others run."""
+    """A stored definition that cannot be read is quarantined, with a line in the log, and the others run."""
     scheduler = new_scheduler(echo)
     due = soon(50)
     scheduler.add_tasks([one_time("broken", due), one_time("whole", due)])
@@ -467,11 +468,11 @@ async def test_broken_row(new_scheduler, echo, db_path, caplog):
     [listed] = scheduler.list_tasks()
     assert (listed["id"], listed["definition"]) == ("broken", None)
     assert listed["next_run"].startswith("error: ")
-    assert "Task broken is left alone until it is added again" in caplog.text
+    assert "Task broken is quarantined until it is added again" in caplog.text
 
 
 async def test_task_whose_graph_is_gone(new_scheduler, echo, tmp_path, monkeypatch, caplog):
-    """A task whose graph cannot be imported any more fails once and is quarantined; the others run."""
+    """A task whose graph cannot be imported any more waits, and runs when it can be again; the others run."""
     (tmp_path / "gone_graph.py").write_text("from helpers import EchoGraph\ngraph = EchoGraph()\n")
     monkeypatch.syspath_prepend(tmp_path)
     scheduler = new_scheduler(echo)
@@ -479,11 +480,21 @@ async def test_task_whose_graph_is_gone(new_scheduler, echo, tmp_path, monkeypat
     scheduler.add_tasks([one_time("gone", due, graph="gone_graph:graph"), one_time("whole", due)])
     monkeypatch.delattr("gone_graph.graph")
     scheduler.start()
-    runs = {run.task_id: run for run in await wait_for_runs(scheduler, 2)}
-    assert runs["whole"].status == RunStatus.SUCCEEDED
-    assert runs["gone"].status == RunStatus.FAILED
-    assert "has no graph" in runs["gone"].error
-    assert "Task gone is left alone" in caplog.text
+    [run] = await wait_for_runs(scheduler, 1)
+    assert (run.task_id, run.status) == ("whole", RunStatus.SUCCEEDED)
+    await wait_until(lambda: scheduler.list_tasks()[0]["problem"], scheduler)
+    [listed] = scheduler.list_tasks()
+    assert listed["next_run"] == f"error: {listed['problem']}"
+    assert re.fullmatch(
+        r"cannot be loaded here: graph='gone_graph:graph': module .* has no graph; .*", listed["problem"]
+    )
+    [line] = [line for line in caplog.messages if line.startswith(f"Task gone {listed['problem']}")]
+    assert line.endswith("(left to other processes, and tried again from time to time)")
+    monkeypatch.undo()
+    assert scheduler.check_tasks() == {}
+    [run, _] = await wait_for_runs(scheduler, 2)
+    assert (run.task_id, run.status, run.scheduled_at) == ("gone", RunStatus.SUCCEEDED, due)
+    assert "Task gone can be loaded here again" in caplog.messages
 
 
 async def test_pass_that_fails_unforeseen(new_scheduler, echo, caplog):

@@ -4,6 +4,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from scheduler import current_call
+from scheduler.models import TaskDefinition
 from scheduler.observing import Attempt
 from scheduler.store import Claim, Outcome
 
@@ -31,6 +32,10 @@ class Runner(Protocol):
 
     def drain(self) -> None:
         """Ask runs that can continue later to stop soon."""
+        ...
+
+    async def load_code(self, task: TaskDefinition) -> str | None:
+        """Load what a task names; return why it cannot be loaded, or None."""
         ...
 
     async def delete_thread(self, thread_id: str, path: str | None) -> None:

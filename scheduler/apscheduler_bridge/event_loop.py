@@ -15,6 +15,7 @@ from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
 from scheduler import _containment, current_call, garbage, logbook
 from scheduler.apscheduler_bridge.attempts import Runner, marked
+from scheduler.apscheduler_bridge.code_loader import CodeLoader
 from scheduler.apscheduler_bridge.events import not_started_event
 from scheduler.apscheduler_bridge.executor import RunExecutor
 from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler
@@ -76,6 +77,7 @@ class StoreScheduler(GuardedScheduler):
         self._grace = settings.shutdown_grace_seconds
         self._outage = Outage()
         self._old_threads = OldThreads(store, runner.delete_thread, clock)
+        self._code = CodeLoader(runner.load_code, self.wakeup)
         self._has_more = False
         self._pace = Pace(0.0)
         self._flush: asyncio.TimerHandle | None = None
@@ -259,6 +261,8 @@ class StoreScheduler(GuardedScheduler):
         self._runs.confirm(began)
         if result.has_old_threads and not self._stopping:
             self._old_threads.delete_some()
+        if not self._stopping:
+            self._code.load(result.unloadable.to_load)
         return self._launch(result)
 
     async def _store_pass(self, now: int, *, claiming: bool) -> PassResult:
@@ -269,8 +273,8 @@ class StoreScheduler(GuardedScheduler):
         steps = self._observers.take_steps(at_once=bool(outcomes))
         self._pace.note_ended(len(outcomes), asyncio.get_running_loop().time())
         slots = max(0, self._runs.free_slots + self._pace.ahead) if claiming else None
-        running, early = list(self._runs.running), self._pace.early
-        call = functools.partial(self._store.run_pass, now, slots, outcomes, running, early, steps)
+        running, early, loaded = list(self._runs.running), self._pace.early, self._code.take()
+        call = functools.partial(self._store.run_pass, now, slots, outcomes, running, early, steps, loaded)
         began = time.perf_counter()
         self._runs.is_store_busy = True
         self._tasks.offer([], None)
@@ -280,6 +284,7 @@ class StoreScheduler(GuardedScheduler):
         except Exception:
             self._runs.give_back(outcomes)
             self._observers.give_steps_back(steps)
+            self._code.give_back(loaded)
             raise
         else:
             self._has_more = result.has_more
@@ -330,6 +335,9 @@ class StoreScheduler(GuardedScheduler):
             self._report_not_started(each)
         for task_id, problem in result.quarantined:
             logbook.quarantined(task_id, problem)
+        logbook.left_to_others(result.unloadable.problems)
+        for task_id in result.unloadable.solved:
+            logbook.loaded_again(task_id)
         self._observers.pass_done(result)
 
     def _report_not_started(self, each: NotStarted) -> None:
@@ -442,6 +450,7 @@ class StoreScheduler(GuardedScheduler):
         self._stopping = True
         try:
             await self._old_threads.stop()
+            self._code.stop()
             await self._outlast(self._runs.interrupt_all(but_cancelled=self._was_cancelled))
             self._runs.give_up()
             await self._write_last()

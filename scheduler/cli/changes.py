@@ -6,7 +6,7 @@ import typer
 
 from scheduler import TaskScheduler
 from scheduler.cli.asking import agrees, is_person
-from scheduler.cli.errors import CommandError, ExitCode
+from scheduler.cli.errors import CommandError, ExitCode, unusable_tasks_fail
 from scheduler.cli.look import describe_task, exists
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
 from scheduler.cli.output import note, say, show_json
@@ -23,9 +23,10 @@ def pause(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = 
 
 
 def resume(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
-    """Resume a paused task, from its next due time on."""
+    """Resume a paused task, from its next due time on; look again at a task that cannot be used."""
     with opened(db, db_url) as scheduler:
-        scheduler.resume_task(task_id)
+        with unusable_tasks_fail():
+            scheduler.resume_task(task_id)
         report(scheduler, task_id, "Resumed", as_json=as_json)
 
 

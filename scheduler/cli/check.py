@@ -5,7 +5,7 @@ import functools
 import importlib.metadata
 import sys
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.progress import track
 from rich.text import Text
 
-from scheduler import SchedulerError, TaskScheduler
+from scheduler import SchedulerError, TaskDefinition, TaskScheduler
 from scheduler.cli.errors import ExitCode, sentence
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, opened
@@ -106,9 +105,11 @@ def graph_problem(graph: str, input_builder: str | None = None) -> str | None:
 
 def _store(db: Path | None, db_url: str | None) -> Iterator[Finding]:
     try:
-        with opened(db, db_url) as scheduler:
-            tasks, runs = scheduler.list_tasks(), scheduler.list_runs(limit=1)
-            schedulers = scheduler.running_schedulers()
+        with opened(db, db_url) as scheduler, console(stderr=True).status("tasks"):
+            runs, schedulers = scheduler.list_runs(limit=1), scheduler.running_schedulers()
+            with modules_of_working_directory():
+                problems = scheduler.check_tasks()
+            tasks = scheduler.list_tasks()
     except SchedulerError as error:
         yield Finding("store", ok=False, detail=sentence(error))
         return
@@ -119,36 +120,23 @@ def _store(db: Path | None, db_url: str | None) -> Iterator[Finding]:
     if began is not None and began > datetime.now(UTC) + _SLACK:
         detail = f"the newest run began at {began.isoformat(' ', 'seconds')}: the clock was put back"
         yield Finding("history", ok=False, detail=detail)
-    yield from _tasks(tasks)
+    yield from _tasks(tasks, problems)
 
 
-def _tasks(tasks: list[dict[str, Any]]) -> Iterator[Finding]:
-    people = console(stderr=True)
-    probe = TaskScheduler(persistent=False)
+def _tasks(tasks: list[dict[str, Any]], problems: Mapping[str, str]) -> Iterator[Finding]:
     sound = 0
-    try:
-        shown = track(tasks, "tasks", console=people, transient=True, disable=not people.is_terminal)
-        for task in shown:
-            problem = _task_problem(probe, task)
-            sound += problem is None
-            if problem is not None:
-                yield Finding(f"task {task['id']}", ok=False, detail=problem)
-    finally:
-        probe.stop()
+    for task in tasks:
+        problem = problems.get(task["id"]) or _problem_of_server(task["definition"])
+        sound += problem is None
+        if problem is not None:
+            yield Finding(f"task {task['id']}", ok=False, detail=problem)
     yield Finding(
         "tasks", ok=sound == len(tasks), detail=f"{sound} of {len(tasks)} can be used, and their code imported"
     )
 
 
-def _task_problem(probe: TaskScheduler, task: dict[str, Any]) -> str | None:
-    if task["next_run"].startswith("error: "):
-        return str(task["next_run"])
-    try:
-        with modules_of_working_directory():
-            probe.apply_tasks([task["definition"]], source="check", dry_run=True)
-    except (SchedulerError, ValueError) as error:
-        return sentence(error)
-    graph = task["definition"].graph
+def _problem_of_server(task: TaskDefinition | None) -> str | None:
+    graph = None if task is None else task.graph
     return _server_problem(graph) if graph is not None and is_server_url(graph) else None
 
 

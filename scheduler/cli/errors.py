@@ -1,11 +1,13 @@
 """What a command says when it cannot do what was asked: one line, and an exit code."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 from pydantic import ValidationError
 
 from scheduler._texts import shown
-from scheduler.errors import RunNotFoundError, SchedulerError, StoreNotFoundError, TaskNotFoundError
+from scheduler.errors import InvalidTaskError, RunNotFoundError, SchedulerError, StoreNotFoundError, TaskNotFoundError
 from scheduler.redaction import redact
 
 
@@ -29,6 +31,15 @@ class CommandError(SchedulerError):
         """Take the sentence to show."""
         super().__init__(sentence)
         self.code = code
+
+
+@contextmanager
+def unusable_tasks_fail() -> Iterator[None]:
+    """Let a stored task that cannot be used be a failure, not a wrong argument. Raises `CommandError`."""
+    try:
+        yield
+    except InvalidTaskError as error:
+        raise CommandError(sentence(error)) from error
 
 
 def exit_code(error: Exception) -> ExitCode:

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from scheduler import Run, RunStatus, TaskNotFoundError, TaskScheduler
-from scheduler.cli.errors import ExitCode
+from scheduler.cli.errors import ExitCode, unusable_tasks_fail
 from scheduler.cli.following import RunFeed, polled, wait_for_end
 from scheduler.cli.moments import local, parse_duration, parse_since, shown_seconds, took
 from scheduler.cli.options import Db, DbUrl, Json, RunId, TaskId, complete_task, opened
@@ -47,7 +47,8 @@ def trigger(
         raise typer.BadParameter("it goes with --wait", param_hint="--timeout")
     seconds = None if timeout is None else parse_duration(timeout)
     with opened(db, db_url) as scheduler:
-        run_id = scheduler.trigger_task(task_id)
+        with unusable_tasks_fail():
+            run_id = scheduler.trigger_task(task_id)
         if not scheduler.running_schedulers():
             note("No scheduler is running on this store; the run waits until one does.")
         run = _follow(scheduler, run_id, seconds) if wait else scheduler.get_run(run_id)

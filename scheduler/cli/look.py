@@ -11,9 +11,9 @@ from scheduler.cli.errors import CommandError, ExitCode, sentence
 from scheduler.cli.history import run_rows
 from scheduler.cli.moments import in_local_words, on_the_clock
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
-from scheduler.cli.output import cell, one_line, say, show_json, show_pairs, show_table, status_cell, table
+from scheduler.cli.output import cell, note, one_line, say, show_json, show_pairs, show_table, status_cell, table
 from scheduler.cli.output import show as show_parts
-from scheduler.cli.shapes import due_of, due_times, finished_shape, in_words, run_shape, task_shape
+from scheduler.cli.shapes import due_of, due_times, finished_shape, in_words, run_shape, state_of, task_shape
 from scheduler.cli.words import schedule_fields
 
 _DUE_TIMES: Final = 5
@@ -31,6 +31,9 @@ def list_tasks(db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> No
     elif tasks:
         columns = ("ID", "NEXT DUE", "IN ITS ZONE", "LAST RUN", "SCHEDULE", "NAME")
         show_table(columns, [task_row(task, last[task["id"]]) for task in tasks], keep=["ID"])
+        for task in tasks:
+            if task["problem"] is not None and state_of(task["next_run"]) != "unusable":
+                note(f"warning: task {task['id']} {task['problem']}")
     else:
         say("No tasks.")
 

@@ -27,7 +27,7 @@ def task_shape(listed: dict[str, Any], last_run: Run | None) -> dict[str, Any]:
         "timezone": listed["timezone"],
         "schedule": None if task is None else in_words(task, listed["timezone"]),
         "pause_reason": listed["pause_reason"],
-        "problem": next_run.removeprefix(_TROUBLE) if next_run.startswith(_TROUBLE) else None,
+        "problem": listed["problem"],
         "last_run": None if last_run is None else run_shape(last_run),
         "definition": None if task is None else task.model_dump(mode="json"),
     }
@@ -36,6 +36,7 @@ def task_shape(listed: dict[str, Any], last_run: Run | None) -> dict[str, Any]:
 def finished_shape(task: TaskDefinition, last_run: Run | None) -> dict[str, Any]:
     """Return a task that is finished, and so not listed any more."""
     listed = {"id": task.id, "name": task.name, "next_run": "finished", "pause_reason": None, "definition": task}
+    listed["problem"] = None
     return task_shape({**listed, "timezone": task.timezone}, last_run)
 
 

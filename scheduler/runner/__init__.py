@@ -1,12 +1,14 @@
 """GraphRunner: one attempt of a run, start to end — input, config, time-out, callback, outcome."""
 
 import asyncio
+import importlib
 import inspect
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from scheduler import _containment, logbook
 from scheduler._safe_text import ERROR_LIMIT, error_text
@@ -14,6 +16,7 @@ from scheduler.clock import Clock, to_datetime
 from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
 from scheduler.models import Durability, RunStatus, TaskDefinition
+from scheduler.redaction import redact
 from scheduler.runner.beginning import Begin, Beginning, beginning
 from scheduler.runner.bounded import TooLongError, callback_within, graph_within
 from scheduler.runner.callbacks import Callback, check_builder, load_builder, load_callback
@@ -57,8 +60,9 @@ class RunnerSettings:
     callback_timeout_seconds: float = 60.0
 
 
-_Key = tuple[str | None, str | None, str | None]
+_Code: TypeAlias = tuple[str | None, str | None, str | None]
 """What a task names: its graph, its callback and its input builder."""
+_NO_CODE: Final[_Code] = (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,8 @@ class GraphRunner:
         self._step_finished = step_finished
         self._without_steps: set[str] = set()
         self._graphs: dict[str | None, Graph] = {}
-        self._prepared: dict[_Key, _Prepared] = {}
-        self._loading: dict[_Key, asyncio.Task[_Prepared]] = {}
+        self._prepared: dict[_Code, _Prepared] = {}
+        self._loading: dict[_Code, asyncio.Task[_Prepared]] = {}
         self._controls: set[Any] = set()
         self._look: asyncio.Task[None] | None = None
         self._is_draining = False
@@ -124,6 +128,20 @@ class GraphRunner:
         """Tell whether the graph of a task keeps its threads; of one that was not imported yet, that it may."""
         graph = self._graphs.get(task.graph)
         return graph is None or keeps_threads(graph)
+
+    def needs_loading(self, task: TaskDefinition) -> str | None:
+        """Return the code of a task that is to be loaded before it can run, as a text; None: it is loaded."""
+        code = _code_of(task)
+        return None if code == _NO_CODE or code in self._prepared else json.dumps(code)
+
+    async def load_code(self, task: TaskDefinition) -> str | None:
+        """Load the code of a task; return why that is not possible, or None. A later call tries again."""
+        importlib.invalidate_caches()  # a module that was missing may have been installed since
+        try:
+            await self._prepare(task)
+        except (GraphError, ValueError) as error:
+            return redact(str(error))[:ERROR_LIMIT]
+        return None
 
     def drain(self) -> None:
         """Ask the graphs that can continue later to stop at the end of their step."""
@@ -165,7 +183,7 @@ class GraphRunner:
         except TimeoutError:
             return self._timed_out(claim)
         except (GraphError, ValueError) as error:
-            return self._ended(claim, RunStatus.FAILED, error=error, quarantine=str(error))
+            return self._ended(claim, RunStatus.FAILED, error=error)
         call = _Call(claim, graph_config(claim, task.recursion_limit or self._settings.recursion_limit))
         try:
             result = await graph_within(task.timeout_seconds, self._call_graph(prepared, call))
@@ -238,15 +256,15 @@ class GraphRunner:
         return {name: value for name, value in options.items() if value is not None}
 
     async def _prepare(self, task: TaskDefinition) -> _Prepared:
-        key = task.graph, task.result_callback, task.input_builder
+        key = _code_of(task)
         found = self._prepared.get(key)
-        if found is None and key == (None, None, None):
+        if found is None and key == _NO_CODE:
             found = self._prepared[key] = self._load(*key)
         if found is not None:
             return found
         return await asyncio.shield(self._loading.get(key) or self._begin_loading(key))
 
-    def _begin_loading(self, key: _Key) -> asyncio.Task[_Prepared]:
+    def _begin_loading(self, key: _Code) -> asyncio.Task[_Prepared]:
         """Import modules in a thread, since that may take seconds; runs of the same tasks wait for the same thread."""
         loading = asyncio.get_running_loop().create_task(
             in_thread(self._load, *key), name="import", context=_containment.new_context()
@@ -255,7 +273,7 @@ class GraphRunner:
         loading.add_done_callback(lambda done: self._has_loaded(key, done))
         return loading
 
-    def _has_loaded(self, key: _Key, loading: asyncio.Task[_Prepared]) -> None:
+    def _has_loaded(self, key: _Code, loading: asyncio.Task[_Prepared]) -> None:
         if self._loading.get(key) is loading:
             del self._loading[key]
         if not loading.cancelled() and loading.exception() is None:
@@ -368,6 +386,10 @@ async def _awaited(callback: Callback, task: TaskDefinition, result: object) -> 
 def _too_long(name: str, seconds: float, *, has_ended: bool) -> TimeoutError:
     left = "" if has_ended else ", and it goes on although it was cancelled"
     return TimeoutError(f"longer than {name}={seconds:g}{left}")
+
+
+def _code_of(task: TaskDefinition) -> _Code:
+    return task.graph, task.result_callback, task.input_builder
 
 
 def graph_input(task: TaskDefinition) -> dict[str, Any]:

@@ -5,36 +5,49 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import bindparam, func, select
 
 from scheduler.clock import SECOND, Clock
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
-from scheduler.store import adding, history, outcomes, owners, runs, tasks
+from scheduler.store import adding, history, listing, outcomes, owners, runs, tasks
 from scheduler.store.address import database_at
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
 from scheduler.store.isolation import RefusedError, Steps, Write, Written, write_one_by_one, write_together
 from scheduler.store.leases import Leases, running_others
 from scheduler.store.left_outcomes import LeftOutcomes
+from scheduler.store.listing import Listed
+from scheduler.store.look import look_at
 from scheduler.store.outcomes import RESTART_LIMIT, STOPPED, OldThread, Outcome
 from scheduler.store.runs import Claim, Claimer, NotStarted
-from scheduler.store.schema import CAN_BE_DUE, HAS_THREAD_TO_DELETE, IS_PENDING, IS_RUNNING, IS_WAITING
-from scheduler.store.schema import owners as owners_table
+from scheduler.store.schema import CAN_BE_DUE, IS_PENDING
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
-from scheduler.store.statements import Connection, Row, Statement
+from scheduler.store.statements import Connection, Statement
 from scheduler.store.told import Told, note_batch, note_changed, note_ended
+from scheduler.store.unloadable import (
+    Changes,
+    Loaded,
+    NeedsLoading,
+    ToLoad,
+    note_loaded,
+    retry,
+    retry_soon,
+)
 
 __all__ = [
     "RESTART_LIMIT",
     "STOPPED",
     "Claim",
     "Listed",
+    "Loaded",
+    "NeedsLoading",
     "NotStarted",
     "OldThread",
     "Outcome",
     "PassResult",
     "Store",
+    "ToLoad",
     "Told",
     "database_at",
 ]
@@ -45,22 +58,6 @@ _STEP_BACK: Final = SECOND
 
 
 @dataclass(slots=True)
-class Listed:
-    """A task that is not finished, as a listing shows it; not frozen, as that would make it three times as dear."""
-
-    id: str
-    definition: TaskDefinition | None
-    zone: str
-    anchor: int
-    next_due: int | None
-    paused: bool
-    pause_reason: str | None
-    problem: str | None
-    open_status: RunStatus | None
-    """The status of its open run, where there is one and no due time is to come."""
-
-
-@dataclass(slots=True)
 class PassResult:
     """What a pass found and did."""
 
@@ -68,7 +65,9 @@ class PassResult:
     not_started: list[NotStarted] = field(default_factory=list)
     """Due times that went into the history without being started."""
     quarantined: list[tuple[str, str]] = field(default_factory=list)
-    """Tasks that are left alone from now on, each with the reason."""
+    """Tasks whose stored row is damaged, so that nobody can run them, each with the reason."""
+    unloadable: Changes = field(default_factory=Changes)
+    """Tasks that this process leaves to others, and code that is to be loaded."""
     lost: list[Outcome] = field(default_factory=list)
     """Outcomes that were not written, because their run had been taken over."""
     replaced: list[tuple[Outcome, str]] = field(default_factory=list)
@@ -91,21 +90,6 @@ class PassResult:
     """What has become of runs, if somebody listens."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What one read tells about the work there is."""
-
-    next_due: int | None
-    next_ready: int | None
-    is_ready: bool
-    has_foreign: bool
-    has_cancels: bool
-    has_expired: bool
-    has_old_threads: bool
-    has_lease: bool
-    """Whether this process has its lease still, which another process may have taken."""
-
-
 class Store:
     """The tasks and runs of one database, each call one committed transaction.
 
@@ -113,14 +97,26 @@ class Store:
     nothing of the call is stored.
     """
 
-    def __init__(self, database: Database, zone: str, history_limit: int, lease: int, retention: int) -> None:
-        """Take the database, the zone of tasks that name none, and how much history is kept (runs a task; time)."""
+    def __init__(  # noqa: PLR0913, PLR0917 (what the scheduler was told, and what it knows of its code)
+        self,
+        database: Database,
+        zone: str,
+        history_limit: int,
+        lease: int,
+        retention: int,
+        needs_loading: NeedsLoading = lambda _task: None,
+    ) -> None:
+        """Take the database, the zone of tasks that name none, and how much history is kept (runs a task; time).
+
+        `needs_loading` tells which code of a task is to be loaded before the task can run in this process.
+        """
         self.database = database
         self.thread = StoreThread()
         self._zone = zone
         self._history_limit = history_limit
         self._lease = lease
         self._retention = retention
+        self._needs_loading = needs_loading
         self._owner = owners.this_process()
         self.is_checkpointed: Callable[[TaskDefinition], bool] = lambda _task: False
         """Tells whether the graph of a task has a checkpointer; set before the first pass."""
@@ -128,7 +124,7 @@ class Store:
         """Tells whether anybody wants to know what becomes of runs."""
         self._leases = Leases(lease)
         self._left = LeftOutcomes(database.file)
-        self._is_unsure = False
+        self._is_unsure = self._leaves_tasks = False
         self._disowned: frozenset[str] = frozenset()
         self._last_pass = 0
         self._purge_at = 0
@@ -223,23 +219,26 @@ class Store:
         with self.database.read() as connection:
             return int(connection.execute(_QUEUE_DEPTH, {"now": now}).scalars()[0])
 
-    def list_tasks(self) -> list[Listed]:
-        """Return the tasks that are not finished, by next due time."""
+    def list_tasks(self, now: int | None = None) -> list[Listed]:
+        """Return the tasks that are not finished, by next due time; with `now`, also which ones cannot be loaded."""
         with self.database.read() as connection:
-            rows = tasks.unfinished(connection)
-            open_runs = tasks.open_statuses(connection, [row.id for row in rows if row.next_due is None])
-        return [_listed(row, open_runs.get(row.id)) for row in rows]
+            return listing.list_tasks(connection, now)
 
     def find_task(self, task_id: str) -> Listed | None:
         """Return one task that is not finished, or None."""
         with self.database.read() as connection:
-            row = tasks.find(connection, task_id)
-            return None if row is None else _listed(row, None)
+            return listing.find_task(connection, task_id)
 
     def close(self) -> None:
         """Close the database and end the store's thread; a later call opens them again."""
         self.thread.close()
         self.database.close()
+
+    def look_again(self) -> None:
+        """Release what is quarantined and not damaged; let every scheduler try again what it cannot load."""
+        with self.database.write() as connection:
+            tasks.release_quarantined(connection)
+            retry_soon(connection)
 
     # --- The scheduler's calls ---
 
@@ -254,13 +253,14 @@ class Store:
             history.keep_thread(connection, run_id, until)
 
     def begin(self, now: int) -> None:
-        """Open the database and take a lease, before the first pass."""
+        """Open the database and take a lease, before the first pass. What was quarantined is looked at again."""
         self._owner = owners.this_process()
         with self.database.write() as connection:
+            tasks.release_quarantined(connection)
             self._leases.begin(connection, self._owner, now)
         self._last_pass = now
         self._purge_at = now
-        self._is_unsure = False
+        self._is_unsure = self._leaves_tasks = False
         self._disowned = frozenset()
         self._left.looks_for_all = True
 
@@ -296,23 +296,27 @@ class Store:
         running: Collection[str],
         early: int = 0,
         steps: Sequence[tuple[Claim, str]] = (),
+        loaded: Sequence[Loaded] = (),
     ) -> PassResult:
         """Write outcomes, see to leases, take what is due: one read if there is nothing to do, else one transaction.
 
         `slots` is how many runs may be started (None: due times are left alone altogether), `running` holds the ids
-        of the runs that this process has going, `steps` what streaming runs have finished. Due times may be claimed up
-        to `early` before they come; the pass that does so is best made half as long before.
+        of the runs that this process has going, `steps` what streaming runs have finished, `loaded` what came of
+        loading code. Due times may be claimed up to `early` before they come; the pass that does so is best made half
+        as long before.
         """
         self._notice_clock(now)
-        if not results and not steps and not self._is_unsure and not self._leases.is_due(now):
+        if not results and not steps and not loaded and not self._is_unsure and not self._leases.is_due(now):
             with self.database.read(PASS_TIMEOUT) as connection:
-                look = self._look(connection, now)
-            if not self._has_work(look, now, slots, running, early):
-                return PassResult(wake_at=_wake_at(look, now, 0, early), has_old_threads=look.has_old_threads)
+                look = look_at(connection, self._owner.id, now)
+            is_due = self._left.looks_for_all or now >= self._purge_at
+            if not is_due and not look.has_work(now, slots, early, is_running=bool(running)):
+                return PassResult(wake_at=look.wake_at(now, 0, early), has_old_threads=look.has_old_threads)
 
         def write_and_work(write: Write) -> PassResult:
             with self.database.write(PASS_TIMEOUT) as connection:
                 result = self._finish(connection, now, results, steps, write)
+                result.unloadable = note_loaded(connection, self._owner.id, loaded, now)
                 self._work(connection, now, slots, running, early=early, result=result)
             return result
 
@@ -343,7 +347,6 @@ class Store:
         result.lost += written.lost
         result.replaced += written.replaced
         result.unwritten += written.unwritten
-        result.quarantined += [(each.claim.task.id, each.quarantine) for each in written.outcomes if each.quarantine]
         if result.told:
             note_ended(connection, result.told, written.outcomes, written.lost)
 
@@ -371,42 +374,33 @@ class Store:
         if result.told:
             note_changed(connection, result.told, [*expired, *result.recovered])
         if slots is not None:
-            batch = runs.claim(connection, self._claimer(), now, slots, now + early)
-            result.claims, result.not_started = batch.claims, batch.not_started
-            result.quarantined += batch.quarantined
-            if result.told:
-                note_batch(connection, result.told, batch)
+            self._claim(connection, now, slots, early=early, result=result)
         self._purge(connection, now)
-        look = self._look(connection, now)
+        look = look_at(connection, self._owner.id, now)
         if look.has_cancels:
             result.cancels = runs.cancel_requests(connection, self._owner.id)
         result.has_old_threads = look.has_old_threads
         result.has_more = look.is_ready or (look.next_due is not None and look.next_due <= now)
         free = (slots or 0) - len(result.claims)
-        result.wake_at = now if result.recovered and free else _wake_at(look, now, free, early)
+        result.wake_at = now if result.recovered and free else look.wake_at(now, free, early)
+
+    def _claim(self, connection: Connection, now: int, slots: int, *, early: int, result: PassResult) -> None:
+        """Take what is due, except tasks that cannot be loaded here, which are looked at from time to time."""
+        if self._leaves_tasks:
+            result.unloadable += retry(connection, self._owner.id, self._needs_loading, now)
+        # What cannot be loaded here has been left to others for one lease length before it counts as too late.
+        late_until = now - self._lease if result.unloadable.has_failed else None
+        batch = runs.claim(connection, self._claimer(), now, slots, now + early, late_until=late_until)
+        result.claims, result.not_started = batch.claims, batch.not_started
+        result.quarantined = batch.quarantined
+        result.unloadable += batch.unloadable
+        self._leaves_tasks = self._leaves_tasks or batch.leaves_tasks
+        if result.told:
+            note_batch(connection, result.told, batch)
 
     def _claimer(self) -> Claimer:
-        return Claimer(self._owner.id, self._history_limit, self.is_checkpointed, self._disowned)
-
-    def _has_work(self, look: _Look, now: int, slots: int | None, running: Collection[str], early: int) -> bool:
-        may_claim = slots is not None and (slots > 0 or bool(running))
-        is_due = look.next_due is not None and look.next_due <= now + early and may_claim
-        waits = (look.is_ready and bool(slots)) or look.has_expired
-        others = look.has_foreign or look.has_cancels or not look.has_lease
-        return is_due or waits or others or self._left.looks_for_all or now >= self._purge_at
-
-    def _look(self, connection: Connection, now: int) -> _Look:
-        [row] = connection.execute(_LOOK, {"now": now, "me": self._owner.id})
-        return _Look(
-            row.next_due,
-            row.next_ready,
-            bool(row.is_ready),
-            bool(row.has_foreign),
-            bool(row.has_cancels),
-            bool(row.has_expired),
-            bool(row.has_old_threads),
-            bool(row.has_lease),
-        )
+        owner, limit = self._owner.id, self._history_limit
+        return Claimer(owner, limit, self.is_checkpointed, self._disowned, self._needs_loading)
 
     def _notice_clock(self, now: int) -> None:
         """Look at how far the clock has come since the last pass.
@@ -438,47 +432,6 @@ def _isolating(transaction: Callable[[Write], PassResult]) -> PassResult:
         return transaction(write_one_by_one)
 
 
-def _wake_at(look: _Look, now: int, slots: int, early: int) -> int | None:
-    due = look.next_due
-    if due is not None and due > now + early:
-        due -= early // 2  # what comes sooner was left alone on purpose until it is due
-    moments = [moment for moment in (due, look.next_ready) if moment is not None]
-    # What is due already waits for a slot; the end of a run makes the next pass.
-    return min((moment for moment in moments if moment > now or slots > 0), default=None)
-
-
-def _listed(row: Row, open_status: str | None) -> Listed:
-    return Listed(
-        id=row.id,
-        definition=tasks.read_definition(row),
-        zone=row.zone,
-        anchor=row.anchor,
-        next_due=row.next_due,
-        paused=bool(row.paused),
-        pause_reason=row.pause_reason,
-        problem=row.problem,
-        open_status=None if open_status is None else RunStatus(open_status),
-    )
-
-
-_DUE_ORDER: Final = select(tasks_table.c.next_due).where(CAN_BE_DUE).order_by(tasks_table.c.next_due).limit(1)
-_LOOK: Final = Statement(
-    lambda: select(
-        _DUE_ORDER.scalar_subquery().label("next_due"),
-        select(func.min(runs_table.c.ready_at))
-        .where(IS_PENDING, runs_table.c.ready_at > bindparam("now"))
-        .scalar_subquery()
-        .label("next_ready"),
-        exists().where(IS_PENDING, runs_table.c.ready_at <= bindparam("now")).label("is_ready"),
-        exists().where(IS_RUNNING, runs_table.c.owner != bindparam("me")).label("has_foreign"),
-        exists()
-        .where(IS_RUNNING, runs_table.c.owner == bindparam("me"), runs_table.c.cancel_requested == 1)
-        .label("has_cancels"),
-        exists().where(IS_WAITING, runs_table.c.expires_at <= bindparam("now")).label("has_expired"),
-        exists().where(HAS_THREAD_TO_DELETE, runs_table.c.thread_until <= bindparam("now")).label("has_old_threads"),
-        exists().where(owners_table.c.id == bindparam("me")).label("has_lease"),
-    )
-)
 _QUEUE_DEPTH: Final = Statement(
     lambda: select(
         select(func.count()).where(CAN_BE_DUE, tasks_table.c.next_due <= bindparam("now")).scalar_subquery()

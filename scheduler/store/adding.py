@@ -13,6 +13,7 @@ from scheduler.clock import to_datetime, to_micros
 from scheduler.errors import InvalidTaskError
 from scheduler.models import TaskChanges, TaskDefinition, is_as_checked
 from scheduler.schedule import Schedule, is_one_time, schedule_of
+from scheduler.store import unloadable
 from scheduler.store.schema import purged as purged_table
 from scheduler.store.schema import tasks
 from scheduler.store.statements import Bulk, Connection, Row, Statement
@@ -119,6 +120,7 @@ def _add_some(
         forget_purged(connection, [values["id"] for values in inserted if values["id"] in purged])
     if updated:
         connection.execute_many(_REPLACE, updated)
+        unloadable.forget(connection, [values["row_id"] for values in updated])
         finish_if_over(connection, [values["row_id"] for values in updated], first_due.now)
     return left_out
 

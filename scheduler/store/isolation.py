@@ -98,7 +98,6 @@ def _as_failure(outcome: Outcome, reason: str) -> Outcome:
         status=RunStatus.FAILED,
         response=None,
         error=f"the run ended as {outcome.status}, which could not be stored: {reason}",
-        quarantine=None if outcome.quarantine is None else f"the reason could not be stored: {reason}",
         questions=(),
         is_last=True,
         usage=None,

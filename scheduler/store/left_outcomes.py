@@ -102,7 +102,6 @@ def _write(connection: Connection, owner_id: str, left: LeftOutcome, now: int, w
         min(left.finished_at, now),
         left.response,
         left.error,
-        quarantine=left.quarantine,
         questions=history.questions(left),
         resumed=left.resumed,
         is_last=left.is_last,

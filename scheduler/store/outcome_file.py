@@ -39,7 +39,6 @@ class LeftOutcome(BaseModel, strict=True):
     finished_at: int = Field(ge=0, le=2**62)
     response: str | None = Field(default=None, max_length=_TEXT_LIMIT)
     error: str | None = Field(default=None, max_length=_TEXT_LIMIT)
-    quarantine: str | None = Field(default=None, max_length=_TEXT_LIMIT)
     questions: str = "[]"
     """JSON, as in the table of runs."""
     resumed: bool = False
@@ -71,7 +70,6 @@ def left_outcome(outcome: Outcome) -> LeftOutcome:
         finished_at=outcome.finished_at,
         response=_bounded(outcome.response),
         error=_bounded(outcome.error),
-        quarantine=_bounded(outcome.quarantine),
         questions=storable(history.questions_json(outcome.questions)),
         resumed=outcome.resumed,
         is_last=outcome.is_last,

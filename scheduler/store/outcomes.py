@@ -14,6 +14,7 @@ from scheduler.models import Attempt, Question, RunStatus, RunTrigger, TaskDefin
 from scheduler.planning import retry_delay
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
+from scheduler.store.reading import Unreadable, read
 from scheduler.store.runs import CANCELLED_BY_NEXT, Claim
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
 from scheduler.store.statements import Bulk, Connection, Row, Statement, parameter
@@ -44,8 +45,6 @@ class Outcome:
     error: str | None = None
     exception: BaseException | None = None
     """What the graph raised, for those who listen in this process."""
-    quarantine: str | None = None
-    """Why the task cannot be run at all: its graph or callback is gone."""
     questions: tuple[Question, ...] = ()
     """What the graph asks, for `WAITING`."""
     resumed: bool = False
@@ -69,9 +68,6 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
             final.append(outcome)
     lost = _write_final(connection, owner, final)
     kept = [outcome for outcome in final if outcome not in lost] if lost else final
-    for outcome in kept:
-        if outcome.quarantine is not None:
-            task_rows.quarantine(connection, outcome.claim.task.id, outcome.quarantine)
     _count_failures(connection, kept, now)
     _keep_thread_for_a_while(connection, kept)
     task_rows.finish_if_over(connection, dict.fromkeys(outcome.claim.task.id for outcome in kept), now)
@@ -171,7 +167,7 @@ def _goes_on(connection: Connection, owner: str, outcome: Outcome) -> bool:
     """Put a run whose attempt did not succeed back into the queue, if its task grants it a further attempt."""
     task = outcome.claim.task
     may_go_on = task.max_attempts > 1 or task.rerun_after_crash or outcome.claim.checkpointed
-    if outcome.quarantine or outcome.is_last or outcome.status not in _MAY_GO_ON or not may_go_on:
+    if outcome.is_last or outcome.status not in _MAY_GO_ON or not may_go_on:
         return False
     row = connection.execute(_OWN_RUN, _key(owner, outcome)).first()
     return row is not None and _queue_again(connection, row, task, outcome)
@@ -197,7 +193,11 @@ class _Interruption:
     status: RunStatus = RunStatus.INTERRUPTED
 
 
-def _queue_again(connection: Connection, row: Row, task: TaskDefinition, ending: _Ending) -> bool:
+def _queue_again(connection: Connection, row: Row, task: TaskDefinition | None, ending: _Ending) -> bool:
+    """Put a run back into the queue, if it has a further attempt.
+
+    Without a task, whose definition cannot be used here, an interrupted run goes back: who can use it decides then.
+    """
     attempts = history.earlier_attempts(row)
     delay = _delay(task, attempts, ending.status, may_continue=bool(row.checkpointed))
     if row.removed or row.cancel_requested or delay is None:
@@ -214,7 +214,9 @@ def _queue_again(connection: Connection, row: Row, task: TaskDefinition, ending:
     return True
 
 
-def _delay(task: TaskDefinition, attempts: Sequence[Attempt], status: RunStatus, *, may_continue: bool) -> int | None:
+def _delay(
+    task: TaskDefinition | None, attempts: Sequence[Attempt], status: RunStatus, *, may_continue: bool
+) -> int | None:
     """Return how long the next attempt waits, in microseconds; None: there is none.
 
     An interrupted run whose graph has a checkpointer always gets one: what starts it sees in the checkpoints whether
@@ -225,7 +227,10 @@ def _delay(task: TaskDefinition, attempts: Sequence[Attempt], status: RunStatus,
         return 0
     if status is RunStatus.INTERRUPTED:
         restarts = sum(attempt.status is RunStatus.INTERRUPTED for attempt in attempts)
-        return 0 if task.rerun_after_crash and restarts < RESTART_LIMIT else None
+        may_restart = task is None or task.rerun_after_crash
+        return 0 if may_restart and restarts < RESTART_LIMIT else None
+    if task is None:
+        return None
     failed = 1 + sum(attempt.status in _FAILURES for attempt in attempts)
     return retry_delay(task, failed) if failed < task.max_attempts else None
 
@@ -319,13 +324,22 @@ class OldThread:
     run_id: str
     thread_id: str
     graph: str | None
-    """The graph that its task names."""
+    """The graph that its task names, as far as its definition can be read."""
 
 
 def threads_to_delete(connection: Connection, now: int) -> list[OldThread]:
     """Return the threads of single runs that have been kept long enough; some at a time."""
     rows = connection.execute(_THREADS, {"now": now}).all()
-    return [OldThread(row.id, row.thread_id, getattr(task_rows.read_definition(row), "graph", None)) for row in rows]
+    return [OldThread(row.id, row.thread_id, _graph_of(row.definition)) for row in rows]
+
+
+def _graph_of(definition: str) -> str | None:
+    """Return the graph that a definition names, also if this release does not know all its fields."""
+    try:
+        graph = json.loads(definition).get("graph")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return graph if isinstance(graph, str) else None
 
 
 # --- Failures in a row ---
@@ -362,8 +376,10 @@ def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[
     rows = connection.execute(_RUNNING_OF, {"by": owner}).all()
     interruption = _Interruption(now, error)
     for row in rows:
-        task = task_rows.read_definition(row)
-        if task is None or not _queue_again(connection, row, task, interruption):
+        found = read(row.definition)  # its zone does not matter here
+        task = found if isinstance(found, TaskDefinition) else None
+        is_damaged = isinstance(found, Unreadable) and found.is_damaged
+        if is_damaged or not _queue_again(connection, row, task, interruption):
             connection.execute(_INTERRUPT, {"run": row.id, "end": now, "problem": error})
             if task is not None and row.checkpointed:
                 history.keep_own_thread(connection, task, row.id, row.thread_id, now)

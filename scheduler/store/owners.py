@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, delete, exists, insert, not_, select, update
 
-from scheduler.store.schema import IS_RUNNING, owners, runs
+from scheduler.store.schema import IS_RUNNING, owners, runs, unloadable
 from scheduler.store.statements import Connection, Row, Statement
 
 _PROC: Final = Path("/proc")
@@ -121,13 +121,15 @@ def count_alive(connection: Connection, here: Owner, now: int) -> int:
 
 
 def retire(connection: Connection, owner_id: str) -> None:
-    """Forget an owner that has ended."""
+    """Forget an owner that has ended, and what it could not load."""
     connection.execute(_DELETE, {"by": owner_id})
+    connection.execute(_DELETE_UNLOADABLE, {"by": owner_id})
 
 
 def forget(connection: Connection, lease_before: int) -> None:
     """Delete owners whose lease ended before an instant and which have no running run: their processes were killed."""
     connection.execute(_FORGET, {"before": lease_before})
+    connection.execute(_FORGET_UNLOADABLE)
 
 
 _RENEW: Final = Statement(
@@ -142,4 +144,8 @@ _FORGET: Final = Statement(
     lambda: delete(owners).where(
         owners.c.lease_until < bindparam("before"), not_(exists().where(IS_RUNNING, runs.c.owner == owners.c.id))
     )
+)
+_DELETE_UNLOADABLE: Final = Statement(lambda: delete(unloadable).where(unloadable.c.owner == bindparam("by")))
+_FORGET_UNLOADABLE: Final = Statement(
+    lambda: delete(unloadable).where(not_(exists().where(owners.c.id == unloadable.c.owner)))
 )

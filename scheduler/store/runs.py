@@ -5,9 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -23,12 +21,12 @@ from sqlalchemy import (
     update,
 )
 
-from scheduler.errors import InvalidTaskError
-from scheduler.models import STORED, OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
+from scheduler.models import OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
 from scheduler.planning import Decision, Firing, Plan, Situation, plan
 from scheduler.schedule import Schedule, schedule_of
-from scheduler.store import history
+from scheduler.store import history, unloadable
 from scheduler.store import tasks as task_rows
+from scheduler.store.reading import Unreadable, read
 from scheduler.store.schema import (
     CAN_BE_DUE,
     IS_PENDING,
@@ -42,7 +40,10 @@ from scheduler.store.schema import (
     tasks,
 )
 from scheduler.store.statements import Bulk, Connection, Row, Statement
+from scheduler.store.unloadable import Changes, NeedsLoading, Obstacle
 
+_MOST_LATE: Final = 256
+"""So many tasks that cannot be loaded here are looked at in one pass for due times that are too late."""
 CANCELLED_BY_NEXT: Final = "the task became due again (overlap=cancel_other)"
 """The reason that stands in runs which `OverlapPolicy.CANCEL_OTHER` ended."""
 
@@ -98,6 +99,10 @@ class Batch:
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     """Runs that waited and are cancelled by their task's next due time."""
+    unloadable: Changes = field(default_factory=Changes)
+    """Tasks that are left to others, or whose code has to be loaded first."""
+    leaves_tasks: bool = False
+    """Whether there are any."""
 
 
 # --- Claiming ---
@@ -113,19 +118,26 @@ class Claimer:
     """Tells whether the graph of a task has a checkpointer."""
     disowned: Collection[str] = ()
     """Runs that are left to others, if they wait."""
+    needs_loading: NeedsLoading = lambda _task: None
+    """Tells which code of a task is not loaded yet."""
 
 
-def claim(connection: Connection, claimer: Claimer, now: int, slots: int, until: int) -> Batch:
+def claim(  # noqa: PLR0913 (who, when and how much)
+    connection: Connection, claimer: Claimer, now: int, slots: int, until: int, *, late_until: int | None = None
+) -> Batch:
     """Take runs that wait and due times that have come, at most `slots` together.
 
     Due times up to `until`, a moment ahead, are taken too where nothing is in their way now: then they can start on
     time, and several share a transaction. Due times that are not to be started are written into the history on the
-    way; tasks whose definition cannot be used are quarantined.
+    way; tasks whose row is damaged are quarantined. Tasks that cannot be loaded here are left to others; those of their
+    due times up to `late_until` that nobody has started, and that are too late by now, are `missed`.
     """
     claiming = _Claiming(connection, claimer, now, slots, until)
     if slots:
         claiming.claim_pending()
     claiming.claim_due()
+    if late_until is not None:
+        claiming.account_for_late(late_until)
     claiming.write()
     return claiming.batch
 
@@ -144,6 +156,10 @@ class _Claiming:
     """Threads that have a run, for graphs with a checkpointer."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     advances: list[dict[str, Any]] = field(default_factory=list)
+    obstacles: dict[str, Obstacle] = field(default_factory=dict)
+    """Tasks that cannot be loaded here, or not yet."""
+    to_load: dict[str, TaskDefinition] = field(default_factory=dict)
+    """A task for each code that is not loaded yet."""
 
     def claim_pending(self) -> None:
         """Take runs that wait and may start; of one task not two at once, unless they may overlap."""
@@ -163,7 +179,8 @@ class _Claiming:
                     has_marked = has_marked or not row.checkpointed
 
     def _ready_rows(self) -> Sequence[Row]:
-        values = {"now": self.now, "slots": self.slots, "disowned": list(self.claimer.disowned)}
+        disowned = list(self.claimer.disowned)
+        values = {"now": self.now, "slots": self.slots, "disowned": disowned, "me": self.claimer.owner}
         return self.connection.execute(_READY, values).all()
 
     def claim_due(self) -> None:
@@ -180,9 +197,7 @@ class _Claiming:
 
     def _serve(self, row: Row, task: TaskDefinition, *, is_busy: bool, buffered: int) -> None:
         """Decide over the due times of one task; those that come again and were served before are left out."""
-        schedule, due = schedule_of(task, row.zone, row.anchor), row.next_due
-        if row.comes_again:
-            schedule, due = history.without_served(self.connection, task.id, schedule, due)
+        schedule, due = self._to_serve(row, task)
         if due is None or due > self.until:
             self._advance(task, due, row.last_seq, row.started_runs)
             return
@@ -192,11 +207,37 @@ class _Claiming:
         self._decide(row, task, schedule, situation)
         self.slots = situation.slots
 
+    def _to_serve(self, row: Row, task: TaskDefinition) -> tuple[Schedule, int | None]:
+        """Return the schedule of a task and its first due time, without those that come again and were served."""
+        schedule = schedule_of(task, row.zone, row.anchor)
+        if row.comes_again:
+            return history.without_served(self.connection, task.id, schedule, row.next_due)
+        return schedule, row.next_due
+
     def _advance(self, task: TaskDefinition, due: int | None, seq: int, started: int) -> None:
         self.advances.append({"task": task.id, "due": due, "seq": seq, "started": started})
 
+    def account_for_late(self, until: int) -> None:
+        """Decide over due times of tasks that are left here as if no slot were free, so that nothing starts."""
+        rows = self.connection.execute(_LATE, {"until": until, "me": self.claimer.owner}).all()
+        busy, buffered = self._open_runs([row.id for row in rows]) if rows else (set(), Counter())
+        for row in rows:
+            task = read(row.definition, row.zone)
+            if isinstance(task, TaskDefinition):
+                self._account_for_late(row, task, until, row.id in busy, buffered[row.id])
+
+    def _account_for_late(self, row: Row, task: TaskDefinition, until: int, is_busy: bool, buffered: int) -> None:  # noqa: FBT001
+        schedule, due = self._to_serve(row, task)
+        if due is not None and due <= until:
+            self._decide(row, task, schedule, Situation(due, until, row.started_runs, is_busy, buffered, slots=0))
+
     def write(self) -> None:
         """Insert the rows of runs, and move the tasks to their next due times."""
+        if self.obstacles:
+            self.batch.leaves_tasks = True
+            self.batch.unloadable = unloadable.leave(
+                self.connection, self.claimer.owner, self.obstacles, self.to_load, self.now
+            )
         if self.rows:
             inserted = self.connection.execute_many(history.INSERT_IF_NEW, self.rows)
             if inserted != len(self.rows):
@@ -267,7 +308,8 @@ class _Claiming:
     def _open_threads(self, threads: Sequence[str], besides: str = "") -> dict[str, str]:
         """Return which of the threads have an open run, and its status; `waiting` before others."""
         found: dict[str, str] = {}
-        for row in self.connection.execute(_THREADS, {"threads": threads, "besides": besides}):
+        values = {"threads": threads, "besides": besides, "now": self.now}
+        for row in self.connection.execute(_THREADS, values):
             if found.get(row.thread_id) != RunStatus.WAITING:
                 found[row.thread_id] = row.status
         return found
@@ -277,10 +319,12 @@ class _Claiming:
         rows: dict[str, Row] = {}
         running = set(self.connection.execute(_RUNNING_TASKS).scalars())
         if running:
-            busy = self.connection.execute(_DUE_OF_THESE, {"now": self.now, "ids": list(running)})
+            ids = list(running)
+            busy = self.connection.execute(_DUE_OF_THESE, {"now": self.now, "ids": ids, "me": self.claimer.owner})
             rows.update((row.id, row) for row in busy)
         if self.slots > 0:
-            due = self.connection.execute(_DUE, {"until": self.until, "slots": self.slots})
+            values = {"until": self.until, "slots": self.slots, "me": self.claimer.owner}
+            due = self.connection.execute(_DUE, values)
             rows.update((row.id, row) for row in due)
         return sorted(rows.values(), key=lambda row: (row.next_due, row.id))
 
@@ -361,29 +405,26 @@ class _Claiming:
         self.batch.claims = [claim for claim in self.batch.claims if claim.run_id not in dropped]
 
     def _usable(self, task_id: str, definition: str, zone: str = "UTC") -> TaskDefinition | None:
-        """Return a definition, or quarantine its task; its zone may be unknown on this machine."""
-        try:
-            ZoneInfo(zone)
-            return TaskDefinition.model_validate_json(definition, context=STORED)
-        except (ValueError, LookupError, OSError) as error:
-            problem = f"the stored definition cannot be used: {_without_values(error)}"
-            task_rows.quarantine(self.connection, task_id, problem)
-            self.batch.quarantined.append((task_id, problem))
+        """Return a task that this process can run; leave it to others if it cannot, quarantine it if nobody can."""
+        if task_id in self.obstacles:
             return None
+        task = read(definition, zone)
+        if isinstance(task, Unreadable):
+            if task.is_damaged:
+                self._quarantine(task_id, task.problem)
+            else:
+                self.obstacles[task_id] = Obstacle(None, task.problem)
+            return None
+        code = self.claimer.needs_loading(task)
+        if code is None:
+            return task
+        self.obstacles[task_id], self.to_load[code] = Obstacle(code), task
+        return None
 
-
-def _without_values(error: Exception) -> str:
-    """Say what is wrong with a definition, but for fields whose values are nobody else's business."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    lines = error.errors(include_url=False, include_input=False)
-    said = [
-        f"{line['loc'][0]} is wrong" if line["loc"] and line["loc"][0] in _PRIVATE else line["msg"] for line in lines
-    ]
-    return "; ".join(said)
-
-
-_PRIVATE: Final = frozenset({"prompt", "metadata", "context"})
+    def _quarantine(self, task_id: str, problem: str) -> None:
+        problem = f"the stored definition cannot be used: {problem}"
+        task_rows.quarantine(self.connection, task_id, problem)
+        self.batch.quarantined.append((task_id, problem))
 
 
 _STATUS_OF: Final = {
@@ -400,12 +441,12 @@ _STATUS_OF: Final = {
 def trigger(connection: Connection, task_id: str, now: int, history_limit: int) -> str:
     """Add a run by hand, which the next pass starts; return its id.
 
-    Raises `TaskNotFoundError`, and `InvalidTaskError` for a task whose stored definition cannot be used.
+    A task that cannot be used is looked at again. Raises `TaskNotFoundError`, and `InvalidTaskError` for a task whose
+    stored definition cannot be used here.
     """
     row = task_rows.present(connection, task_id)
-    task = task_rows.read_definition(row)
-    if task is None:
-        raise InvalidTaskError(task_id, f"its stored definition cannot be used ({row.problem}); add the task again")
+    task_rows.look_again(connection, row)
+    task = task_rows.definition_of(row)
     run = history.new_row(task, row.last_seq + 1, now, now, RunStatus.PENDING)
     run["trigger"] = RunTrigger.MANUAL
     history.insert_rows(connection, [run])
@@ -450,9 +491,12 @@ _in_thread = runs.alias("in_thread")
 
 
 def _is_stuck(run: FromClause) -> ColumnElement[bool]:
-    """Return the condition that a run waits for good, because its task is left alone: nobody waits for it."""
-    left_alone = exists().where(tasks.c.id == run.c.task_id, tasks.c.problem.is_not(None)).correlate(run)
-    return and_(has_status(RunStatus.PENDING, run), left_alone)
+    """Return the condition that a run waits although its task is quarantined, or no scheduler can load it.
+
+    Nobody waits for such a run.
+    """
+    is_quarantined = exists().where(tasks.c.id == run.c.task_id, tasks.c.problem.is_not(None)).correlate(run)
+    return and_(has_status(RunStatus.PENDING, run), or_(is_quarantined, unloadable.is_left_by_all(run.c.task_id)))
 
 
 _THREAD_IS_TAKEN: Final = exists().where(
@@ -471,7 +515,7 @@ _READY: Final = Statement(
     lambda: (
         select(runs, tasks.c.definition, tasks.c.next_due)
         .join(tasks, tasks.c.id == runs.c.task_id)
-        .where(_IS_READY, tasks.c.problem.is_(None))
+        .where(_IS_READY, tasks.c.problem.is_(None), not_(unloadable.is_left(runs.c.task_id)))
         .where(or_(runs.c.exclusive == 0, not_(_BLOCKED)), or_(runs.c.checkpointed == 0, not_(_THREAD_IS_TAKEN)))
         .where(runs.c.id.not_in(bindparam("disowned", expanding=True)))
         .order_by(runs.c.ready_at, runs.c.id)
@@ -515,7 +559,7 @@ _TASKS_AS_DUE: Final = select(
 """Tasks, each with whether due times that are to come have a row already, since the clock was set back."""
 _DUE: Final = Statement(
     lambda: (
-        _TASKS_AS_DUE.where(CAN_BE_DUE, tasks.c.next_due <= bindparam("until"))
+        _TASKS_AS_DUE.where(CAN_BE_DUE, tasks.c.next_due <= bindparam("until"), not_(unloadable.is_left(tasks.c.id)))
         .order_by(tasks.c.next_due)
         .limit(bindparam("slots"))
     )
@@ -524,7 +568,23 @@ _DUE: Final = Statement(
 _RUNNING_TASKS: Final = Statement(lambda: select(runs.c.task_id).where(IS_RUNNING))
 _DUE_OF_THESE: Final = Statement(
     lambda: _TASKS_AS_DUE.where(
-        CAN_BE_DUE, tasks.c.next_due <= bindparam("now"), tasks.c.id.in_(bindparam("ids", expanding=True))
+        CAN_BE_DUE,
+        tasks.c.next_due <= bindparam("now"),
+        tasks.c.id.in_(bindparam("ids", expanding=True)),
+        not_(unloadable.is_left(tasks.c.id)),
+    )
+)
+# Only due times that can be too late need a decision before the task can be loaded; a definition has no default values.
+_LATE: Final = Statement(
+    lambda: (
+        _TASKS_AS_DUE.where(
+            CAN_BE_DUE,
+            tasks.c.next_due <= bindparam("until"),
+            unloadable.is_left(tasks.c.id),
+            tasks.c.definition.like('%"misfire_grace_seconds"%'),
+        )
+        .order_by(tasks.c.next_due)
+        .limit(_MOST_LATE)
     )
 )
 _OPEN_RUNS: Final = Statement(

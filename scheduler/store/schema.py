@@ -172,11 +172,27 @@ purged = Table(
 )
 """Tasks that were finished or removed and are deleted by now, so that a program may go on adding them at each start."""
 
+unloadable = Table(
+    "scheduler_unloadable",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    Column("owner", Text, primary_key=True),
+    # The code that the owner has to load for the task; None: it cannot use the stored definition.
+    Column("code", Text),
+    # None: it is being loaded.
+    Column("problem", Text),
+    # How often it was tried in vain, and when it is tried again.
+    Column("tries", Integer, nullable=False),
+    Column("retry_at", BigInteger, nullable=False),
+)
+"""Tasks that an owner cannot load at present, and leaves to others."""
+
 
 @functools.cache
 def _indexes() -> dict[Index, ColumnElement[bool]]:
     """Return the indexes that hold some rows only, each with what those rows meet; made when they are needed first."""
     Index("scheduler_runs_history", runs.c.task_id, runs.c.seq, unique=True)
+    Index("scheduler_unloadable_retry", unloadable.c.owner, unloadable.c.retry_at)
     return {
         Index("scheduler_tasks_due", tasks.c.next_due): CAN_BE_DUE,
         Index("scheduler_tasks_finished", tasks.c.finished_at): IS_FINISHED,
@@ -206,11 +222,17 @@ def _to_2(connection: Connection) -> None:
 
 
 def _to_3(connection: Connection) -> None:
-    """Add what is remembered of tasks that are deleted."""
+    """Add what is remembered of tasks that are deleted, and which tasks an owner cannot load."""
     _create_table(
         connection,
         "scheduler_purged (id TEXT NOT NULL, schedule TEXT NOT NULL, started_runs BIGINT NOT NULL, PRIMARY KEY (id))",
     )
+    _create_table(
+        connection,
+        "scheduler_unloadable (task_id TEXT NOT NULL, owner TEXT NOT NULL, code TEXT, problem TEXT, "
+        "tries INTEGER NOT NULL, retry_at BIGINT NOT NULL, PRIMARY KEY (task_id, owner))",
+    )
+    connection.execute(DDL("CREATE INDEX scheduler_unloadable_retry ON scheduler_unloadable (owner, retry_at)"))  # type: ignore[no-untyped-call]
 
 
 def _create_table(connection: Connection, definition: str) -> None:

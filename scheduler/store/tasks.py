@@ -1,8 +1,8 @@
 """What is asked of the tasks table: remove, pause, resume, look up, list, finish, purge."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeVar
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ColumnElement,
@@ -18,12 +18,13 @@ from sqlalchemy import (
     update,
 )
 
-from scheduler.clock import SECOND
+from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
-from scheduler.models import STORED, RunStatus, TaskDefinition
+from scheduler.models import RunStatus, TaskDefinition, TaskType
 from scheduler.planning import Decision, Firing
 from scheduler.schedule import Schedule, is_one_time, schedule_of
-from scheduler.store import history
+from scheduler.store import history, unloadable
+from scheduler.store.reading import Unreadable, read
 from scheduler.store.schema import (
     HAS_THREAD_TO_DELETE,
     IS_FINISHED,
@@ -40,6 +41,9 @@ T = TypeVar("T")
 
 _CHUNK: Final = 512
 _OWED_PAUSED: Final = "the task was paused before it could start"
+_NOT_COUNTED: Final = "later due times are not counted, because its definition cannot be read here"
+_RUN_AT: Final = 3
+"""Where a stored schedule has the instant of a one-time task."""
 _OWED_REMOVED: Final = "the task was removed before it could start"
 _REMOVED: Final = "the task was removed before it began"
 _REMOVED_MIDWAY: Final = "the task was removed before it could go on"
@@ -75,18 +79,27 @@ def pause(connection: Connection, task_id: str, now: int, reason: str | None = N
 
 def past_owed(connection: Connection, row: Row, task: TaskDefinition | None, now: int) -> dict[str, int | None]:
     """Account for the due times that a pause leaves unserved; return the next one. A one-time task keeps its own."""
-    if task is None or row.paused or row.next_due is None or row.next_due > now or is_one_time(task):
+    if row.paused or row.next_due is None or row.next_due > now or _runs_once(row):
         return {}
     account_for_owed(connection, row, now, _OWED_PAUSED)
-    return {"next_due": schedule_of(task, row.zone, row.anchor).next_after(now)}
+    return {} if task is None else {"next_due": schedule_of(task, row.zone, row.anchor).next_after(now)}
+
+
+def _runs_once(row: Row) -> bool:
+    """Tell it from the stored schedule, because the definition may not be readable here."""
+    return json.loads(row.schedule)[_RUN_AT] is not None
 
 
 def resume(connection: Connection, task_id: str, now: int) -> None:
-    """Resume a paused task. Raises `TaskNotFoundError`."""
+    """Resume a paused task, and look again at one that cannot be used.
+
+    Raises `TaskNotFoundError`, and `InvalidTaskError` if the stored definition still cannot be used.
+    """
     row = present(connection, task_id)
-    task = read_definition(row)
-    if not row.paused or task is None:
+    look_again(connection, row)
+    if not row.paused:
         return
+    task = definition_of(row)
     due = resumed(task, schedule_of(task, row.zone, row.anchor), row.next_due, now).get("next_due", row.next_due)
     connection.execute(_RESUME, {"task": task_id, "due": due})
     if due is None:
@@ -106,6 +119,7 @@ def remove(connection: Connection, task_id: str, now: int) -> None:
     row = present(connection, task_id)
     account_for_owed(connection, row, now, _OWED_REMOVED)
     connection.execute(_REMOVE, {"task": task_id, "now": now})
+    unloadable.forget(connection, [task_id])
     cancel_if_removed(connection, task_id, now)
 
 
@@ -135,10 +149,14 @@ def cancel(connection: Connection, rows: Sequence[Row], now: int, error: str) ->
 
 def account_for_owed(connection: Connection, row: Row, now: int, reason: str) -> None:
     """Write one `skipped` row for due times that have passed unserved and will not be served any more."""
-    task = read_definition(row)
-    if task is None or row.finished_at is not None or row.next_due is None or row.next_due > now:
+    if row.finished_at is not None or row.next_due is None or row.next_due > now:
         return
-    if row.paused and not is_one_time(task):
+    if row.paused and not _runs_once(row):
+        return
+    task = read_definition(row)
+    if task is None:
+        firing = Firing(Decision.SKIP, row.next_due, 0, f"{reason}; {_NOT_COUNTED}")
+        history.insert_skipped(connection, _stand_in(row), row, firing, now)
         return
     schedule, first = history.without_served(connection, task.id, schedule_of(task, row.zone, row.anchor), row.next_due)
     if first is None or first > now:
@@ -148,25 +166,36 @@ def account_for_owed(connection: Connection, row: Row, now: int, reason: str) ->
     history.insert_skipped(connection, task, row, firing, now)
 
 
+def _stand_in(row: Row) -> TaskDefinition:
+    """Return a definition for the history of a task whose own cannot be read."""
+    text = row.id
+    due = to_datetime(row.next_due)
+    return TaskDefinition(id=row.id, name=text, prompt=text, task_type=TaskType.ONE_TIME, run_at=due)
+
+
 # --- Reading ---
 
 
 def get(connection: Connection, task_id: str) -> TaskDefinition:
     """Return the definition of a task, finished or not. Raises `TaskNotFoundError`, `InvalidTaskError`."""
-    row = present(connection, task_id)
-    task = read_definition(row)
-    if task is None:
-        raise InvalidTaskError(task_id, f"its stored definition cannot be used ({row.problem}); add the task again")
-    return task
+    return definition_of(present(connection, task_id))
+
+
+def definition_of(row: Row) -> TaskDefinition:
+    """Return the definition of a task. Raises `InvalidTaskError` if it cannot be used here."""
+    found = read(row.definition, row.zone)
+    if isinstance(found, TaskDefinition):
+        return found
+    if found.is_damaged:
+        raise InvalidTaskError(row.id, f"its stored definition cannot be used ({found.problem}); add the task again")
+    problem = f"its stored definition cannot be used here ({found.problem})"
+    raise InvalidTaskError(row.id, f"{problem}; use the release or machine that stored it, or add the task again")
 
 
 def read_definition(row: HasDefinition) -> TaskDefinition | None:
-    """Return the definition that a row holds, or None if it cannot be used; its zone may be unknown on this machine."""
-    try:
-        ZoneInfo(row.zone)
-        return TaskDefinition.model_validate_json(row.definition, context=STORED)
-    except (ValueError, LookupError, OSError):
-        return None
+    """Return the definition that a row holds, or None if it cannot be used here."""
+    found = read(row.definition, row.zone)
+    return found if isinstance(found, TaskDefinition) else None
 
 
 def unfinished(connection: Connection) -> Sequence[Row]:
@@ -229,8 +258,29 @@ def finish_if_over(connection: Connection, ids: Iterable[str], now: int) -> None
 
 
 def quarantine(connection: Connection, task_id: str, problem: str) -> None:
-    """Leave a task alone from now on, and say why, until it is added again."""
+    """Leave a task whose row is damaged alone, and say why, until it is added again or looked at again."""
     connection.execute(_QUARANTINE, {"task": task_id, "why": problem})
+
+
+def release_quarantined(connection: Connection) -> None:
+    """Let what is quarantined come due again; what is still damaged is quarantined again then.
+
+    Earlier releases also quarantined tasks whose code could not be imported in some process.
+    """
+    connection.execute(_RELEASE)
+
+
+def look_again(connection: Connection, row: Row) -> None:
+    """Let every scheduler try again to load a task; release it if it is quarantined.
+
+    Raises `InvalidTaskError` if its row is damaged.
+    """
+    found = read(row.definition, row.zone)
+    if isinstance(found, Unreadable) and found.is_damaged:
+        definition_of(row)
+    unloadable.retry_soon(connection, row.id)
+    if row.problem is not None:
+        connection.execute(_RELEASE_ONE, {"task": row.id})
 
 
 def purge(connection: Connection, finished_before: int) -> int:
@@ -243,6 +293,7 @@ def purge(connection: Connection, finished_before: int) -> int:
     ids = connection.execute(_OLD, {"before": finished_before}).scalars()
     if ids:
         forget_purged(connection, ids)
+        unloadable.forget(connection, ids)
         connection.execute(_RECORD_PURGED, {"ids": ids})
         connection.execute(_DELETE_RUNS, {"ids": ids})
         connection.execute(_DELETE_TASKS, {"ids": ids})
@@ -321,6 +372,8 @@ _RECKON: Final = Statement(
 _READY_NOW: Final = Statement(
     lambda: update(runs).where(IS_PENDING, runs.c.ready_at > bindparam("now")).values(ready_at=bindparam("now"))
 )
+_RELEASE: Final = Statement(lambda: update(tasks).where(tasks.c.problem.is_not(None)).values(problem=None))
+_RELEASE_ONE: Final = Statement(lambda: update(tasks).where(_OF_TASK).values(problem=None))
 _QUARANTINE: Final = Statement(lambda: update(tasks).where(_OF_TASK).values(problem=bindparam("why")))
 _OLD: Final = Statement(
     lambda: (

@@ -380,7 +380,7 @@ async def test_many_steps_make_few_writes(new_scheduler, recorder):
     run_pass, passes = scheduler._store.run_pass, []
 
     def note(*arguments):
-        passes.append(bool(arguments[-1]))
+        passes.append(bool(arguments[5]))
         return run_pass(*arguments)
 
     scheduler._store.run_pass = note
@@ -403,7 +403,7 @@ async def test_steps_that_cannot_be_written_are_kept(new_scheduler):
     run_pass, failing = scheduler._store.run_pass, [True]
 
     def fail(*arguments):
-        if arguments[-1] and failing:
+        if arguments[5] and failing:
             raise OSError("no disk")
         return run_pass(*arguments)
 

@@ -305,11 +305,32 @@ def test_task_with_a_graph_of_its_own(module):
 
 
 async def test_graph_of_a_task_that_is_gone(echo):
-    """A stored task whose graph is gone fails and is quarantined; the scheduler's own graph is not used instead."""
-    outcome = await a_runner(echo).run(a_claim(a_task(graph="nowhere_at_all:graph")))
+    """A stored task whose graph is gone cannot be loaded; the scheduler's own graph is not taken instead."""
+    runner, task = a_runner(echo), a_task(graph="nowhere_at_all:graph")
+    assert "there is no module nowhere_at_all" in await runner.load_code(task)
+    outcome = await runner.run(a_claim(task))
     assert outcome.status is RunStatus.FAILED
-    assert "there is no module nowhere_at_all" in outcome.quarantine
+    assert "there is no module nowhere_at_all" in outcome.error
     assert echo.calls == []
+
+
+@pytest.mark.parametrize(
+    "fields", [{"graph": "late:graph"}, {"result_callback": "late.f"}, {"input_builder": "late.g"}]
+)
+async def test_code_that_can_be_imported_at_a_later_try(echo, module, fields):
+    """A module that raised once, or was missing, is imported again; what is loaded stays loaded."""
+    runner, task = a_runner(echo), a_task(**fields)
+    key = runner.needs_loading(task)
+    assert key == runner.needs_loading(a_task(id="other", **fields))
+    assert "late" in await runner.load_code(task)
+    module("late", "raise ConnectionError('no network')")
+    assert "ConnectionError: no network" in await runner.load_code(task)
+    assert runner.needs_loading(task) == key
+    lines = "from helpers import EchoGraph\ngraph = EchoGraph()\nasync def f(task, result): pass\ndef g(task): pass"
+    module("late", lines)
+    assert await runner.load_code(task) is None
+    assert runner.needs_loading(task) is None
+    assert runner.needs_loading(a_task()) is None
 
 
 async def test_graph_of_a_task(echo, module):

@@ -186,7 +186,7 @@ async def test_a_huge_error_of_a_callback(module, caplog):
 @pytest.mark.parametrize("field", ["graph", "result_callback", "input_builder"])
 @pytest.mark.parametrize("error", ["ValueError([0] * 400_000)", "ValueError('x' * 400_000)", "OddError()", "OddExit()"])
 async def test_a_module_whose_import_raises_something_odd(module, field, error, echo):
-    """The run fails, with a text that is not too long."""
+    """The task cannot be loaded, with a text that is not too long."""
     source = f"""
         class OddError(Exception):
             def __str__(self):
@@ -197,11 +197,14 @@ async def test_a_module_whose_import_raises_something_odd(module, field, error, 
     """
     name = module("odd_import", source)
     task = a_task(**{field: f"{name}:thing" if field == "graph" else f"{name}.thing"})
-    outcome = await a_runner(echo).run(a_claim(task))
+    runner = a_runner(echo)
+    problem = await runner.load_code(task)
+    assert name in problem
+    assert len(problem) <= 2_000
+    outcome = await runner.run(a_claim(task))
     assert outcome.status is RunStatus.FAILED
     assert name in outcome.error
     assert len(outcome.error) <= 2_000
-    assert len(outcome.quarantine) < 2_500
 
 
 # --- Questions ---

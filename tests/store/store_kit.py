@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from scheduler import RunStatus, TaskDefinition
 from scheduler.clock import SECOND, to_datetime, to_micros
-from scheduler.store import Outcome, Store
+from scheduler.store import Loaded, Outcome, Store
 
 #: A Monday, midnight.
 START = to_micros(datetime(2026, 1, 5, tzinfo=UTC))
@@ -54,11 +54,27 @@ class Process:
     All times are seconds after `START`.
     """
 
-    def __init__(self, database, *, zone="UTC", history_limit=100, lease=LEASE, retention=RETENTION):
+    def __init__(self, database, *, zone="UTC", history_limit=100, lease=LEASE, retention=RETENTION, missing=None):
         self.database = database
-        self.store = Store(database, zone, history_limit, lease * SECOND, retention * SECOND)
+        #: What keeps graphs from being imported, by their paths; None: all are there from the start.
+        self.missing = missing
+        #: The graphs that are imported.
+        self.imported = set()
+        self._loaded = []
+        self.store = Store(database, zone, history_limit, lease * SECOND, retention * SECOND, self._needs_loading)
         self.running = {}
         self._ended = []
+
+    def _needs_loading(self, task):
+        return None if self.missing is None or task.graph in {None, *self.imported} else task.graph
+
+    def _import(self, wanted):
+        """Import what a pass asks for; the next one is told what came of it."""
+        for each in wanted:
+            problem = self.missing.get(each.code)
+            if problem is None:
+                self.imported.add(each.code)
+            self._loaded.append(Loaded(each.code, problem))
 
     # --- The scheduler's side ---
 
@@ -69,12 +85,14 @@ class Process:
     def run_pass(self, now, slots=32, early=0):
         """Make a pass; claimed runs run until `end` is called. Outcomes that were not written are passed again."""
         ended, self._ended = self._ended, []
+        loaded, self._loaded = self._loaded, []
         try:
             running = list(self.running)
-            result = self.store.run_pass(instant(now), slots, ended, running, round(early * SECOND))
+            result = self.store.run_pass(instant(now), slots, ended, running, round(early * SECOND), (), loaded)
         except BaseException:
-            self._ended = ended
+            self._ended, self._loaded = ended, loaded
             raise
+        self._import(result.unloadable.to_load)
         self.running.update((claim.run_id, claim) for claim in result.claims)
         return result
 
@@ -113,9 +131,10 @@ class Process:
     def trigger(self, now, task_id="t"):
         return self.store.trigger_task(task_id, instant(now))
 
-    def listed(self, task_id="t"):
-        """Return a task as `list_tasks` shows it, or None."""
-        return next((each for each in self.store.list_tasks() if each.id == task_id), None)
+    def listed(self, task_id="t", now=None):
+        """Return a task as `list_tasks` shows it, or None; `now`, in seconds, is when that is asked."""
+        now = None if now is None else instant(now)
+        return next((each for each in self.store.list_tasks(now) if each.id == task_id), None)
 
     def due(self, task_id="t"):
         """Return when a task is due next."""

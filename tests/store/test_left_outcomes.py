@@ -198,16 +198,6 @@ def test_listeners_hear_of_what_was_left(process, new_process):
     assert [str(run.status) for run in later.run_pass(100).told.changed] == ["succeeded"]
 
 
-def test_a_task_that_is_quarantined_by_what_was_left(process, new_process):
-    """Why is in the file as well."""
-    process.add(once(5))
-    process.run_pass(5)
-    process.end(8, RunStatus.FAILED, quarantine="its graph is gone")
-    leave(process)
-    later = new_process(100)
-    assert later.run_pass(100).quarantined == [("t", "its graph is gone")]
-
-
 # --- Files ---
 
 
@@ -221,7 +211,6 @@ def test_a_file_keeps_every_field_of_an_outcome(process, path):
         7,
         response="answer",
         error="problem",
-        quarantine="its graph is gone",
         questions=(Question(id="q", value=[1]),),
         resumed=True,
         is_last=True,

@@ -1,88 +1,165 @@
-"""Rows that cannot be used: they stay, they say what is wrong, and the other tasks run."""
+"""Damaged rows, which no process can use: they stay, they say what is wrong, and the other tasks run."""
 
 import pytest
-from store_kit import DAY, every, instant, once
+from store_kit import DAY, every, instant, moment, once, seconds_of
 
-from scheduler import RunStatus
+from scheduler import RunStatus, TaskNotFoundError
 from scheduler.errors import InvalidTaskError
 
-BAD = {
+DAMAGED = {
     "bad JSON": '{"id": "t", ',
     "no object": "[1, 2]",
     "empty": "",
-    "unknown field": '{"id":"t","name":"T","task_type":"interval","interval_seconds":60,"prompt":"p","colour":"red"}',
+    "null": "null",
+    "no fields": "{}",
+    "no name": '{"id":"t","task_type":"interval","interval_seconds":60,"prompt":"p"}',
     "no schedule": '{"id":"t","name":"T","task_type":"interval","prompt":"p"}',
-    "bad value": '{"id":"t","name":"T","task_type":"cron","cron_expression":"* * *","prompt":"p"}',
+    "less than nothing": '{"id":"t","name":"T","task_type":"interval","interval_seconds":-60,"prompt":"p"}',
     "deep": '{"metadata":' + "[" * 5_000,
 }
 
 
-@pytest.fixture(params=BAD.values(), ids=BAD.keys())
-def poisoned(process, request):
-    """Return a process on a store whose task `t` has a bad row, beside a sound task that is due as well."""
+@pytest.fixture(params=DAMAGED.values(), ids=DAMAGED.keys())
+def damaged(process, request):
+    """Return a process on a store whose task `t` has a damaged row, beside a sound task that is due as well."""
     process.add(every(60), every(60, task_id="sound"))
     process.sql("UPDATE scheduler_tasks SET definition = :text WHERE id = 't'", text=request.param)
     return process
 
 
-def test_a_bad_row_stops_nobody_else(poisoned):
+def test_a_damaged_row_stops_nobody_else(damaged):
     """The pass tells of it once, and leaves it alone from then on."""
-    result = poisoned.run_pass(60)
+    result = damaged.run_pass(60)
     assert [claim.task.id for claim in result.claims] == ["sound"]
     [(task_id, problem)] = result.quarantined
     assert task_id == "t"
     assert "definition" in problem
-    poisoned.complete(61)
-    assert poisoned.run_pass(120).quarantined == []
-    assert poisoned.history("sound")[-1] == ("running", 120, 0)
+    damaged.complete(61)
+    assert damaged.run_pass(120).quarantined == []
+    assert damaged.history("sound")[-1] == ("running", 120, 0)
 
 
-def test_a_bad_row_stays_listed_with_its_problem(poisoned):
+def test_a_damaged_row_stays_listed_with_its_problem(damaged):
     """Before it has come due and afterwards."""
-    assert poisoned.listed().definition is None
-    poisoned.run_pass(60)
-    assert poisoned.listed().problem
-    assert poisoned.sql("SELECT count(*) FROM scheduler_tasks") == [(2,)]
+    assert damaged.listed().definition is None
+    assert damaged.listed().is_unusable
+    assert damaged.listed().trouble.startswith("the stored definition cannot be used: ")
+    damaged.run_pass(60)
+    assert damaged.listed().problem
+    assert damaged.sql("SELECT count(*) FROM scheduler_tasks") == [(2,)]
 
 
-def test_adding_the_task_again_mends_it(poisoned):
+def test_adding_the_task_again_repairs_it(damaged):
     """It keeps its due time, so nothing is lost: what it owes meanwhile is accounted for."""
-    poisoned.run_pass(60)
-    poisoned.add(every(60), now=200)
-    assert poisoned.listed().problem is None
-    assert poisoned.started(200) == [("t", 180)]
-    assert poisoned.history() == [("running", 180, 2)]
+    damaged.run_pass(60)
+    damaged.add(every(60), now=200)
+    assert damaged.listed().problem is None
+    assert damaged.started(200) == [("t", 180)]
+    assert damaged.history() == [("running", 180, 2)]
 
 
-def test_a_bad_row_can_be_removed(poisoned):
-    """And paused, and resumed, without harm."""
-    poisoned.pause(70)
-    poisoned.resume(80)
-    poisoned.remove(90)
-    assert poisoned.listed() is None
-    assert poisoned.started(120) == [("sound", 120)]
+def test_a_damaged_row_can_be_removed(damaged):
+    """And paused. Its due time is in the history, since more cannot be known."""
+    damaged.run_pass(60)
+    damaged.pause(70)
+    damaged.remove(90)
+    assert damaged.listed() is None
+    assert damaged.history() == [("skipped", 60, 0)]
+    assert "paused before it could start; later due times are not counted" in damaged.runs()[0].error
+    damaged.complete(100)
+    assert damaged.started(120) == [("sound", 120)]
 
 
-def test_a_bad_row_can_be_neither_got_nor_triggered(poisoned):
-    """The error says which task and what to do."""
-    for call in (lambda: poisoned.store.get_task("t"), lambda: poisoned.trigger(1)):
-        with pytest.raises(InvalidTaskError, match=r"Task t: .*add the task again"):
+def test_a_damaged_row_that_is_due_can_be_removed(damaged):
+    """Its due time is in the history."""
+    damaged.remove(90)
+    assert damaged.history() == [("skipped", 60, 0)]
+    assert "removed before it could start; later due times are not counted" in damaged.runs()[0].error
+
+
+def test_a_damaged_one_time_task_stays_due_when_it_is_paused(process):
+    """As one does that can be read."""
+    process.add(once(60))
+    process.sql("UPDATE scheduler_tasks SET definition = '{' WHERE id = 't'")
+    process.pause(70)
+    assert process.history() == []
+    process.add(once(60), now=80)
+    process.resume(90)
+    assert process.started(90) == [("t", 60)]
+
+
+@pytest.mark.parametrize("is_quarantined", [True, False])
+def test_a_damaged_row_says_why_not(damaged, is_quarantined):
+    """`get_task`, `trigger_task` and `resume_task` name the task, the reason, and what to do."""
+    if is_quarantined:
+        damaged.run_pass(60)
+    else:
+        damaged.pause(30)
+    for call in (lambda: damaged.store.get_task("t"), lambda: damaged.trigger(61), lambda: damaged.resume(61)):
+        with pytest.raises(
+            InvalidTaskError, match=r"Task t: its stored definition cannot be used \(.*add the task again"
+        ):
             call()
+    assert damaged.listed().is_unusable
 
 
-def test_a_run_that_waits_on_a_bad_row_stops_nobody(process):
-    """Nor is it lost: it starts when the task has been fixed."""
+@pytest.mark.parametrize("look", ["begin", "look_again", "resume", "trigger"])
+def test_a_row_that_was_repaired_is_looked_at_again(process, look):
+    """By a start, by `check`, by `resume_task` and by `trigger_task`; what it owes is a backlog, as after downtime."""
+    process.add(every(60))
+    definition = process.sql("SELECT definition FROM scheduler_tasks")[0][0]
+    process.sql("UPDATE scheduler_tasks SET definition = '{'")
+    assert process.run_pass(60).quarantined
+    process.sql("UPDATE scheduler_tasks SET definition = :text", text=definition)
+    assert process.started(120) == []
+    if look == "begin":
+        process.begin(190)
+    elif look == "look_again":
+        process.store.look_again()
+    elif look == "resume":
+        process.resume(190)
+    else:
+        process.trigger(190)
+    assert process.listed().problem is None
+    process.run_pass(190)
+    assert ("t", 180) in [(run.task_id, seconds_of(run.scheduled_at)) for run in process.runs()]
+
+
+def test_a_row_that_is_still_damaged_is_quarantined_again(process):
+    """A start looks at it once more, and says so once more."""
+    process.add(every(60))
+    process.sql("UPDATE scheduler_tasks SET definition = '{'")
+    for now in (60, 120):
+        process.begin(now)
+        assert [task_id for task_id, _ in process.run_pass(now).quarantined] == ["t"]
+        assert process.run_pass(now + 1).quarantined == []
+
+
+def test_what_an_earlier_release_quarantined_runs_again(process):
+    """It did so also for what one process could not import; a start releases it, and its backlog is one run."""
+    process.add(every(60))
+    process.sql("UPDATE scheduler_tasks SET problem = 'graph=''gone:graph'': there is no module gone'")
+    assert process.started(200) == []
+    assert process.listed().trouble == "graph='gone:graph': there is no module gone"
+    process.begin(210)
+    assert process.started(210) == [("t", 180)]
+    assert process.history() == [("running", 180, 2)]
+
+
+def test_a_run_that_waits_on_a_damaged_row_stops_nobody(process):
+    """Nor is it lost: it starts when the task has been repaired. It keeps no pass busy meanwhile."""
     process.add(every(DAY), every(DAY, task_id="sound"))
     process.trigger(1)
     process.trigger(2, "sound")
     process.sql("UPDATE scheduler_tasks SET definition = '{' WHERE id = 't'")
     assert process.started(3) == [("sound", 2)]
     assert process.statuses() == ["pending"]
+    assert not process.run_pass(4).has_more
     process.add(every(DAY), now=4)
     assert process.started(5) == [("t", 1)]
 
 
-def test_a_run_of_a_bad_row_can_end(process, new_process):
+def test_a_run_of_a_damaged_row_can_end(process, new_process):
     """Its outcome is written; if its process dies, it is interrupted."""
     process.add(*(every(60, task_id=name, rerun_after_crash=True) for name in "ab"))
     process.run_pass(60)
@@ -91,20 +168,6 @@ def test_a_run_of_a_bad_row_can_end(process, new_process):
     process.sql("DELETE FROM scheduler_owners")
     new_process(62).run_pass(62)
     assert (process.statuses("a"), process.statuses("b")) == (["succeeded"], ["interrupted"])
-
-
-def test_a_zone_that_is_not_known_here_stops_nobody(process):
-    """A task that was stored where there are newer time zones is quarantined, and says so."""
-    zoned = {"task_type": "cron", "interval_seconds": None, "cron_expression": "* * * * *"}
-    process.add(every(60).model_copy(update=zoned), every(60, task_id="sound"))
-    process.sql("UPDATE scheduler_tasks SET zone = 'Mars/Olympus_Mons' WHERE id = 't'")
-    result = process.run_pass(60)
-    assert [claim.task.id for claim in result.claims] == ["sound"]
-    assert [task_id for task_id, _ in result.quarantined] == ["t"]
-    assert "Mars/Olympus_Mons" in process.listed().problem
-    process.add(every(60).model_copy(update=zoned), now=70)
-    assert process.listed().problem is None
-    assert process.started(70) == [("t", 60)]
 
 
 def test_earlier_attempts_that_cannot_be_read_stop_nobody(process):
@@ -120,28 +183,7 @@ def test_earlier_attempts_that_cannot_be_read_stop_nobody(process):
     assert process.runs()[0].attempt == 3
 
 
-def test_an_outcome_can_quarantine_its_task(process):
-    """Where its graph or callback is gone: no retries, and nothing more comes due until it is added again."""
-    process.add(every(60, max_attempts=5))
-    process.run_pass(60)
-    result = process.complete(61, RunStatus.FAILED, quarantine="graph='gone:graph' cannot be imported")
-    assert result.quarantined == [("t", "graph='gone:graph' cannot be imported")]
-    assert process.listed().problem == "graph='gone:graph' cannot be imported"
-    assert process.started(200) == []
-    assert process.statuses() == ["failed"]
-    process.add(every(60), now=210)
-    assert process.started(210) == [("t", 180)]
-
-
-def test_a_one_time_task_that_is_quarantined_stays_listed(process):
-    """It must not leave the list with its problem unseen."""
-    process.add(once(60))
-    process.run_pass(60)
-    process.complete(61, RunStatus.FAILED, quarantine="its graph is gone")
-    assert process.listed().problem == "its graph is gone"
-
-
-def test_what_the_list_shows_of_a_bad_row(process, tmp_path, monkeypatch):
+def test_what_the_list_shows_of_a_damaged_row(process):
     """`list_tasks` says `error: …` in `next_run`, and the task's id in place of its name."""
     from scheduler.task_scheduler import _shown
 
@@ -149,5 +191,18 @@ def test_what_the_list_shows_of_a_bad_row(process, tmp_path, monkeypatch):
     process.sql("UPDATE scheduler_tasks SET definition = '{'")
     process.store.run_pass(instant(60), 5, [], [])
     shown = _shown(process.listed())
-    assert shown["next_run"].startswith("error: ")
+    assert shown["next_run"].startswith("error: the stored definition cannot be used: ")
+    assert shown["problem"] == shown["next_run"].removeprefix("error: ")
     assert (shown["id"], shown["name"], shown["definition"]) == ("t", "t", None)
+
+
+def test_a_quarantined_task_that_is_removed_is_gone(process):
+    """Nothing of it comes due again at the next start."""
+    process.add(every(60, end_at=moment(DAY)))
+    process.sql("UPDATE scheduler_tasks SET definition = '{'")
+    process.run_pass(60)
+    process.remove(61)
+    process.begin(70)
+    assert process.run_pass(70).quarantined == []
+    with pytest.raises(TaskNotFoundError):
+        process.resume(71)

@@ -62,15 +62,16 @@ def test_the_reason_of_a_pause(process, odd):
     others_go_on(process, 120)
 
 
-def test_the_reason_of_a_quarantine(process, odd):
-    """It quotes the error of an import."""
+def test_why_a_task_cannot_be_loaded(new_process, odd):
+    """It quotes the error of an import; the same error at a later try is not a new one."""
     text, stored = odd
-    process.add(every(60), every(60, "sound"))
+    process = new_process(missing={"gone:graph": text})
+    process.add(every(60, graph="gone:graph"), every(60, "sound"))
     process.run_pass(60)
-    result = process.complete(61, RunStatus.FAILED, task_id="t", error="no", quarantine=text)
-    assert result.quarantined == [("t", text)]
-    assert process.listed().problem == stored
-    process.complete(62)
+    assert process.run_pass(61).unloadable.problems == [("t", stored)]
+    assert process.listed(now=61).trouble == f"cannot be loaded here: {stored}"
+    process.complete(70)
+    assert process.run_pass(71).unloadable.problems == []
     others_go_on(process, 120)
 
 
@@ -193,12 +194,11 @@ def test_a_refused_outcome_is_a_failure_and_holds_up_nobody(process, number):
         (RunStatus.SUCCEEDED, {"response": object()}),
         (RunStatus.WAITING, {"questions": (Question(id="q", value=10**5000),)}),
         (RunStatus.WAITING, {"questions": (Question(id="q", value=object()),)}),
-        (RunStatus.FAILED, {"quarantine": object()}),
         (RunStatus.INTERRUPTED, {"error": object()}),
     ],
 )
 def test_values_that_the_driver_refuses(process, status, more):
-    """Nothing of them reaches the database; the reason is in plain letters, and a quarantined task stays one."""
+    """Nothing of them reaches the database; the reason is in plain letters."""
     process.add(every(60, max_attempts=3), every(60, "sound"))
     process.run_pass(60)
     process.end(61, status, task_id="t", **more)
@@ -209,7 +209,7 @@ def test_values_that_the_driver_refuses(process, status, more):
     assert run.error.startswith(f"the run ended as {status}, which could not be stored: ")
     assert run.error.isascii()
     assert len(run.error) < 500
-    assert (process.listed().problem is None) == ("quarantine" not in more)
+    assert process.listed().problem is None
     others_go_on(process, 120)
 
 
