@@ -455,13 +455,14 @@ def is_as_checked(task: TaskDefinition) -> bool:
 
 def _placed_in_time(task: TaskDefinition, info: ValidationInfo) -> Iterator[tuple[str, str]]:
     """Give naive datetimes the offset of the task's own zone, else UTC. Yields those that are two instants, or none."""
-    zone = UTC if task.timezone is None or _is_stored(info) else ZoneInfo(task.timezone)
     for field in _MOMENTS:
         value = getattr(task, field)
         if not isinstance(value, datetime):
             continue
         try:
-            task.__dict__[field] = in_whole_minutes(instant_of(value, zone) if value.tzinfo is None else value)
+            if value.tzinfo is None:
+                value = instant_of(value, UTC if task.timezone is None or _is_stored(info) else ZoneInfo(task.timezone))
+            task.__dict__[field] = in_whole_minutes(value)
         except LocalTimeError as error:
             yield field, f"Task {task.id}: {field}={error}"
 

@@ -108,10 +108,10 @@ def exists(scheduler: TaskScheduler, task_id: str) -> bool:
 
 def _facts(shape: dict[str, Any]) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = [("id", one_line(shape["id"])), ("state", shape["state"])]
-    facts += [(name, shape[name]) for name in ("pause_reason", "problem", "schedule") if shape[name]]
+    facts += [(name, one_line(shape[name])) for name in ("pause_reason", "problem", "schedule") if shape[name]]
     for field, value in (shape["definition"] or {}).items():
         if field != "id" and value != _default(field):
-            facts.append((field, value if isinstance(value, str) else str(value)))
+            facts.append((field, value if field == "prompt" else one_line(str(value))))
     return facts
 
 

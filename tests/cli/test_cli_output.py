@@ -76,6 +76,15 @@ def test_nothing_stored_is_obeyed(hostile, command):
     assert place.quick(*arguments, "--json").stdout.isascii()
 
 
+def test_a_prompt_has_several_lines_and_a_name_has_one(hostile):
+    """The lines of a prompt are indented below its name; a name is one line, as everywhere."""
+    place, _ = hostile
+    lines = place.quick("show", "hostile").stdout.splitlines()
+    (name,) = [line for line in lines if line.startswith("name ")]
+    assert name.endswith(escaped(HOSTILE[:255]))
+    assert [line for line in lines if re.fullmatch(rf" +{re.escape(FORGED)}.*", line)]
+
+
 def test_json_keeps_what_is_stored(hostile):
     """Escaped, so that a program has it back letter by letter."""
     place, run_ids = hostile

@@ -4,10 +4,12 @@ import subprocess
 import sys
 
 import pytest
+from helpers import EchoGraph
 from postgres import postgres_server, postgres_url  # noqa: F401 (fixtures)
 from sqlalchemy import create_engine, text
 from store_kit import Process
 
+from scheduler import TaskScheduler
 from scheduler.store import database_at
 
 
@@ -70,3 +72,17 @@ def dead_pid():
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     return child.pid
+
+
+@pytest.fixture(params=["file", "memory", "postgresql"])
+def face(request, tmp_path):
+    """Return a scheduler on each kind of database."""
+    options = {"file": {"db_path": tmp_path / "scheduler.db"}, "memory": {"persistent": False}}.get(request.param)
+    if options is None:
+        server = request.getfixturevalue("postgres_server")
+        options = {"db_url": server.new_database()}
+    scheduler = TaskScheduler(graph=EchoGraph(), **options)
+    yield scheduler
+    scheduler.stop()
+    if "db_url" in options:
+        server.drop_database(options["db_url"])

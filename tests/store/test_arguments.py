@@ -4,7 +4,7 @@ import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
 import pytest
-from helpers import EchoGraph, hourly
+from helpers import hourly
 
 from scheduler import RunNotFoundError, TaskNotFoundError, TaskScheduler, describe, next_due_times
 from scheduler.apscheduler_bridge.jobstore import TaskJobStore
@@ -21,27 +21,19 @@ class StrangeZone(tzinfo):
         return timedelta(hours=23, minutes=59)
 
 
-@pytest.fixture(params=["file", "memory", "postgresql"])
-def face(request, tmp_path):
-    """Return a scheduler on each kind of database, which holds a task whose id looks like a mended one."""
-    options = {"file": {"db_path": tmp_path / "scheduler.db"}, "memory": {"persistent": False}}.get(request.param)
-    if options is None:
-        server = request.getfixturevalue("postgres_server")
-        options = {"db_url": server.new_database()}
-    scheduler = TaskScheduler(graph=EchoGraph(), **options)
-    scheduler.add_tasks([hourly("a"), hourly("a\ufffd"), hourly("5"), hourly("1")])
-    yield scheduler
-    scheduler.stop()
-    if "db_url" in options:
-        server.drop_database(options["db_url"])
-
-
 def said(caught):
     """Return what an error says, which is one short line."""
     text = str(caught.value)
     assert len(text) < 500
     assert not re.search(r"[\x00-\x1f\ud800-\udfff]", text)
     return text
+
+
+@pytest.fixture
+def face(face):
+    """Return a scheduler whose store holds a task with an id like one that was made storable."""
+    face.add_tasks([hourly("a"), hourly("a\ufffd"), hourly("5"), hourly("1")])
+    return face
 
 
 def test_ids(face):
