@@ -8,7 +8,6 @@ record of its own.
 import contextlib
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text, message_text, traceback_text
@@ -204,31 +203,30 @@ def run_unreadable(run_id: str, error: BaseException) -> None:
     _logger.error("Run %s cannot be read from the store, and no event is sent for it: %s", run_id, error)
 
 
-def outcomes_left(number: int, file: Path, error: BaseException) -> None:
+def outcomes_left(number: int, file: str, error: BaseException) -> None:
     """Say that the last outcomes are in a file beside the store."""
-    text = "%d outcomes could not be written (%s); they are in %s, and a scheduler that finds them there writes them"
+    text = "%d outcomes could not be written (%s); they are in %s, and the next scheduler that finds them writes them"
     _logger.warning(text, number, error, file)
 
 
-def left_outcomes_written(file: Path, written: int, number: int) -> None:
-    """Say that the outcomes of an earlier stop are in the store now."""
-    text = "%d of %d outcomes in %s were written; the others came too late. The file is deleted"
-    _logger.warning(text, written, number, file)
+def left_outcomes_written(file: str, written: int, number: int) -> None:
+    """Say that the outcomes of an earlier stop are in the store now, but for those that came too late."""
+    _logger.warning("%d of %d outcomes in %s were written, and the file is deleted", written, number, file)
 
 
-def left_outcomes_ignored(file: Path, reason: str) -> None:
+def left_outcomes_ignored(file: str, reason: str) -> None:
     """Say that a file with outcomes cannot be used."""
     _logger.error("The outcomes in %s are ignored: %s. Delete the file when you have looked at it", file, reason)
 
 
-def outcomes_unwritten(number: int, error: BaseException, reason: BaseException | None = None) -> None:
-    """Say that the last outcomes could not be stored, and why they could not be left in a file, if that was tried."""
-    consequence = "the next start finds those runs interrupted"
-    if reason is None:
-        _logger.error("%d outcomes could not be written (%s); %s", number, error, consequence)
-    else:
-        text = "%d outcomes could not be written (%s), nor left in a file (%s); %s"
-        _logger.error(text, number, error, reason, consequence)
+def outcomes_not_left(error: BaseException) -> None:
+    """Say that the last outcomes could not be left in a file beside the store."""
+    _logger.error("The last outcomes could not be left in a file beside the store: %s", error)
+
+
+def outcomes_unwritten(number: int, error: BaseException) -> None:
+    """Say that the last outcomes could not be stored."""
+    _logger.error("%d outcomes could not be written (%s); the next start finds those runs interrupted", number, error)
 
 
 def not_started(task: str, *, status: str, number: int, last: int, reason: str) -> None:

@@ -35,12 +35,12 @@ def write_last(
 def _leave(store: Store, outcomes: Sequence[Outcome], error: Exception) -> None:
     if not outcomes:
         return
+    file = None
     try:
         file = store.leave(outcomes)
     except (OSError, ValueError) as reason:
-        logbook.outcomes_unwritten(len(outcomes), error, reason)
+        logbook.outcomes_not_left(reason)
+    if file is None:
+        logbook.outcomes_unwritten(len(outcomes), error)
     else:
-        if file is None:
-            logbook.outcomes_unwritten(len(outcomes), error)
-        else:
-            logbook.outcomes_left(len(outcomes), file, error)
+        logbook.outcomes_left(len(outcomes), str(file), error)

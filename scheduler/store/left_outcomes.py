@@ -57,7 +57,7 @@ class LeftOutcomes:
         """Delete what the last `take_in` has read, now that it is stored."""
         self.looks_for_all = False
         for path, written, number in self._taken_in:
-            logbook.left_outcomes_written(path, written, number)
+            logbook.left_outcomes_written(str(path), written, number)
             # Another scheduler may have deleted it. One that stays is taken in again, to no effect.
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -82,7 +82,7 @@ class LeftOutcomes:
         except (OSError, ValueError) as error:
             reason = str(error)
         self._ignored.add(path)
-        logbook.left_outcomes_ignored(path, reason)
+        logbook.left_outcomes_ignored(str(path), reason)
         return None
 
     def _trusted_users(self) -> set[int]:
