@@ -64,10 +64,8 @@ def test_outcomes_that_cannot_be_written_are_left(caplog, error):
     store = Store(TRIES, leave=lambda: Path("/data/left.json"), error=error)
     assert write_last(store, ["one", "two"], (), Clock()) is None
     assert store.left == [["one", "two"]]
-    assert caplog.messages == [
-        f"2 outcomes could not be written ({error}); they are in /data/left.json, "
-        "and the next scheduler that finds them writes them"
-    ]
+    [message] = caplog.messages
+    assert f"2 outcomes could not be written ({error}); they are in /data/left.json" in message
 
 
 def test_outcomes_that_have_no_place_are_lost(caplog):
