@@ -35,7 +35,15 @@ def an_error(text=HOSTILE):
 def arguments(function, text=HOSTILE, error=None):
     """Return arguments for a function of the log book, by what it says they are; a text for what is not known here."""
     error = an_error() if error is None else error
-    given = {"int": 3, "float": 3.0, "bool": True, "Path": Path(text), "BaseException": error, "Exception": error}
+    given = {
+        "Iterable": [(text, text)],
+        "int": 3,
+        "float": 3.0,
+        "bool": True,
+        "Path": Path(text),
+        "BaseException": error,
+        "Exception": error,
+    }
     return {
         name: given.get(
             getattr(parameter.annotation, "__name__", str(parameter.annotation)).removesuffix(" | None"), text
