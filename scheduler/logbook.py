@@ -5,11 +5,11 @@ one line, followed by the indented lines of a traceback: no text from outside, s
 record of its own.
 """
 
-import contextlib
 import logging
 from collections.abc import Iterable
 from typing import Final
 
+from scheduler import _containment
 from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text, message_text, traceback_text
 from scheduler._texts import escaped
 from scheduler.clock import to_datetime
@@ -41,9 +41,12 @@ class _Logger:
         self._log(logging.ERROR, message, values, exc_info)
 
     def _log(self, level: int, message: str, values: tuple[object, ...], error: BaseException | None = None) -> None:
-        with contextlib.suppress(Exception):  # where a log cannot be written, nobody can be notified
+        try:
             if self._logger.isEnabledFor(level):
                 self._logger.handle(self._record(level, message, values, error))
+        except BaseException as raised:  # where a log cannot be written, nobody can be notified
+            if _containment.must_pass(raised):
+                raise
 
     def _record(
         self, level: int, message: str, values: tuple[object, ...], error: BaseException | None

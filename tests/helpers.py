@@ -74,7 +74,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def soon(milliseconds=5):
+def soon(milliseconds=30):
     """Return an instant a moment ahead."""
     return datetime.now(UTC) + timedelta(milliseconds=milliseconds)
 

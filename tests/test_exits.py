@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from apscheduler.triggers.base import BaseTrigger
-from helpers import PATIENCE, EchoGraph, FailingGraph, one_time, statuses, wait_for_runs, wait_until
+from helpers import PATIENCE, EchoGraph, FailingGraph, hourly, one_time, statuses, wait_for_runs, wait_until
 from langchain.agents import create_agent
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
@@ -328,6 +328,27 @@ async def test_a_factory_that_is_set_later_is_kept(new_scheduler):
     await scheduler.stop()
     assert loop.get_task_factory() is factory
     loop.set_task_factory(None)
+
+
+async def test_a_factory_that_raises(new_scheduler):
+    """The run fails, and the next one starts when the factory works again."""
+    loop = asyncio.get_running_loop()
+
+    def factory(loop, coro, **options):
+        if coro.__qualname__.endswith("make"):
+            raise ValueError("no tasks today")
+        return asyncio.Task(coro, loop=loop, **options)
+
+    scheduler = new_scheduler(max_concurrent_runs=1)
+    scheduler.start()
+    loop.set_task_factory(factory)
+    scheduler.add_task(hourly())
+    first = scheduler.trigger_task("hourly")
+    await wait_for_runs(scheduler, 1)
+    assert (scheduler.get_run(first).status, scheduler.get_run(first).error) == ("failed", "ValueError: no tasks today")
+    loop.set_task_factory(None)
+    second = scheduler.trigger_task("hourly")
+    await wait_until(lambda: scheduler.get_run(second).status == "succeeded", scheduler)
 
 
 async def test_two_schedulers_share_a_factory(new_scheduler, tmp_path):

@@ -220,7 +220,13 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         claim, loop = submitted.claim, asyncio.get_running_loop()
         _containment.keep_guarding(loop)
         attempt, context = self._attempt(claim), _containment.new_context()
-        task = loop.create_task(attempt, name=f"run {claim.run_id}", context=context)
+        try:
+            task = loop.create_task(attempt, name=f"run {claim.run_id}", context=context)
+        except Exception as error:  # noqa: BLE001 (a task factory of the program's own may raise)
+            attempt.close()
+            self._outcomes.append(self._failed(claim, error))
+            self._on_end()
+            return
         self._going[claim.run_id] = task, claim
         # Told by a callback, not in the coroutine: one that is cancelled before its first step never runs.
         task.add_done_callback(lambda done: self._ended(done, submitted))
@@ -239,7 +245,7 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         events = []
         try:
             events = [run_event(outcome, submitted.job, submitted.run_time)] if self._scheduler.has_listeners else []
-        except Exception as error:  # noqa: BLE001 (the traceback of an exception that is not ours may raise as well)
+        except BaseException as error:  # noqa: BLE001 (what is asked of an exception that is not ours may raise as well)
             logbook.event_not_sent(outcome.claim.task.id, outcome.claim.run_id, error)
         self._run_job_success(submitted.job.id, events)
 
@@ -247,7 +253,7 @@ class RunExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no typ
         """Return how a run ended, whatever fails here: without an outcome it would be `running` for good."""
         try:
             return self._outcome_of(task, claim)
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             text = f"how the run ended is not known: {error_text(error, ERROR_LIMIT)}"
             return Outcome(claim, RunStatus.FAILED, self._clock.now(), error=text, exception=error)
 

@@ -162,17 +162,18 @@ def test_what_is_said_of_it(name, text):
 
 
 class BadHandler(logging.Handler):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
     def emit(self, record):
-        raise RuntimeError
-
-    def filter(self, record):
-        raise RecursionError
+        raise self.error
 
 
-@pytest.fixture
-def bad_log():
+@pytest.fixture(params=[RuntimeError(), RecursionError(), SystemExit(3), KeyboardInterrupt()], ids=repr)
+def bad_log(request):
     """Give the library's logger a handler that raises."""
-    logger, handler = logging.getLogger("scheduler"), BadHandler()
+    logger, handler = logging.getLogger("scheduler"), BadHandler(request.param)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
