@@ -133,18 +133,16 @@ class _Guarded(Coroutine[Any, Any, Any]):
         self._inner = inner
 
     def send(self, value: Any) -> Any:  # noqa: ANN401 (a coroutine's own signature)
-        return self._step(self._inner.send, value)
+        try:
+            return self._inner.send(value)
+        except _EXITS as error:
+            raise _contained(error)  # noqa: B904 (a signal is raised again as it is)
 
     def throw(self, *error: Any) -> Any:  # noqa: ANN401
-        return self._step(self._inner.throw, *error)
-
-    def _step(self, step: Callable[..., Any], *values: Any) -> Any:  # noqa: ANN401
         try:
-            return step(*values)
-        except _EXITS as error:
-            if is_from_signal(error):
-                raise
-            raise ContainedExit(error) from error
+            return self._inner.throw(*error)
+        except _EXITS as raised:
+            raise _contained(raised)  # noqa: B904
 
     def close(self) -> None:
         self._inner.close()
@@ -155,6 +153,10 @@ class _Guarded(Coroutine[Any, Any, Any]):
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """Look like the other one to whoever inspects tasks, as asyncio's debug mode and anyio do."""
         return getattr(self._inner, name)
+
+
+def _contained(error: BaseException) -> BaseException:
+    return error if is_from_signal(error) else ContainedExit(error)
 
 
 class _TaskFactory:
