@@ -144,15 +144,20 @@ class Attempt(BaseModel):
     """What went wrong: type and message."""
 
 
+BREAKPOINT_PREFIX: Final = "breakpoint:"
+"""What the ids of questions begin with that ask whether a graph may continue from a breakpoint."""
+
+
 class Question(BaseModel):
-    """What a graph asks a human: one of its interrupts."""
+    """What a graph asks a human: one of its interrupts, or whether it may continue from a breakpoint."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
-    """LangGraph's id of the interrupt; `answer_run` takes answers by it."""
+    """LangGraph's id of the interrupt, or `breakpoint:…`; `answer_run` takes answers by it."""
     value: Any
-    """What the graph gave to `interrupt()`, as JSON."""
+    """What the graph gave to `interrupt()`, as JSON. At a breakpoint a dict: `question`, in words; `next`, the nodes
+    that the graph would run next; `tool_calls`, if its last message has any."""
 
 
 class TokenUsage(BaseModel):

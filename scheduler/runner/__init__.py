@@ -15,12 +15,13 @@ from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.clock import Clock, to_datetime
 from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
-from scheduler.models import Durability, RunStatus, TaskDefinition
+from scheduler.models import Durability, Question, RunStatus, TaskDefinition
 from scheduler.redaction import redact
 from scheduler.runner.beginning import Begin, Beginning, beginning
 from scheduler.runner.bounded import TooLongError, callback_within, graph_within
+from scheduler.runner.breakpoints import answer_tool_calls, questions_at, where_it_stopped
 from scheduler.runner.callbacks import Callback, check_builder, load_builder, load_callback
-from scheduler.runner.graphs import Graph, can_stream, load_graph
+from scheduler.runner.graphs import Graph, load_graph
 from scheduler.runner.langgraph_seam import (
     as_server_graph,
     create_node_tasks_through_the_loop,
@@ -36,7 +37,7 @@ from scheduler.runner.langgraph_seam import (
 from scheduler.runner.messages import member, response_text
 from scheduler.runner.position import ATTEMPT_KEY
 from scheduler.runner.questions import questions_of
-from scheduler.runner.streaming import stream_graph
+from scheduler.runner.streaming import GraphCall, can_stream
 from scheduler.runner.threads import in_thread
 from scheduler.runner.usage import usage_of
 from scheduler.server_url import is_server_url
@@ -44,7 +45,7 @@ from scheduler.store import STOPPED, Claim, Outcome
 
 __all__ = ["GraphRunner", "RunnerSettings", "check_task"]
 
-_NOT_KEPT: Final = "the graph asks a question and has no checkpointer to wait with; give it one, or checkpointer="
+_NOT_KEPT: Final = "the graph {} and has no checkpointer to wait with; give it one, or checkpointer="
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,14 @@ class RunnerSettings:
 _Code: TypeAlias = tuple[str | None, str | None, str | None]
 """What a task names: its graph, its callback and its input builder."""
 _NO_CODE: Final[_Code] = (None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What a graph returned, and what it waits for."""
+
+    result: object
+    questions: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +195,7 @@ class GraphRunner:
             return self._ended(claim, RunStatus.FAILED, error=error)
         call = _Call(claim, graph_config(claim, task.recursion_limit or self._settings.recursion_limit))
         try:
-            result = await graph_within(task.timeout_seconds, self._call_graph(prepared, call))
+            reply = await graph_within(task.timeout_seconds, self._call_graph(prepared, call))
         except TooLongError as error:
             outcome = self._timed_out(claim, has_ended=error.has_ended)
         except BaseException as error:
@@ -194,45 +203,60 @@ class GraphRunner:
                 raise
             outcome = self._raised(claim, error)
         else:
-            outcome = await self._returned(prepared, claim, call.begun, result)
+            outcome = await self._returned(prepared, claim, call.begun, reply)
         outcome.resumed = call.begun.how is Begin.CONTINUE
         return outcome
 
-    async def _call_graph(self, prepared: _Prepared, call: _Call) -> object:
+    async def _call_graph(self, prepared: _Prepared, call: _Call) -> _Reply:
         task = call.claim.task
         call.begun = await beginning(prepared.graph, call.claim, call.config, lambda: _input(prepared, task))
         return await self._invoke(prepared.graph, call.claim, call.begun, call.config)
 
-    async def _invoke(self, graph: Graph, claim: Claim, begun: Beginning, config: dict[str, Any]) -> object:
+    async def _invoke(self, graph: Graph, claim: Claim, begun: Beginning, config: dict[str, Any]) -> _Reply:
         """Call the graph, if the attempt begins at all, so that a stop can ask it to end at its next step."""
+        if begun.how is Begin.REJECTED and begun.position is not None:
+            await answer_tool_calls(graph, config, begun.position)
         if begun.how not in {Begin.ANEW, Begin.CONTINUE}:
-            return begun.result
+            return _Reply(begun.result, begun.questions)
         if begun.how is Begin.CONTINUE:
             logbook.run_resumed(claim.task.name, claim.task.id, claim.run_id)
         create_node_tasks_through_the_loop()
-        options = self._options(graph, claim.task)
+        call = GraphCall(graph, self._options(graph, claim.task), self._step_listener(graph, claim))
         control = new_control(graph)
         if control is None:
-            return await self._call(graph, claim, begun.input, config, options)
+            return await self._reply(graph, claim, config, call, await call(begun.input, config))
         if self._is_draining:
             control.request_drain(STOPPED)
         self._controls.add(control)
+        call.options = {**call.options, "control": control}
         try:
-            return await self._call(graph, claim, begun.input, config, {**options, "control": control})
+            result = await call(begun.input, config)
         finally:
             self._controls.discard(control)
+        return await self._reply(graph, claim, config, call, result)
 
-    async def _call(
-        self, graph: Graph, claim: Claim, given: object, config: dict[str, Any], options: dict[str, Any]
-    ) -> object:
-        """Call the graph; streamed, if its task asks for that and the graph can do it."""
+    def _step_listener(self, graph: Graph, claim: Claim) -> Callable[[str], None] | None:
+        """Return what is told of a run's steps, if its task asks for that and the graph can stream."""
         task = claim.task
-        if task.stream and can_stream(graph):
-            return await stream_graph(graph, given, config, options, lambda step: self._step_finished(claim, step))
-        if task.stream and task.id not in self._without_steps:
+        if not task.stream or can_stream(graph):
+            return (lambda step: self._step_finished(claim, step)) if task.stream else None
+        if task.id not in self._without_steps:
             self._without_steps.add(task.id)
             logbook.no_steps(task.name, task.id, type(graph).__name__)
-        return await graph.ainvoke(given, config, **options)
+        return None
+
+    async def _reply(
+        self, graph: Graph, claim: Claim, config: dict[str, Any], call: GraphCall, result: object
+    ) -> _Reply:
+        """Return what a graph returned, and the questions that it waits with. Raises `ValueError` if it cannot wait."""
+        questions = questions_of(member(result, "__interrupt__"))
+        if is_langgraph(graph) and not has_checkpointer(graph) and (questions or call.stopped):
+            raise ValueError(_NOT_KEPT.format("asks a question" if questions else "stops at a breakpoint"))
+        if keeps_threads(graph) and (call.stopped is not False or questions):
+            position = await where_it_stopped(graph, config)
+            if position is not None and position.run_id == claim.run_id:
+                questions = questions_at(position, questions)
+        return _Reply(result, questions)
 
     def _raised(self, claim: Claim, error: BaseException) -> Outcome:
         if is_drained(error):
@@ -299,13 +323,13 @@ class GraphRunner:
         attached: Graph = with_checkpointer(graph, saver)
         return attached
 
-    async def _returned(self, prepared: _Prepared, claim: Claim, begun: Beginning, result: object) -> Outcome:
+    async def _returned(self, prepared: _Prepared, claim: Claim, begun: Beginning, reply: _Reply) -> Outcome:
         if begun.how is Begin.GIVEN_UP:
             return self._ended(claim, RunStatus.INTERRUPTED, text=begun.reason, is_last=True)
-        asked = questions_of(member(result, "__interrupt__"))
-        questions = asked or begun.questions
-        if questions and is_langgraph(prepared.graph) and not has_checkpointer(prepared.graph):
-            return self._failed(claim, ValueError(_NOT_KEPT))
+        if begun.how is Begin.REJECTED:
+            logbook.run_cancelled(claim.task.id, claim.run_id, str(begun.reason))
+            return self._ended(claim, RunStatus.CANCELLED, text=begun.reason)
+        result, questions = reply.result, reply.questions
         if questions:
             logbook.run_waiting(claim.task.name, claim.task.id, claim.run_id, len(questions))
             outcome = self._ended(claim, RunStatus.WAITING, response=response_text(result), questions=questions)

@@ -1,11 +1,12 @@
 """What an attempt begins with: the task's input, a checkpoint of the same run, or answers to what the graph asked."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
 from scheduler.models import Question, RunStatus
+from scheduler.runner.breakpoints import breakpoint_id, breakpoint_question, next_nodes
 from scheduler.runner.langgraph_seam import as_server_graph, keeps_threads
 from scheduler.runner.position import Position, heard_answers, position_of, resume_command
 from scheduler.runner.progress import is_stuck
@@ -34,6 +35,8 @@ class Begin(Enum):
     DONE = auto()
     #: Not at all: the graph had asked before the process died.
     ASKED = auto()
+    #: Not at all: a human did not let the graph continue from a breakpoint.
+    REJECTED = auto()
     #: Not at all: the attempt before was interrupted, and nothing speaks for another one; `reason` says why.
     GIVEN_UP = auto()
 
@@ -47,6 +50,7 @@ class Beginning:
     result: Any = None
     questions: tuple[Question, ...] = ()
     reason: str | None = None
+    position: Position | None = None
 
 
 async def beginning(
@@ -78,6 +82,10 @@ async def _of_own_position(
     position: Position,
     new_input: Callable[[], Awaitable[object]],
 ) -> Beginning:
+    may_continue = (claim.answers or {}).get(breakpoint_id(position))
+    if may_continue is False:
+        reason = f"a human did not let the graph continue with {next_nodes(position)}"
+        return Beginning(Begin.REJECTED, reason=reason, position=position)
     if position.is_finished and not _is_answered(claim):
         return Beginning(Begin.DONE, result=position.values)
     if claim.task.retry_from_start and claim.last_status in _FAILURES:
@@ -85,13 +93,26 @@ async def _of_own_position(
     if position.missing:
         raise ValueError(_missing_text(position.missing))
     answers = _fitting_answers(claim, position)
-    if position.questions and not answers:
-        return Beginning(Begin.ASKED, questions=position.questions)
+    open_questions = _open_questions(position, answers, may_continue=bool(may_continue))
+    if open_questions:
+        return Beginning(Begin.ASKED, result=position.values, questions=open_questions)
     if await is_stuck(graph, claim, config, position):
         return Beginning(Begin.GIVEN_UP, reason=_STUCK)
     if claim.last_status is not RunStatus.WAITING and answers:
         answers = await _unheard(graph, config, position, answers)
     return Beginning(Begin.CONTINUE, resume_command(graph, answers) if answers else None)
+
+
+def _open_questions(position: Position, answers: Mapping[str, Any], *, may_continue: bool) -> tuple[Question, ...]:
+    """Return what the graph waits for, if no answer lets it continue.
+
+    A run that was cut off right at a breakpoint has not asked yet, and LangGraph would pass the breakpoint when it
+    continues the run.
+    """
+    asked = () if answers else position.questions
+    if position.is_at_breakpoint and not may_continue:
+        return (*position.questions, breakpoint_question(position))
+    return asked
 
 
 def _is_answered(claim: Claim) -> bool:
@@ -103,7 +124,7 @@ def _fitting_answers(claim: Claim, position: Position) -> dict[str, Any]:
     """Return the answers to what the graph asks. Raises `ValueError` if it asks nothing that was answered."""
     ids = {question.id for question in position.questions}
     answers = {key: value for key, value in (claim.answers or {}).items() if key in ids}
-    if _is_answered(claim) and not answers:
+    if _is_answered(claim) and not answers and breakpoint_id(position) not in (claim.answers or {}):
         raise ValueError(_NOT_ASKED)
     return answers
 

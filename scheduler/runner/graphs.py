@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import inspect
 import re
 from functools import reduce
 from typing import Any, Final, Protocol
@@ -24,12 +23,6 @@ class Graph(Protocol):
     async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002, ANN401 (LangGraph's own)
         """Run the graph on one input."""
         ...
-
-
-def can_stream(graph: object) -> bool:
-    """Tell whether a graph has LangGraph's `astream`, with `stream_mode`, as local and remote graphs have."""
-    stream = getattr(graph, "astream", None)
-    return callable(stream) and "stream_mode" in inspect.signature(stream).parameters
 
 
 def load_graph(graph: object, *, needs_messages: bool = True) -> Graph:

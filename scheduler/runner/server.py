@@ -292,12 +292,19 @@ class ServerGraph:
             wait = min(wait * 2, _LONGEST_LOOK_AGAIN)
             values = await self._join(thread, run)
         if status == "success":
-            return values
+            return await self._returned(thread, values)
         if status == "interrupted":
             return await self._asked(thread, values, was_lost=was_lost)
         if status == "timeout":
             raise ServerError(self.name, "it took longer than the server lets a run take", RunStatus.TIMED_OUT)
         raise ServerError(self.name, self._redacted(_error_text(values)))
+
+    async def _returned(self, thread: str, values: Any) -> Any:  # noqa: ANN401
+        """Return the state of a run that ended well; with no interrupts, as LangGraph marks it, at a breakpoint."""
+        state = await self._state(thread)
+        if state is None or not state.get("next"):
+            return values
+        return {**(values if isinstance(values, Mapping) else {}), "__interrupt__": []}
 
     async def _status(self, thread: str, run: str, *, was_lost: bool) -> str:
         try:

@@ -14,6 +14,7 @@ from scheduler.models import Attempt, Question, RunStatus, RunTrigger, TaskDefin
 from scheduler.planning import retry_delay
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
+from scheduler.store.answers import answers_json
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.runs import CANCELLED_BY_NEXT, Claim
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
@@ -27,8 +28,6 @@ RESTART_LIMIT: Final = 10
 A run may be what kills or stops its process, such as an agent that updates its own service; it must end some day.
 """
 
-_ANSWER_DEPTH: Final = 100
-"""Answers that are nested more deeply are refused: a claim could fail to read them."""
 _NOBODY: Final = "nobody answered within expire_waiting_after_seconds"
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _MAY_GO_ON: Final = _FAILURES | {RunStatus.INTERRUPTED}
@@ -259,51 +258,10 @@ def answer(connection: Connection, run_id: str, value: object, now: int) -> None
     values = {
         "run": run_id,
         "now": now,
-        "answers": _answers_json(row, value),
+        "answers": answers_json(run_id, [question.id for question in history.questions(row)], value),
         "tries": history.attempts_json((*attempts, asked)),
     }
     connection.execute(_ANSWER, values)
-
-
-def _answers_json(row: Row, value: object) -> str:
-    """Return answers by the id of their question."""
-    ids = [question.id for question in history.questions(row)]
-    if not ids:
-        message = f"Run {row.id}: its stored questions cannot be read; remove the task to cancel the run"
-        raise ValueError(message)
-    by_id = value if isinstance(value, dict) and value and set(value) <= set(ids) else None
-    if by_id is None and len(ids) > 1:
-        message = f"Run {row.id}: it asks {len(ids)} questions; give a dict of answers by their ids: {', '.join(ids)}"
-        raise ValueError(message)
-    if by_id is not None and len(by_id) < len(ids):
-        left = ", ".join(sorted(set(ids) - set(by_id)))
-        message = f"Run {row.id}: answers are missing; give one for each id, also for {left}"
-        raise ValueError(message)
-    try:
-        return _json({ids[0]: value} if by_id is None else by_id)
-    except (TypeError, ValueError, RecursionError) as error:
-        message = f"Run {row.id}: the answer is no JSON ({error}); give text, numbers, True, False, None, lists, dicts"
-        raise ValueError(message) from None
-
-
-def _json(value: object) -> str:
-    """Return a value as JSON that every process can read again. Raises `TypeError`, `ValueError`, `RecursionError`."""
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-    text.encode()  # half of a surrogate pair is a character to Python, and to no saver
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > _ANSWER_DEPTH:
-            message = f"it is nested more than {_ANSWER_DEPTH} levels deep"
-            raise ValueError(message)
-        level = [member for each in level for member in _members(each)]
-    return text
-
-
-def _members(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list | tuple) else ()
 
 
 def expire(connection: Connection, now: int) -> list[str]:

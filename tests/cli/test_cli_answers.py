@@ -9,11 +9,14 @@ from helpers import hourly, rows
 QUESTIONS = [{"id": "q1", "value": {"ask": "Go [red]on\x1b[31m?"}}, {"id": "q2", "value": "Which one?"}]
 
 
+BREAKPOINT = {"question": "Continue with 'pay'?", "next": ["pay"]}
+
+
 @pytest.fixture
 def asked(place):
     """Return what makes a run that waits, with so many questions; it returns the run's id."""
 
-    def ask(number):
+    def ask(number, questions=QUESTIONS):
         with place.face() as face:
             face.add_task(hourly("report"))
             run_id = face.trigger_task("report")
@@ -21,7 +24,7 @@ def asked(place):
             store.execute(
                 "UPDATE scheduler_runs SET status = 'waiting', attempt = 1, started_at = scheduled_at, questions = ?"
                 " WHERE id = ?",
-                [json.dumps(QUESTIONS[:number]), run_id],
+                [json.dumps(questions[:number]), run_id],
             )
         return run_id
 
@@ -101,3 +104,22 @@ def test_a_run_that_asks_nothing(place, asked):
     assert "there is no run 'nobody'" in place.quick("answer", "nobody", "yes", code=3).stderr
     place.quick("answer", run_id, "yes")
     assert "nothing is asked" in place.quick("answer", run_id, "yes", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "may_continue"), [("yes", True), ("true", True), ("Approve.", True), ("no", False), ("false", False)]
+)
+def test_a_breakpoint(place, asked, value, may_continue):
+    """The question shows what comes next; a yes or a no is stored, in whatever word."""
+    run_id = asked(1, [{"id": "breakpoint:1", "value": BREAKPOINT}])
+    assert "Continue with 'pay'?" in place.quick("waiting").stdout
+    place.quick("answer", run_id, value)
+    assert stored_answer(place, run_id) == ("pending", {"breakpoint:1": may_continue})
+
+
+def test_an_answer_to_a_breakpoint_that_is_not_clear(place, asked):
+    """It is refused in one line, and the run still waits: what was not approved is not run."""
+    run_id = asked(1, [{"id": "breakpoint:1", "value": BREAKPOINT}])
+    told = place.quick("answer", run_id, "perhaps", code=2).stderr
+    assert "give True ('yes', 'approve') to continue the run, or False ('no', 'reject') to end it" in told
+    assert stored_answer(place, run_id) == ("waiting", None)

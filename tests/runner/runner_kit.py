@@ -14,7 +14,8 @@ def a_task(**fields):
 
 def a_claim(task=None, **values):
     values = {"run_id": "r1", "scheduled_at": 1_000_000, "attempt": 1, "coalesced": 0, "next_due": None, **values}
-    return Claim(task=task or a_task(), trigger=RunTrigger.SCHEDULE, thread_id="scheduler:daily", **values)
+    values = {"thread_id": "scheduler:daily", **values}
+    return Claim(task=task or a_task(), trigger=RunTrigger.SCHEDULE, **values)
 
 
 def a_runner(graph, **settings):

@@ -36,7 +36,8 @@ class Played:
     """A server: what it answers to each request, by method and end of the path; what it was asked."""
 
     def __init__(self, **answers):
-        self.answers = {"wait": DONE, "run": {"status": "success"}, "runs": [], "search": [{}], **answers}
+        usual = {"wait": DONE, "run": {"status": "success"}, "state": STATE, "runs": [], "search": [{}]}
+        self.answers = {**usual, **answers}
         self.asked = []
         http = httpx.AsyncClient(transport=httpx.MockTransport(self._answer), base_url="http://server")
         self.graph = RemoteGraph("agent", client=LangGraphClient(http))
@@ -72,11 +73,11 @@ def at_once(monkeypatch):
 
 
 async def test_a_run_that_returned_has_succeeded():
-    """The server is asked how the run ended: it returns the same for runs that did not."""
+    """The server is asked how the run ended, and where: it returns the same for runs that did not return."""
     played = Played()
     outcome = await played.attempt()
     assert (outcome.status, outcome.response) == (RunStatus.SUCCEEDED, "Gone.")
-    assert played.asked == ["wait", "run"]
+    assert played.asked == ["wait", "run", "state"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ async def test_a_server_that_stops_before_it_says_how_a_run_ended(at_once):
     played = Played(run=[httpx.ConnectError("refused"), {"status": "success"}], join=DONE)
     outcome = await played.attempt()
     assert (outcome.status, outcome.response) == (RunStatus.SUCCEEDED, "Gone.")
-    assert played.asked == ["wait", "run", "join", "run"]
+    assert played.asked == ["wait", "run", "join", "run", "state"]
 
 
 async def test_questions_come_back_however_the_server_tells_them():

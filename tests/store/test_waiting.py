@@ -89,3 +89,32 @@ def test_usage_that_cannot_be_read(process):
     usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
     process.sql("UPDATE scheduler_runs SET usage = :text", text=json.dumps(usage).replace("2", "9" * 5_000))
     assert [run.usage for run in process.runs()] == [None]
+
+
+@pytest.mark.parametrize("answer", ["perhaps", "", None, 1, ["yes"], {"approved": True}, "yes, but less"])
+def test_an_answer_to_a_breakpoint_that_is_not_clear(process, answer):
+    """It is refused: a graph must not continue because somebody meant something else."""
+    run_id = stop_at_breakpoint(process)
+    with pytest.raises(ValueError, match="it waits at a breakpoint; give True"):
+        process.store.answer_run(run_id, answer, 0)
+    assert process.statuses() == ["waiting"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "may_continue"),
+    [(True, True), ("Yes!", True), (" approve ", True), ({"breakpoint:1": "ok"}, True), (False, False), ("NO", False)],
+)
+def test_an_answer_to_a_breakpoint(process, answer, may_continue):
+    """The claim says whether the graph may continue, in one way."""
+    run_id = stop_at_breakpoint(process)
+    process.store.answer_run(run_id, answer, 0)
+    (claim,) = process.run_pass(62).claims
+    assert claim.answers == {"breakpoint:1": may_continue}
+
+
+def stop_at_breakpoint(process):
+    process.add(every(60))
+    process.run_pass(60)
+    process.complete(61, RunStatus.WAITING, questions=(Question(id="breakpoint:1", value={"next": ["pay"]}),))
+    (run,) = process.runs()
+    return run.id

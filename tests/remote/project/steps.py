@@ -1,10 +1,13 @@
 """Three steps, a, b and c, on a LangGraph server; each asks the test whether to continue, fail or wait.
 
-The prompt `ask-b` asks a human in step b, before that step asks the test.
+The prompt `ask-b` asks a human in step b, before that step asks the test. The graph `stopping` has a breakpoint before
+step b. The graph `released` is built for each request, and a file beside this one can rename its second step: so a test
+plays a new release, without a restart.
 """
 
 import asyncio
 import os
+from pathlib import Path
 
 from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -34,9 +37,24 @@ def step(name):
     return run
 
 
-builder = StateGraph(MessagesState)
-for before, node in zip([START, "a", "b"], "abc", strict=True):
-    builder.add_node(node, step(node))
-    builder.add_edge(before, node)
-builder.add_edge("c", END)
-steps = builder.compile()
+def three_steps(second="b", **breakpoints):
+    builder = StateGraph(MessagesState)
+    names = ["a", second, "c"]
+    for before, name, action in zip([START, *names], names, "abc", strict=False):
+        builder.add_node(name, step(action))
+        builder.add_edge(before, name)
+    builder.add_edge("c", END)
+    return builder.compile(**breakpoints)
+
+
+def second_step():
+    file = Path("second_step")
+    return file.read_text() if file.exists() else "b"
+
+
+async def released():
+    return three_steps(await asyncio.to_thread(second_step))
+
+
+steps = three_steps()
+stopping = three_steps(interrupt_before=["b"])
