@@ -61,19 +61,22 @@ def write_one_by_one(connection: Connection, owner: str, steps: Steps, results: 
 
 
 def _write_alone(connection: Connection, owner: str, outcome: Outcome, now: int, written: Written) -> None:
-    def finish(version: Outcome) -> Exception | None:
+    """Write an outcome as it is, else in ASCII, else as a failure."""
+
+    def finish(change: Callable[[Outcome], Outcome]) -> Exception | None:
         def write() -> None:
+            version = change(outcome)
             written.lost += outcomes.finish(connection, owner, [version], now)
             written.outcomes.append(version)
 
         return _attempted(connection, write)
 
-    error = finish(outcome)
-    if error is None:
+    error = finish(lambda unchanged: unchanged)
+    if error is None or finish(_in_ascii) is None:
         return
     reason = _described(error)
     # A run that was not launched has not failed.
-    if outcome.status is not RunStatus.PENDING and finish(_as_failure(outcome, reason)) is None:
+    if outcome.status is not RunStatus.PENDING and finish(functools.partial(_as_failure, reason=reason)) is None:
         written.replaced.append((outcome, reason))
     else:
         written.unwritten.append((outcome, reason))
@@ -89,6 +92,24 @@ def _attempted(connection: Connection, call: Callable[[], object]) -> Exception 
             raise
         return error
     return None
+
+
+def _in_ascii(outcome: Outcome) -> Outcome:
+    """Return an outcome with the texts that a database stores whose encoding is not Unicode."""
+
+    def escaped(text: str | None) -> str | None:
+        return None if text is None else _ascii(text)
+
+    return replace(
+        outcome,
+        response=escaped(outcome.response),
+        error=escaped(outcome.error),
+        quarantine=escaped(outcome.quarantine),
+    )
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _as_failure(outcome: Outcome, reason: str) -> Outcome:
@@ -110,4 +131,4 @@ def _described(error: Exception) -> str:
         text = f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 (whatever the error of a class of the user's raises)
         text = type(error).__name__
-    return " ".join(text.encode("ascii", "backslashreplace").decode().split())[:_REASON_LIMIT]
+    return " ".join(_ascii(text).split())[:_REASON_LIMIT]

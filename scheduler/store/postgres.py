@@ -35,7 +35,7 @@ class PostgresDatabase:
     writer at a time, and a rule over several rows (no overlap, one start for each due time) needs no lock of its own.
 
     A connection can lead to a pooler that gives each transaction to any of its own connections to the server, such as
-    PgBouncer. So nothing is sent when a connection is opened but what the URL says, and every setting ends with its
+    PgBouncer. So no options are sent when a connection is opened but those of the URL, and every setting ends with its
     transaction.
     """
 
@@ -68,7 +68,7 @@ class PostgresDatabase:
     def write(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:
         """See `Database`."""
         self._create_tables()
-        with self._transaction(self._writing) as connection:
+        with self._transaction(self._writing, timeout) as connection:
             self._begin(connection, _BEGIN_WRITING, timeout)
             yield connection
             if connection.is_undone:
@@ -78,7 +78,7 @@ class PostgresDatabase:
     def read(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:
         """See `Database`."""
         self._create_tables()
-        with self._transaction(self._reading) as connection:
+        with self._transaction(self._reading, timeout) as connection:
             self._begin(connection, _BEGIN, timeout)
             yield connection
 
@@ -104,12 +104,12 @@ class PostgresDatabase:
         return version
 
     @contextlib.contextmanager
-    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+    def _transaction(self, engine: Engine, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:
         """Give a connection of the pool in a transaction; what goes wrong with it becomes a `StoreError`."""
         if os.getpid() != self._pid:
             raise refuse_fork(self.name)
-        if self._turns.enter(CALL_TIMEOUT) is None:
-            raise StoreError(self.name, f"all {POOL_SIZE} connections were busy for {CALL_TIMEOUT:g} s", TRY_AGAIN)
+        if self._turns.enter(timeout) is None:
+            raise StoreError(self.name, f"all {POOL_SIZE} connections were busy for {timeout:g} s", TRY_AGAIN)
         has_failed = False
         try:
             # It ends with COMMIT even if it has only read: after ROLLBACK, psycopg forgets its prepared statements.
@@ -181,9 +181,9 @@ class _Trust:
 
 
 def _engine(url: URL, trust: _Trust) -> Engine:
-    arguments: dict[str, Any] = {"prepare_threshold": None}
-    if "connect_timeout" not in url.query:
-        arguments["connect_timeout"] = round(CALL_TIMEOUT)
+    # The encoding of the server may be one that psycopg has no texts for. Poolers know this parameter.
+    defaults: dict[str, Any] = {"connect_timeout": round(CALL_TIMEOUT), "client_encoding": "utf8"}
+    arguments = {name: value for name, value in defaults.items() if name not in url.query}
     engine = create_engine(
         url,
         pool_size=POOL_SIZE,
@@ -193,7 +193,7 @@ def _engine(url: URL, trust: _Trust) -> Engine:
         # Elsewhere, the statement that waits for the lock would see the tables as they were before its wait.
         isolation_level="READ COMMITTED",
         use_native_hstore=False,
-        connect_args=arguments,
+        connect_args={**arguments, "prepare_threshold": None},
     )
     event.listen(engine, "connect", trust.opened)
     event.listen(engine, "checkout", trust.check)

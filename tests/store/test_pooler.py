@@ -66,7 +66,7 @@ def test_all_calls_work(pooler, new_process):
         second.resume(now + 3, "t1")
         assert len(first.store.list_tasks()) == 40
     assert {run.status for run in first.runs("t0")} <= {"succeeded", "failed"}
-    assert all(parameters.keys() <= {"user", "database"} for parameters in pooler.started_with)
+    assert all(parameters.keys() <= {"user", "database", "client_encoding"} for parameters in pooler.started_with)
     leaves_nothing_behind(pooler)
 
 

@@ -116,6 +116,43 @@ def test_who_may_only_read_reads(new_process, postgres_server, postgres_url):
         postgres_server.execute("DROP ROLE reader")
 
 
+@pytest.fixture
+def encoded_url(request, postgres_server, postgres_url):
+    """Return the URL of a database with another encoding than UTF-8."""
+    name = make_url(postgres_url).database
+    postgres_server.drop_database(postgres_url)
+    postgres_server.execute(
+        f"CREATE DATABASE {name} ENCODING '{request.param}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    return postgres_url
+
+
+@pytest.mark.parametrize("encoded_url", ["SQL_ASCII", "UTF8"], indirect=True)
+def test_a_database_that_takes_any_letter(new_process, encoded_url):
+    """Without an encoding PostgreSQL stores UTF-8 as it comes."""
+    process = new_process()
+    process.add(every(60, name="Caf\xe9 \N{CHECK MARK}"))
+    process.run_pass(60)
+    process.complete(61, response="\N{CHECK MARK} \N{GRINNING FACE}")
+    assert process.runs()[0].response == "\N{CHECK MARK} \N{GRINNING FACE}"
+    assert process.store.get_task("t").name == "Caf\xe9 \N{CHECK MARK}"
+
+
+@pytest.mark.parametrize("encoded_url", ["LATIN1", "EUC_JP", "WIN1251"], indirect=True)
+def test_a_database_that_lacks_letters(new_process, encoded_url):
+    """What runs say is stored with the numbers of those letters; a task with them is refused."""
+    process = new_process()
+    process.add(every(60), every(60, "sound"))
+    process.run_pass(60)
+    process.end(61, task_id="t", response="\N{GRINNING FACE} done")
+    assert process.complete(61).replaced == []
+    [run] = process.runs()
+    assert (run.status, run.response) == ("succeeded", "\\U0001f600 done")
+    assert process.statuses("sound") == ["succeeded"]
+    with pytest.raises(StoreError, match="has no equivalent in encoding"):
+        process.add(every(60, "new", prompt="\N{GRINNING FACE}"))
+
+
 # --- What the URL says ---
 
 

@@ -15,7 +15,7 @@ from store_kit import Process, every
 
 import scheduler
 from scheduler import StoreError
-from scheduler.store import database_at, postgres
+from scheduler.store import database_at
 from scheduler.store.sqlite import READERS
 from scheduler.store.sqlite_connections import Engines, Mode
 
@@ -74,10 +74,9 @@ class Held:
 
 
 @pytest.mark.parametrize("kind", ["file", "memory", "postgresql"])
-def test_more_threads_than_can_have_their_turn_in_time(request, path, monkeypatch, kind):
+def test_more_threads_than_can_have_their_turn_in_time(request, path, kind):
     """They wait for each other for longer than a call waits for a lock, and all of them read."""
     limit = 0.5
-    monkeypatch.setattr(postgres, "CALL_TIMEOUT", limit)
     url = request.getfixturevalue("postgres_url") if kind == "postgresql" else None
     database = database_at(path if kind == "file" else None, url)
     with database.write():

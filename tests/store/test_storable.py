@@ -221,6 +221,9 @@ class OddError(str):
     def isascii(self):
         raise UnshowableError
 
+    def encode(self, *_):
+        raise UnshowableError
+
 
 class UnshowableError(Exception):
     def __str__(self):

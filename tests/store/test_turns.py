@@ -70,6 +70,22 @@ def test_in_the_order_in_which_they_came():
     visitors[-1].leave()
 
 
+def test_who_waits_less_comes_first():
+    """A pass does not stand behind all the calls; who came long before it does not stand behind the pass."""
+    turns = Turns(1)
+    visitors = [Visitor(turns)]
+    assert visitors[0].entered.wait(LONG)
+    for number, timeout in enumerate([5, 5, 1, 5, 1, float("inf")], 1):
+        visitors.append(Visitor(turns, timeout))
+        waiting(turns, number)
+    order = [3, 5, 1, 2, 4, 6]
+    visitors[0].leave()
+    for number in order:
+        assert visitors[number].entered.wait(LONG)
+        assert sum(each.entered.is_set() and each.is_alive() for each in visitors) == 1
+        visitors[number].leave()
+
+
 def test_who_waits_for_somebody_who_does_not_leave_gives_up():
     """And is not in the way of those behind."""
     turns = Turns(1)
@@ -106,13 +122,15 @@ def test_failures_are_no_progress():
     turns = Turns(1)
     first = Visitor(turns)
     assert first.entered.wait(LONG)
-    second, third = Visitor(turns), Visitor(turns, timeout=0.3)
+    came_at = time.monotonic()
+    second, third = Visitor(turns, timeout=1), Visitor(turns, timeout=1)
     waiting(turns, 2)
+    time.sleep(0.8)
     first.leave(has_succeeded=False)
     assert second.entered.wait(LONG)
-    time.sleep(0.2)
     assert third.entered.wait(LONG)
     assert third.deadline is None
+    assert time.monotonic() < came_at + 1.7
     second.leave()
 
 
