@@ -100,12 +100,7 @@ def _in_ascii(outcome: Outcome) -> Outcome:
     def escaped(text: str | None) -> str | None:
         return None if text is None else _ascii(text)
 
-    return replace(
-        outcome,
-        response=escaped(outcome.response),
-        error=escaped(outcome.error),
-        quarantine=escaped(outcome.quarantine),
-    )
+    return replace(outcome, response=escaped(outcome.response), error=escaped(outcome.error))
 
 
 def _ascii(text: str) -> str:
