@@ -82,6 +82,8 @@ async def main() -> None:
     """Run the scheduler until a signal arrives."""
     stopping = asyncio.Event()
     stop_on_signals(stopping)
+    if not CHECKPOINTS.exists():
+        CHECKPOINTS.touch(mode=0o600)  # conversations are for this user alone
     async with AsyncSqliteSaver.from_conn_string(str(CHECKPOINTS)) as saver:
         scheduler = TaskScheduler(db_path=STORE, checkpointer=saver)
         watching = asyncio.create_task(apply_edits(scheduler, watch_tasks(TASKS)))

@@ -88,6 +88,7 @@ class TaskScheduler:
         on_event: Callback | None = None,
         telemetry: bool = False,
         callback_timeout_seconds: float = 60.0,
+        trusted_owner: str | None = None,
     ) -> None:
         """Open the store; the graph is imported by `start()`.
 
@@ -118,6 +119,8 @@ class TaskScheduler:
             telemetry: True gives a span of each attempt, and metrics, to OpenTelemetry.
             callback_timeout_seconds: how long a `result_callback` may take; of a task with a shorter `timeout_seconds`,
                 as long as that. Then it is cancelled, and the run records it.
+            trusted_owner: the PostgreSQL role that owns the store's tables, if it is another one than the program's
+                own. Whoever can write to these tables can have code run here.
 
         Raises:
             StoreError: the store cannot be opened; it was not changed. With `create=False`,
@@ -141,7 +144,7 @@ class TaskScheduler:
         if db_url is not None and not persistent:
             message = "persistent=False keeps everything in memory; leave db_url out, or persistent"
             raise ValueError(message)
-        database = database_at(Path(db_path).absolute() if persistent else None, db_url)
+        database = database_at(Path(db_path).absolute() if persistent else None, db_url, trusted_owner)
         retention = round(finished_retention_days * _DAY * SECOND)
         chosen = None if durability is None else choice(Durability, durability=durability)
         self._observers = Observers(self._clock, poll_interval, Telemetry(self._clock) if telemetry else None)

@@ -18,8 +18,9 @@ from rich.text import Text
 from scheduler import SchedulerError, TaskDefinition, TaskScheduler
 from scheduler.cli.errors import ExitCode, sentence
 from scheduler.cli.modules import modules_of_working_directory
-from scheduler.cli.options import Db, DbUrl, Json, opened
+from scheduler.cli.options import Db, DbUrl, Json, opened, store_arguments
 from scheduler.cli.output import console, show_json, show_table
+from scheduler.cli.permissions import open_to_others
 from scheduler.runner.graphs import server_problem
 from scheduler.server_url import is_server_url
 
@@ -51,7 +52,7 @@ def check(
 ) -> None:
     """Check what could prevent tasks from running: store, tasks, graphs, callbacks, time zones, clock."""
     with redirect_stdout(sys.stderr):  # what imported modules print is no part of the report
-        findings = [*_machine(), *_graph(graph, input_builder), *_store(db, db_url)]
+        findings = [*_machine(), *_graph(graph, input_builder), *_store(db, db_url), *_files(db, db_url)]
     all_fine = all(finding.ok for finding in findings)
     if as_json:
         show_json({"ok": all_fine, "checks": [asdict(finding) for finding in findings]})
@@ -60,6 +61,15 @@ def check(
         show_table(("", "CHECK", "FOUND"), rows, keep=["FOUND"])
     if not all_fine:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _files(db: Path | None, db_url: str | None) -> Iterator[Finding]:
+    store: Path | None = store_arguments(db, db_url).get("db_path")
+    problems = list(open_to_others(store, Path("tasks.toml")))
+    for can_change, problem in problems:
+        yield Finding("files", ok=not can_change, detail=problem)
+    if not problems:
+        yield Finding("files", ok=True, detail="no other user can change the store or the tasks file")
 
 
 def _mark(finding: Finding) -> Text:

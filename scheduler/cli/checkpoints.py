@@ -12,7 +12,7 @@ from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.runner.graphs import load_graph
 from scheduler.runner.langgraph_seam import takes_checkpointer
 from scheduler.store.address import is_postgres, libpq_url
-from scheduler.store.sqlite_files import shown
+from scheduler.store.sqlite_files import create_private, shown
 from scheduler.store.storable import odd_character
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def _look_at(place: str) -> None:
     letter = odd_character(Path(place).name)
     if letter is not None and not os.path.exists(place):  # noqa: PTH110 (False also for what cannot be a path)
         raise CommandError(f"--checkpoints {file}: the name of the file has the character {letter!a}; leave it out")
+    if place != ":memory:" and Path(place).parent.is_dir():
+        create_private(Path(place))
     try:
         with closing(sqlite3.connect(place)) as connection:
             connection.execute("PRAGMA schema_version")

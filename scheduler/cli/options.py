@@ -14,6 +14,7 @@ from scheduler.cli.output import one_line
 
 DEFAULT_STORE: Final = "scheduler.db"
 VARIABLE: Final = "SCHEDULER_DB"
+OWNER_VARIABLE: Final = "SCHEDULER_TRUSTED_OWNER"
 _COMPLETED_RUNS: Final = 50
 
 
@@ -33,7 +34,7 @@ def opened(db: Path | None, db_url: str | None, *, create: bool = False, **optio
 def store_arguments(db: Path | None, db_url: str | None) -> dict[str, Any]:
     """Return where the store is, as arguments of `TaskScheduler`. Raises `CommandError`."""
     path, url = _place(db, db_url)
-    return {"db_path": path} if url is None else {"db_url": url}
+    return {"db_path": path} if url is None else {"db_url": url, "trusted_owner": os.environ.get(OWNER_VARIABLE)}
 
 
 def _place(db: Path | None, db_url: str | None) -> tuple[Path, str | None]:

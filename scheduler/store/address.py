@@ -25,8 +25,10 @@ class _WrongUrlError(ValueError):
     """What is wrong with a URL, and how to fix it; without the URL, which may hold a password."""
 
 
-def database_at(path: Path | None, url: str | None) -> Database:
+def database_at(path: Path | None, url: str | None, trusted_owner: str | None = None) -> Database:
     """Return the database at a file's path, at an SQLAlchemy URL, or, where both are None, in memory.
+
+    `trusted_owner` is a role of PostgreSQL whose tables are used although this program has another one.
 
     Raises `ValueError` for a URL that names no database of PostgreSQL or SQLite, `StoreError` if a driver is missing or
     no file can have this path.
@@ -34,7 +36,7 @@ def database_at(path: Path | None, url: str | None) -> Database:
     if url is None:
         return _file(path)
     try:
-        return _database(_parsed(url))
+        return _database(_parsed(url), trusted_owner)
     except _WrongUrlError as error:
         raise ValueError(f"db_url={_shown(url)}: {error}") from None
 
@@ -73,12 +75,12 @@ def _shown(url: object) -> str:
     return repr(f"{scheme}{slashes}{place}"[:_SHOWN_LENGTH] + (f"{mark}…" if mark else ""))
 
 
-def _database(url: URL) -> Database:
+def _database(url: URL, trusted_owner: str | None) -> Database:
     kind = url.get_backend_name().lower()
     if kind in {"postgresql", "postgres"}:
         _check_postgres(url)
         try:
-            return PostgresDatabase(url.set(drivername="postgresql+psycopg"))
+            return PostgresDatabase(url.set(drivername="postgresql+psycopg"), trusted_owner)
         except ArgumentError as error:
             raise _WrongUrlError(f"{error}; give several hosts as host=first:5432&host=second:5432") from None
     if kind != "sqlite":

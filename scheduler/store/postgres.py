@@ -7,20 +7,22 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, ExceptionContext, bindparam, create_engine, event, func, select
+from sqlalchemy import URL, Engine, ExceptionContext, bindparam, column, create_engine, event, func, select, table
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from scheduler.errors import StoreError
+from scheduler.redaction import redact, secrets_in, shown_url
 from scheduler.store.engine import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
-from scheduler.store.schema import VERSION, refuse_newer, upgrade, version_of
+from scheduler.store.schema import VERSION, metadata, refuse_newer, upgrade, version_of
 from scheduler.store.statements import Connection, Statement
 from scheduler.store.turns import Turns
 
 POOL_SIZE: Final = 4
 """The most connections that one scheduler opens: one for its passes, the others for calls from other threads."""
-_LOCK: Final = 0x7A5C_5C4E_D01E
-"""The advisory lock that writers take; any number that nobody else takes will do."""
+_LOCK: Final = "langgraph-task-scheduler"
+"""What the advisory lock of writers is made of, with the schema; PostgreSQL keeps the locks of each database apart."""
+_FIND_LOCK: Final = f"{TRY_AGAIN}; if it lasts, look in pg_locks for a session that holds an advisory lock"
 _MILLIS: Final = 1000
 _IDLE_TIMEOUT: Final = 60 * _MILLIS
 """When the server ends a transaction in which nothing happens, such as that of a process that was suspended."""
@@ -39,9 +41,16 @@ class PostgresDatabase:
     transaction.
     """
 
-    def __init__(self, url: URL) -> None:
-        """Take the URL of the database; nothing is opened yet. Raises `StoreError` if the driver is missing."""
-        self.name = url.render_as_string(hide_password=True)
+    def __init__(self, url: URL, trusted_owner: str | None = None) -> None:
+        """Take the URL of the database, and whose tables are used beside those of the own role.
+
+        Nothing is opened yet. Raises `StoreError` if the driver is missing.
+        """
+        text = url.render_as_string(hide_password=False)
+        self.name = shown_url(text)
+        self._secrets = secrets_in(text)
+        self._trusted_owner = trusted_owner
+        self._is_owner_known = False
         self.is_shared = True
         self.file = None
         self._pid = os.getpid()
@@ -70,6 +79,7 @@ class PostgresDatabase:
         self._create_tables()
         with self._transaction(self._writing, timeout) as connection:
             self._begin(connection, _BEGIN_WRITING, timeout)
+            self._check_owner(connection)
             yield connection
             if connection.is_undone:
                 connection.core.rollback()
@@ -102,6 +112,21 @@ class PostgresDatabase:
             version = version_of(connection.core)
         self._has_tables = version == VERSION
         return version
+
+    def _check_owner(self, connection: Connection) -> None:
+        """Refuse to work with tables of another role: a row can name code to run, and their owner can write rows.
+
+        Reading alone runs no code. Once is enough for a connection's tables: whoever could change their owner later has
+        all rights here.
+        """
+        if self._is_owner_known:
+            return
+        for row in connection.execute(_OWNERS, {"names": [each.name for each in metadata.sorted_tables]}):
+            if row.owner not in {row.me, self._trusted_owner}:
+                problem = f"its tables belong to the role {row.owner!r}, and this program is {row.me!r}"
+                hint = f"give trusted_owner={row.owner!r} if that role may run code here, or use a schema of your own"
+                raise StoreError(self.name, problem, hint)
+        self._is_owner_known = True
 
     @contextlib.contextmanager
     def _transaction(self, engine: Engine, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:
@@ -148,11 +173,11 @@ class PostgresDatabase:
         self._is_pooled = self._is_pooled or state in _LOST_STATEMENT
         if is_gone:
             # The tables may be gone when the server comes back as another one.
-            self._has_tables = False
+            self._has_tables = self._is_owner_known = False
             self._trust.end()
         if state == _LOCK_NOT_AVAILABLE:
-            return StoreError(self.name, "another process has locked it", TRY_AGAIN)
-        reason = " ".join(str(cause).split())
+            return StoreError(self.name, "another session has locked it", _FIND_LOCK)
+        reason = redact(" ".join(str(cause).split()), self._secrets)
         mend = "look at the server; nothing was stored" if is_gone else "nothing was stored"
         return StoreError(self.name, f"the database failed ({reason})", mend)
 
@@ -212,7 +237,22 @@ _SETTINGS: Final = (
     func.pg_backend_pid().label("server_process"),
 )
 _BEGIN: Final = Statement(lambda: select(*_SETTINGS))
-_BEGIN_WRITING: Final = Statement(lambda: select(*_SETTINGS, func.pg_advisory_xact_lock(_LOCK)))
+_BEGIN_WRITING: Final = Statement(
+    lambda: select(
+        *_SETTINGS,
+        func.pg_advisory_xact_lock(func.hashtextextended(func.concat(_LOCK, " ", func.current_schema()), 0)),
+    )
+)
+_OWNERS: Final = Statement(
+    lambda: (
+        select(column("tableowner").label("owner"), func.current_user().label("me"))
+        .select_from(table("pg_tables", column("tableowner"), column("schemaname"), column("tablename")))
+        .where(
+            column("schemaname") == func.current_schema(),
+            column("tablename").in_(bindparam("names", expanding=True)),
+        )
+    )
+)
 
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _READ_ONLY: Final = frozenset({"25006", "0A000"})

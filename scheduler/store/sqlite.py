@@ -16,7 +16,7 @@ from scheduler.errors import StoreError
 from scheduler.store.engine import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
 from scheduler.store.schema import VERSION, refuse_newer, upgrade, version_of
 from scheduler.store.sqlite_connections import Engines, KeptConnection, Mode, close_all, code_of, is_busy, use_wal
-from scheduler.store.sqlite_files import Identity, check_path, has_log, identity, may_write, shown
+from scheduler.store.sqlite_files import Identity, check_path, create_private, has_log, identity, may_write, shown
 from scheduler.store.statements import Connection
 from scheduler.store.turns import Turns
 
@@ -192,6 +192,7 @@ class SqliteDatabase:
         """Open the writer; look at the file before anything in it is changed."""
         if self._path is not None:
             check_path(self._path)
+            create_private(self._path)
         connection = self._writer.open(Mode.WRITE)
         try:
             self._writer.set_busy_timeout(deadline - time.monotonic())

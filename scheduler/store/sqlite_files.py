@@ -60,6 +60,23 @@ def check_path(path: Path) -> None:
         raise _refused(path, "the file is read-only", "make it writable, or give another db_path")
 
 
+def create_private(path: Path) -> None:
+    """Create an empty file that only its owner can read and write; SQLite gives its log the same mode.
+
+    One that is there already keeps its mode. Raises `StoreError` if a link is there that leads to no file: whoever
+    put it there would choose where the store lies.
+    """
+    if path.is_symlink() and not path.exists():
+        problem = f"it is a link to {shown(path.readlink())}, where no file is"
+        raise _refused(path, problem, "remove the link, or create the file that it leads to")
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise _refused(path, f"it cannot be created ({error.strerror})", "make its folder writable") from error
+
+
 def _check_new(path: Path) -> None:
     """Refuse to create a file that nobody means. One that is there already is opened whatever its name."""
     if path.name == ":memory:":

@@ -322,3 +322,34 @@ def run(folder, source):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+def test_a_new_file_is_for_its_owner_alone(tmp_path):
+    """Its log, too, whatever the umask; one that is there keeps its mode."""
+    before = os.umask(0)
+    try:
+        process = Process(database_at(tmp_path / "new.db", None)).begin(0)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        process.database.close()
+    finally:
+        os.umask(before)
+    assert set(modes.values()) == {0o600}, modes
+    assert {"new.db", "new.db-wal"} <= set(modes)
+    old = tmp_path / "old.db"
+    old.touch(mode=0o644)
+    old.chmod(0o644)
+    Process(database_at(old, None)).begin(0).database.close()
+    assert old.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links are those of POSIX")
+def test_a_link_that_leads_to_no_file_is_not_followed(tmp_path):
+    """Who put it there would choose where the store lies; one that leads to a file is used."""
+    target, link = tmp_path / "target.db", tmp_path / "scheduler.db"
+    link.symlink_to(target)
+    with pytest.raises(StoreError, match="it is a link to"):
+        Process(database_at(link, None)).begin(0)
+    assert not target.exists()
+    Process(database_at(target, None)).begin(0).database.close()
+    Process(database_at(link, None)).begin(0).database.close()
