@@ -19,6 +19,9 @@ from typing import Any, Final
 
 _EXITS: Final = (SystemExit, KeyboardInterrupt)
 _RAISES: Final = frozenset({dis.opmap["RAISE_VARARGS"], dis.opmap["RERAISE"]})
+_MOST_IN_GROUPS: Final = 100
+"""Of more exceptions in a group the last ones are looked at."""
+_EXCEPTIONS: Any = BaseExceptionGroup.__dict__["exceptions"]
 _TRACEBACK: Any = BaseException.__dict__["__traceback__"]
 
 
@@ -71,8 +74,18 @@ def must_pass(error: BaseException) -> bool:
 
 
 def original(error: BaseException) -> BaseException:
-    """Return what was raised in a guarded task, in place of the `ContainedExit` that stands for it."""
-    return error.original if type(error) is ContainedExit else error
+    """Return what was raised in a guarded task, in place of the `ContainedExit` that stands for it.
+
+    A task group would raise an exit of one of its tasks without the group, so it is looked for in groups, too.
+    """
+    waiting: deque[BaseException] = deque([error], maxlen=_MOST_IN_GROUPS)
+    while waiting:
+        each = waiting.popleft()
+        if type(each) is ContainedExit:
+            return each.original
+        if issubclass(type(each), BaseExceptionGroup):
+            waiting.extend(_EXCEPTIONS.__get__(each)[:_MOST_IN_GROUPS])
+    return error
 
 
 def is_from_signal(error: BaseException) -> bool:

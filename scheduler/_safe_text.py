@@ -251,12 +251,18 @@ def _weigh(value: object, weights: dict[int, int], depth: int) -> int:
     if len(weights) + _size(value) > _MOST_OBJECTS or depth > 2 * _DEPTH:
         raise _HeavyError
     weight = _OBJECT_WEIGHT + _length(value)
-    for held in gc.get_referents(value):
+    for held in _held_by(value):
         weight += _weigh(held, weights, depth + 1)
     if weight > _MOST_CHARACTERS:
         raise _HeavyError
     weights[id(value)] = weight
     return weight
+
+
+def _held_by(value: object) -> list[Any]:
+    """Return what a value holds; a dict does not show the garbage collector its keys, if they are texts."""
+    held = gc.get_referents(value)
+    return [*held, *dict.keys(value)] if _is(value, dict) else held  # type: ignore[arg-type]
 
 
 def _length(value: object) -> int:
@@ -339,6 +345,8 @@ def _behind(error: BaseException) -> tuple[BaseException | None, ...]:
 
 def _is_light_error(error: BaseException) -> bool:
     make = _attribute(type(error), "__str__")
+    if not is_light((_dict_of(error) or {}).get("__notes__")):  # which a traceback shows, too
+        return False
     return make in _BOUNDED or is_light((_ARGS.__get__(error), None if make in _OF_ARGS else _dict_of(error)))
 
 

@@ -158,6 +158,8 @@ HUGE = {
     "text": lambda rows: "x" * 50_000_000,
     "text inside": lambda rows: [Report("x" * 50_000_000)],
     "bytes": lambda rows: bytes(50_000_000),
+    "a key": lambda rows: {"x" * 50_000_000: 1},
+    "a key inside": lambda rows: [SimpleNamespace(rows={"x" * 50_000_000: 1})],
     "integer": lambda rows: 10**100_000,
     "integer inside": lambda rows: [Report(10**100_000)],
     "references": lambda rows: doubled(40),
@@ -202,6 +204,16 @@ def test_an_exception_that_leaves_out_what_it_holds():
     with little_memory():
         assert error_text(caught.value, 2_000).startswith("UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff")
         assert can_be_printed(caught.value)
+
+
+def test_notes_count_as_well():
+    """A traceback shows them."""
+    error = ValueError("small")
+    error.add_note("of a few words")
+    assert can_be_printed(error)
+    error.add_note("x" * 1_000_000)
+    assert not can_be_printed(error)
+    assert error_text(error, 100) == "ValueError: small"
 
 
 @pytest.mark.parametrize("link", ["__cause__", "__context__"])

@@ -20,6 +20,10 @@ _INTEGER_BITS: Final = 1_024
 _HEX_BITS: Final = 1_000_000
 """Still larger ones are shown by their size."""
 _REPR_LENGTH: Final = 2_000
+_CHARACTERS_PER_ITEM: Final = 20
+"""A repr counts as an item for each so many characters: it takes about as long."""
+_MOST_QUESTIONS: Final = 1_000
+"""A graph that asks more is asked again for the others when these are answered."""
 _OMITTED: Final = "…"
 
 
@@ -27,7 +31,7 @@ def questions_of(interrupts: object) -> tuple[Question, ...]:
     """Return interrupts as questions."""
     if not isinstance(interrupts, list | tuple):
         return ()
-    pairs = [_id_and_value(each) for each in interrupts]
+    pairs = [_id_and_value(each) for each in interrupts[:_MOST_QUESTIONS]]
     return tuple(Question(id=_as_text(text_of(key, _REPR_LENGTH)), value=json_value(value)) for key, value in pairs)
 
 
@@ -105,6 +109,7 @@ class _Converter:
         return self._cut(shown(value, _REPR_LENGTH + 1))
 
     def _cut(self, text: str) -> str:
+        self._items_left -= len(text) // _CHARACTERS_PER_ITEM
         return self._text(text if len(text) <= _REPR_LENGTH else text[:_REPR_LENGTH] + _OMITTED)
 
 

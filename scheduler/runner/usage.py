@@ -10,8 +10,8 @@ from scheduler.runner.messages import member, message_text
 _USER: Final = frozenset({"user", "human"})
 """What the role of a user's message is called, and the type of LangChain's."""
 _MOST_TOKENS: Final = 2**53
-_MOST_MESSAGES: Final = 10_000
-"""To read so many messages takes some 10 ms."""
+_MOST_MESSAGES: Final = 2_000
+"""To read so many messages takes up to 30 ms."""
 _COMPARED: Final = 10_000
 """Two messages count as the same if they begin with the same characters, up to this number."""
 

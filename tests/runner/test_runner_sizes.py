@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 
 import pytest
-from helpers import FailingGraph
+from helpers import FailingGraph, hourly, wait_until
 from langchain_core.messages import AIMessage, HumanMessage
-from langgraph.types import Interrupt
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Interrupt, Send, interrupt
 from pydantic import TypeAdapter
 from runner_kit import Returning, a_claim, a_runner, a_task, attempt
 
 from scheduler import RunStatus
 from scheduler.models import Question
+from scheduler.runner import questions
 from scheduler.runner.messages import RESPONSE_LIMIT
 from scheduler.runner.questions import questions_of
 from scheduler.runner.usage import usage_of
@@ -130,7 +133,7 @@ def test_tokens_of_very_many_messages():
     messages = Messages([*earlier, HumanMessage("Go on."), AIMessage("y", usage_metadata=used)])
     found = usage_of({"messages": messages}, None, "Go on.")
     assert (found.input_tokens, found.output_tokens, found.total_tokens) == (7, 2, 9)
-    assert Messages.read <= 20_000
+    assert Messages.read <= 4_000
 
 
 def test_tokens_of_huge_messages():
@@ -236,6 +239,43 @@ def test_a_huge_question(value):
         stored = ADAPTER.dump_json(questions_of([Interrupt(value=value, id="q")]))
     assert len(stored) < 1_100_000
     assert "…" in str(ADAPTER.validate_json(stored)[0].value)
+
+
+def test_very_many_questions():
+    """The first ones are kept."""
+    assert len(questions_of([Interrupt(value=each, id=str(each)) for each in range(5_000)])) == 1_000
+
+
+async def test_more_questions_than_are_kept(new_scheduler, monkeypatch):
+    """They are asked when the first ones are answered."""
+    monkeypatch.setattr(questions, "_MOST_QUESTIONS", 2)
+
+    async def ask(state):
+        return {"messages": [("ai", interrupt(state["number"]))]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("ask", ask)
+    builder.add_conditional_edges(START, lambda _: [Send("ask", {"number": each}) for each in range(3)])
+    scheduler = new_scheduler(builder.compile(InMemorySaver()))
+    scheduler.start()
+    scheduler.add_task(hourly())
+    run_id = scheduler.trigger_task("hourly")
+    for number in (2, 1):
+        await wait_until(lambda: scheduler.get_run(run_id).status == "waiting", scheduler)
+        asked = scheduler.get_run(run_id).questions
+        assert len(asked) == number
+        scheduler.answer_run(run_id, {question.id: f"answer {question.value}" for question in asked})
+    await wait_until(lambda: scheduler.get_run(run_id).status == "succeeded", scheduler)
+
+
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: {"a": value, "b": [value]}])
+def test_a_question_that_holds_the_same_again_and_again(wrap):
+    """Few objects, and more questions than the world has atoms."""
+    value = "x"
+    for _ in range(100):
+        value = [value, value]
+    with little_memory(20_000_000):
+        assert len(ADAPTER.dump_json(questions_of([Interrupt(value=wrap(value), id="q")]))) < 1_100_000
 
 
 def test_a_question_without_end():
