@@ -191,7 +191,15 @@ def retry_delay(task: TaskDefinition, attempt: int) -> int:
     `retry_delay_seconds` doubles with each attempt up to `retry_max_delay_seconds`, and is then varied by a quarter
     either way, so that tasks that failed together do not come back together.
     """
+    return _varied(task, attempt, random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 (no secret)
+
+
+def longest_retry_delay(task: TaskDefinition, attempt: int) -> int:
+    """Return the longest that `retry_delay` may be."""
+    return _varied(task, attempt, 1 + _JITTER)
+
+
+def _varied(task: TaskDefinition, attempt: int, factor: float) -> int:
     doublings = min(attempt - 1, 1_023)  # 2.0**1024 overflows
     delay = min(task.retry_delay_seconds * 2.0**doublings, task.retry_max_delay_seconds)
-    varied = delay * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 (no secret)
-    return round(min(varied, task.retry_max_delay_seconds) * SECOND)
+    return round(min(delay * factor, task.retry_max_delay_seconds) * SECOND)

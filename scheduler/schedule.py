@@ -8,7 +8,7 @@ import hashlib
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ from scheduler.crontab import Crontab, parse_crontab
 from scheduler.models import TaskDefinition, TaskType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _HASH_BYTES: Final = 8
 _FIRST_YEAR: Final = 1900
@@ -232,6 +232,24 @@ def schedule_of(task: TaskDefinition, zone: str, anchor: int) -> Schedule:
     if task.jitter_seconds:
         schedule = JitteredSchedule(schedule, task.id, task.jitter_seconds * SECOND, end)
     return schedule
+
+
+def longest_gap(task: TaskDefinition) -> int | None:
+    """Return the longest time between two due times of an interval task; None for other tasks."""
+    if task.interval_seconds is None:
+        return None
+    return (task.interval_seconds + min(task.jitter_seconds or 0, task.interval_seconds)) * SECOND
+
+
+def moved_anchor(task: TaskDefinition, anchor: int, now: int, wait: int | None, served: "Iterable[int]") -> int:
+    """Return an anchor from which an interval is due within one interval, after `wait` microseconds if that is less.
+
+    No due time from it falls on one from the old anchor, nor on one that was served: those do not run again.
+    """
+    every = (task.interval_seconds or 0) * SECOND
+    moved = now - every + (every if wait is None else min(max(wait, 1), every))
+    taken = {(moved - each) % every for each in (anchor, *served)}
+    return moved - next(shift for shift in count() if shift not in taken)
 
 
 def _base(task: TaskDefinition, zone: str, anchor: int, start: int | None) -> Schedule:

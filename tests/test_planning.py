@@ -18,6 +18,7 @@ from scheduler.planning import (
     Decision,
     Firing,
     Situation,
+    longest_retry_delay,
     plan,
     retry_delay,
 )
@@ -377,6 +378,7 @@ def test_retry_delay_is_bounded(first, most, attempt):
     delay = retry_delay(task, attempt)
     assert isinstance(delay, int)
     assert round(0.75 * doubled * SECOND) - 1 <= delay <= round(min(1.25 * doubled, most) * SECOND) + 1
+    assert delay <= longest_retry_delay(task, attempt) <= round(min(1.25 * doubled, most) * SECOND) + 1
 
 
 @pytest.mark.parametrize(("share", "waits"), [(0.75, [0.75, 1.5, 3, 6, 7.5, 7.5]), (1.25, [1.25, 2.5, 5, 10, 10, 10])])

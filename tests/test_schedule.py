@@ -20,6 +20,8 @@ from scheduler.schedule import (
     JitteredSchedule,
     OnceSchedule,
     UnservedSchedule,
+    longest_gap,
+    moved_anchor,
     schedule_of,
 )
 
@@ -303,6 +305,42 @@ def test_jitter_before_the_end(seconds_left):
         task = every(3600, id=str(number), start_at=START, end_at=end, jitter_seconds=3600)
         (due,) = next_due_times(task, 5, START - timedelta(seconds=1))
         assert START <= due <= end
+
+
+# --- When the clock was set back ---
+
+
+@given(
+    anchor=st.integers(-(10**12), 10**15),
+    seconds=st.integers(1, 100_000),
+    jitter=st.sampled_from([0, 5, 10**6]),
+    now=st.integers(0, 10**12),
+    wait=st.none() | st.integers(-(10**9), 10**14),
+    steps=st.lists(st.integers(0, 50), max_size=10),
+    offset=st.integers(-3, 3),
+)
+def test_a_moved_anchor(*, anchor, seconds, jitter, now, wait, steps, offset):
+    """The interval is due within one interval and no sooner than it was to be; nothing that was served comes again."""
+    task = every(seconds, jitter_seconds=jitter)
+    step = seconds * SECOND
+    served = [now + (anchor - now) % step + number * step + offset for number in steps]
+    moved = moved_anchor(task, anchor, now, wait, served)
+    due = IntervalSchedule(moved + step, step).next_after(now)
+    assert now < due <= now + step
+    if wait is not None and len(served) + 1 < wait <= step:
+        assert now + wait - len(served) - 1 <= due <= now + wait
+    grid = {moved % step}
+    assert not grid & {instant % step for instant in (anchor, *served)}
+
+
+@given(st.integers(1, 500), st.integers(0, 1000), st.integers(0, 10**6))
+def test_the_longest_gap_of_an_interval(seconds, jitter, start):
+    """No two due times in a row are further apart."""
+    task = every(seconds, jitter_seconds=jitter)
+    found = due_times(schedule_of(task, "UTC", start), start, start + 20 * seconds * SECOND)
+    assert all(second - first <= longest_gap(task) for first, second in pairwise([start, *found]))
+    assert longest_gap(cron("* * * * *")) is None
+    assert longest_gap(once(START)) is None
 
 
 # --- next_due_times ---

@@ -1,6 +1,7 @@
 """Tasks and runs in SQL (SQLAlchemy Core). The only room that knows SQL; here is what the other rooms call."""
 
-from collections.abc import Callable, Collection, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -10,8 +11,9 @@ from sqlalchemy import bindparam, func, select
 from scheduler.clock import SECOND, Clock
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
-from scheduler.store import adding, history, listing, outcomes, owners, runs, tasks
+from scheduler.store import adding, clock_steps, history, listing, outcomes, owners, runs, tasks
 from scheduler.store.address import database_at
+from scheduler.store.clock_steps import STEP_BACK, ClockWatch
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
 from scheduler.store.isolation import RefusedError, Steps, Write, Written, write_one_by_one, write_together
 from scheduler.store.leases import Leases, running_others
@@ -53,8 +55,6 @@ __all__ = [
 ]
 
 _DAY: Final = 86_400 * SECOND
-_STEP_BACK: Final = SECOND
-"""A clock that is so far behind the last pass was put back."""
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ class Store:
         self._left = LeftOutcomes(database.file)
         self._is_unsure = self._leaves_tasks = False
         self._disowned: frozenset[str] = frozenset()
-        self._last_pass = 0
+        self._clock = ClockWatch(lease)
         self._purge_at = 0
 
     def open(self, *, create: bool = True) -> None:
@@ -150,7 +150,7 @@ class Store:
         whose id was never stored.
         """
         prepared = [adding.prepare(definition, self._zone) for definition in definitions]
-        with self.database.write() as connection:
+        with self._change(now) as connection:
             return adding.add(connection, prepared, now, refuse_passed=refuse_passed)
 
     def apply_tasks(
@@ -161,7 +161,7 @@ class Store:
         A dry run does it all, and is undone.
         """
         prepared = [adding.prepare(definition, self._zone, source) for definition in definitions]
-        with self.database.write() as connection:
+        with self._change(now) as connection:
             changes = adding.apply(connection, prepared, source, now, prune=prune)
             if dry_run:
                 connection.undo()
@@ -169,27 +169,27 @@ class Store:
 
     def remove_task(self, task_id: str, now: int) -> None:
         """Remove a task. Raises `TaskNotFoundError`."""
-        with self.database.write() as connection:
+        with self._change(now) as connection:
             tasks.remove(connection, task_id, now)
 
     def pause_task(self, task_id: str, now: int) -> None:
         """Pause a task. Raises `TaskNotFoundError`."""
-        with self.database.write() as connection:
+        with self._change(now) as connection:
             tasks.pause(connection, task_id, now)
 
     def resume_task(self, task_id: str, now: int) -> None:
         """Resume a task. Raises `TaskNotFoundError`."""
-        with self.database.write() as connection:
+        with self._change(now) as connection:
             tasks.resume(connection, task_id, now)
 
     def trigger_task(self, task_id: str, now: int) -> str:
         """Queue a run by hand; return its id. Raises `TaskNotFoundError`."""
-        with self.database.write() as connection:
+        with self._change(now) as connection:
             return runs.trigger(connection, task_id, now, self._history_limit)
 
     def answer_run(self, run_id: str, value: object, now: int) -> None:
         """Answer a waiting run. Raises `RunNotFoundError`, `ValueError`."""
-        with self.database.write() as connection:
+        with self._change(now) as connection:
             outcomes.answer(connection, run_id, value, now)
 
     def get_task(self, task_id: str) -> TaskDefinition:
@@ -240,6 +240,13 @@ class Store:
             tasks.release_quarantined(connection)
             retry_soon(connection)
 
+    @contextlib.contextmanager
+    def _change(self, now: int) -> Iterator[Connection]:
+        """Give a connection for a change that is made now."""
+        with self.database.write() as connection:
+            yield connection
+            clock_steps.note(connection, now)
+
     # --- The scheduler's calls ---
 
     def threads_to_delete(self, now: int) -> list[OldThread]:
@@ -256,9 +263,9 @@ class Store:
         """Open the database and take a lease, before the first pass. What was quarantined is looked at again."""
         self._owner = owners.this_process()
         with self.database.write() as connection:
+            self._clock.begin(connection, now)
             tasks.release_quarantined(connection)
             self._leases.begin(connection, self._owner, now)
-        self._last_pass = now
         self._purge_at = now
         self._is_unsure = self._leaves_tasks = False
         self._disowned = frozenset()
@@ -277,6 +284,7 @@ class Store:
                 if self._is_unsure:
                     outcomes.take_back_unlaunched(connection, self._owner.id, ())
                 owners.retire(connection, self._owner.id)
+                clock_steps.note(connection, now)
             return result
 
         return _isolating(write_and_retire)
@@ -306,7 +314,8 @@ class Store:
         as long before.
         """
         self._notice_clock(now)
-        if not results and not steps and not loaded and not self._is_unsure and not self._leases.is_due(now):
+        is_due = self._is_unsure or self._leases.is_due(now) or self._clock.is_due(now)
+        if not results and not steps and not loaded and not is_due:
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = look_at(connection, self._owner.id, now)
             is_due = self._left.looks_for_all or now >= self._purge_at
@@ -322,6 +331,7 @@ class Store:
 
         result = _isolating(write_and_work)
         self._left.committed()
+        self._clock.committed()
         return result
 
     def failed(self, now: int) -> None:
@@ -363,6 +373,7 @@ class Store:
         if self._is_unsure:
             outcomes.take_back_unlaunched(connection, self._owner.id, running)
             self._is_unsure = False
+        self._clock.settle(connection, now)
         result.taken_over = self._leases.renew(connection, self._owner, now, running)
         # A further attempt of a run does not begin here beside one that was taken over and is still going.
         self._disowned = self._disowned.union(result.taken_over).intersection(running)
@@ -403,19 +414,17 @@ class Store:
         return Claimer(owner, limit, self.is_checkpointed, self._disowned, self._needs_loading)
 
     def _notice_clock(self, now: int) -> None:
-        """Look at how far the clock has come since the last pass.
+        """Look at how far the clock has moved since the last pass.
 
-        After a long absence the leases of others are distrusted: they may have been suspended like this process. A
-        clock that was put back must not leave tasks waiting for the hour that comes a second time.
+        After a long absence the leases of others are distrusted: they may have been suspended like this process.
         """
-        if now < self._last_pass - _STEP_BACK:
-            with self.database.write(PASS_TIMEOUT) as connection:
-                tasks.reckon_again(connection, now)
+        moved = self._clock.look(now)
+        is_set_back = moved < -STEP_BACK
+        if is_set_back:
             self._leases.renew_soon()
             self._purge_at = now
-        if abs(now - self._last_pass) > self._lease // 2:
+        if is_set_back or moved > self._lease // 2:
             self._leases.distrust(now)
-        self._last_pass = now
 
     def _purge(self, connection: Connection, now: int) -> None:
         if now >= self._purge_at:

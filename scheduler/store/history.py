@@ -130,12 +130,13 @@ def note_newest(connection: Connection, task_id: str, seq: int) -> None:
     connection.execute(_NEWEST_IS, {"task": task_id, "newest": seq})
 
 
-def trim(connection: Connection, newest: Iterable[tuple[str, int]], limit: int) -> None:
+def trim(connection: Connection, newest: Iterable[tuple[str, int]], limit: int, now: int) -> None:
     """Delete what exceeds `limit` runs of a task, oldest first, given the number of its newest.
 
-    Open runs stay, and so do those whose thread is still to be deleted.
+    Open runs stay, and so do those whose thread is still to be deleted, and those for due times that come again
+    because the clock was set back.
     """
-    over = [{"of_task": task_id, "until": seq - limit} for task_id, seq in newest if seq > limit]
+    over = [{"of_task": task_id, "until": seq - limit, "now": now} for task_id, seq in newest if seq > limit]
     if over:
         connection.execute_many(_TRIM, over)
 
@@ -286,6 +287,7 @@ _TRIM: Final = Statement(
     lambda: delete(runs).where(
         runs.c.task_id == bindparam("of_task"),
         runs.c.seq <= bindparam("until"),
+        runs.c.scheduled_at <= bindparam("now"),
         runs.c.thread_until.is_(None),
         not_(is_open()),
     )

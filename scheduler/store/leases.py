@@ -37,7 +37,7 @@ class Leases:
 
     def begin(self, connection: Connection, owner: Owner, now: int) -> None:
         """Take the first lease of an owner."""
-        owners.renew(connection, owner, now + self._length)
+        owners.renew(connection, owner, now, self._length)
         self._renewed_at = now
         self.distrust(now)
 
@@ -74,7 +74,7 @@ class Leases:
         # A database that was put in the place of another one has no lease of ours, though none is due.
         if not self.is_due(now) and owners.has_lease(connection, owner):
             return []
-        had_lease = owners.renew(connection, owner, now + self._length)
+        had_lease = owners.renew(connection, owner, now, self._length)
         self._renewed_at = now
         if had_lease:
             return []

@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
 from scheduler.models import Attempt, Question, RunStatus, RunTrigger, TaskDefinition, TokenUsage
-from scheduler.planning import retry_delay
+from scheduler.planning import longest_retry_delay, retry_delay
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.answers import answers_json
@@ -62,13 +62,13 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
             connection.execute_many(_TAKE_BACK, [_key(owner, outcome)])
             task_rows.cancel_if_removed(connection, outcome.claim.task.id, now)
         elif outcome.status is RunStatus.WAITING:
-            final += _wait(connection, owner, outcome)
-        elif not _goes_on(connection, owner, outcome):
+            final += _wait(connection, owner, outcome, now)
+        elif not _goes_on(connection, owner, outcome, now):
             final.append(outcome)
     lost = _write_final(connection, owner, final)
     kept = [outcome for outcome in final if outcome not in lost] if lost else final
     _count_failures(connection, kept, now)
-    _keep_thread_for_a_while(connection, kept)
+    _keep_thread_for_a_while(connection, kept, now)
     task_rows.finish_if_over(connection, dict.fromkeys(outcome.claim.task.id for outcome in kept), now)
     return lost
 
@@ -123,7 +123,7 @@ def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]
     return [outcome for outcome in outcomes if not _was_written(connection, outcome)]
 
 
-def _wait(connection: Connection, owner: str, outcome: Outcome) -> list[Outcome]:
+def _wait(connection: Connection, owner: str, outcome: Outcome, now: int) -> list[Outcome]:
     """Let a run wait for its answers; return what becomes of it instead if it was to be cancelled, or is lost."""
     row = connection.execute(_OWN_RUN, _key(owner, outcome)).first()
     if row is None or row.cancel_requested:
@@ -132,7 +132,7 @@ def _wait(connection: Connection, owner: str, outcome: Outcome) -> list[Outcome]
     values = {
         **_key(owner, outcome),
         "asked": history.questions_json(outcome.questions),
-        "until": None if most is None else outcome.finished_at + round(most * SECOND),
+        "until": None if most is None else _since(outcome, now) + round(most * SECOND),
         "reply": outcome.response,
         "continued": int(outcome.resumed),
         "tokens": _usage_json(outcome),
@@ -142,12 +142,12 @@ def _wait(connection: Connection, owner: str, outcome: Outcome) -> list[Outcome]
     return []
 
 
-def _keep_thread_for_a_while(connection: Connection, outcomes: Iterable[Outcome]) -> None:
+def _keep_thread_for_a_while(connection: Connection, outcomes: Iterable[Outcome], now: int) -> None:
     """Note when the threads of single runs are to be deleted."""
     for outcome in outcomes:
         claim = outcome.claim
         if claim.checkpointed:
-            history.keep_own_thread(connection, claim.task, claim.run_id, claim.thread_id, outcome.finished_at)
+            history.keep_own_thread(connection, claim.task, claim.run_id, claim.thread_id, _since(outcome, now))
 
 
 def _usage_json(outcome: Outcome) -> str | None:
@@ -162,14 +162,14 @@ def _was_written(connection: Connection, outcome: Outcome) -> bool:
 # --- Further attempts ---
 
 
-def _goes_on(connection: Connection, owner: str, outcome: Outcome) -> bool:
+def _goes_on(connection: Connection, owner: str, outcome: Outcome, now: int) -> bool:
     """Put a run whose attempt did not succeed back into the queue, if its task grants it a further attempt."""
     task = outcome.claim.task
     may_go_on = task.max_attempts > 1 or task.rerun_after_crash or outcome.claim.checkpointed
     if outcome.is_last or outcome.status not in _MAY_GO_ON or not may_go_on:
         return False
     row = connection.execute(_OWN_RUN, _key(owner, outcome)).first()
-    return row is not None and _queue_again(connection, row, task, outcome)
+    return row is not None and _queue_again(connection, row, task, outcome, now)
 
 
 class _Ending(Protocol):
@@ -192,7 +192,12 @@ class _Interruption:
     status: RunStatus = RunStatus.INTERRUPTED
 
 
-def _queue_again(connection: Connection, row: Row, task: TaskDefinition | None, ending: _Ending) -> bool:
+def _since(ending: _Ending, now: int) -> int:
+    """Return from when on a wait counts: an attempt ends no later than now, unless the clock was set back since."""
+    return min(ending.finished_at, now)
+
+
+def _queue_again(connection: Connection, row: Row, task: TaskDefinition | None, ending: _Ending, now: int) -> bool:
     """Put a run back into the queue, if it has a further attempt.
 
     Without a task, whose definition cannot be used here, an interrupted run goes back: who can use it decides then.
@@ -208,7 +213,7 @@ def _queue_again(connection: Connection, row: Row, task: TaskDefinition | None, 
         finished_at=to_datetime(ending.finished_at),
         error=ending.error,
     )
-    tries, ready = history.attempts_json((*attempts, ended)), ending.finished_at + delay
+    tries, ready = history.attempts_json((*attempts, ended)), _since(ending, now) + delay
     connection.execute(_QUEUE_AGAIN, {"run": row.id, "ready": ready, "tries": tries, "problem": ended.error})
     return True
 
@@ -232,6 +237,13 @@ def _delay(
         return None
     failed = 1 + sum(attempt.status in _FAILURES for attempt in attempts)
     return retry_delay(task, failed) if failed < task.max_attempts else None
+
+
+def longest_wait(task: TaskDefinition, attempts: Sequence[Attempt]) -> int:
+    """Return how long a run may have to wait for its next attempt, in microseconds, given the attempts before."""
+    if not attempts or attempts[-1].status not in _FAILURES:
+        return 0
+    return longest_retry_delay(task, sum(attempt.status in _FAILURES for attempt in attempts))
 
 
 # --- Waiting for a human ---
@@ -337,7 +349,7 @@ def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[
         found = read(row.definition)  # its zone does not matter here
         task = found if isinstance(found, TaskDefinition) else None
         is_damaged = isinstance(found, Unreadable) and found.is_damaged
-        if is_damaged or not _queue_again(connection, row, task, interruption):
+        if is_damaged or not _queue_again(connection, row, task, interruption, now):
             connection.execute(_INTERRUPT, {"run": row.id, "end": now, "problem": error})
             if task is not None and row.checkpointed:
                 history.keep_own_thread(connection, task, row.id, row.thread_id, now)

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import bindparam, delete, exists, insert, not_, select, update
+from sqlalchemy import BigInteger, bindparam, delete, exists, func, insert, not_, select, update
 
+from scheduler.clock import SECOND
 from scheduler.store.schema import IS_RUNNING, owners, runs, unloadable
-from scheduler.store.statements import Connection, Row, Statement
+from scheduler.store.statements import Connection, Row, Statement, parameter
 
 _PROC: Final = Path("/proc")
+_TOLERANCE: Final = SECOND
+"""How far the clocks of two owners may differ before a lease counts as too long."""
 _STATE, _STARTED = 0, 19
 """Where /proc/PID/stat has the state and the start time, counted from behind the command's closing bracket."""
 
@@ -84,9 +87,9 @@ def _namespace() -> str:
 # --- Leases ---
 
 
-def renew(connection: Connection, owner: Owner, lease_until: int) -> bool:
+def renew(connection: Connection, owner: Owner, now: int, length: int) -> bool:
     """Move an owner's lease; return False if it had none, because it is new or was taken for dead, and give it one."""
-    if extend(connection, owner.id, lease_until):
+    if extend(connection, owner.id, now + length):
         return True
     values = {
         "id": owner.id,
@@ -94,7 +97,8 @@ def renew(connection: Connection, owner: Owner, lease_until: int) -> bool:
         "namespace": owner.namespace,
         "pid": owner.pid,
         "started": owner.started,
-        "lease_until": lease_until,
+        "lease_until": now + length,
+        "lease_length": length,
     }
     connection.execute(_INSERT, values)
     return False
@@ -120,6 +124,14 @@ def count_alive(connection: Connection, here: Owner, now: int) -> int:
     return sum(not is_known_dead(row, here) for row in connection.execute(_LEASED, {"now": now}))
 
 
+def shorten_leases(connection: Connection, now: int, length: int) -> int:
+    """Let no lease last for longer than it is long, whatever the clock of its owner has shown; return how many did.
+
+    `length` is that of owners whose own is not known: an earlier release has written them.
+    """
+    return connection.execute(_SHORTEN, {"now": now, "tolerated": now + _TOLERANCE, "length": length}).rowcount
+
+
 def retire(connection: Connection, owner_id: str) -> None:
     """Forget an owner that has ended, and what it could not load."""
     connection.execute(_DELETE, {"by": owner_id})
@@ -134,6 +146,14 @@ def forget(connection: Connection, lease_before: int) -> None:
 
 _RENEW: Final = Statement(
     lambda: update(owners).where(owners.c.id == bindparam("by")).values(lease_until=bindparam("until"))
+)
+_OWN_LENGTH: Final = func.coalesce(owners.c.lease_length, parameter("length", BigInteger))
+_SHORTEN: Final = Statement(
+    lambda: (
+        update(owners)
+        .where(owners.c.lease_until > parameter("tolerated", BigInteger) + _OWN_LENGTH)
+        .values(lease_until=parameter("now", BigInteger) + _OWN_LENGTH)
+    )
 )
 _LEASE: Final = Statement(lambda: select(owners.c.lease_until).where(owners.c.id == bindparam("by")))
 _INSERT: Final = Statement(lambda: insert(owners))

@@ -244,9 +244,8 @@ class _Claiming:
                 self._drop_stored()
         if self.advances:
             self.connection.execute_many(_ADVANCE, self.advances)
-            history.trim(
-                self.connection, [(each["task"], each["seq"]) for each in self.advances], self.claimer.history_limit
-            )
+            newest = [(each["task"], each["seq"]) for each in self.advances]
+            history.trim(self.connection, newest, self.claimer.history_limit, self.now)
         started = {claim.task.id for claim in self.batch.claims}
         # What was started finishes its task when it ends; `finish_if_over` sees what waits.
         over = [each["task"] for each in self.advances if each["due"] is None and each["task"] not in started]
@@ -451,7 +450,7 @@ def trigger(connection: Connection, task_id: str, now: int, history_limit: int) 
     run["trigger"] = RunTrigger.MANUAL
     history.insert_rows(connection, [run])
     history.note_newest(connection, task_id, run["seq"])
-    history.trim(connection, [(task_id, run["seq"])], history_limit)
+    history.trim(connection, [(task_id, run["seq"])], history_limit, now)
     return str(run["id"])
 
 

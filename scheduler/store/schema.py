@@ -160,6 +160,8 @@ owners = Table(
     Column("pid", BigInteger, nullable=False),
     Column("started", BigInteger, nullable=False),
     Column("lease_until", BigInteger, nullable=False),
+    # How long each lease of the owner is; None: an earlier release has written the row.
+    Column("lease_length", BigInteger),
 )
 """The processes that run a scheduler on this store, each with the instant until which its runs count as alive."""
 
@@ -188,6 +190,10 @@ unloadable = Table(
 """Tasks that an owner cannot load at present, and leaves to others."""
 
 
+clock = Table("scheduler_clock", metadata, Column("latest", BigInteger, nullable=False))
+"""One row: the latest instant at which something was written. A clock that is earlier than this was set back."""
+
+
 @functools.cache
 def _indexes() -> dict[Index, ColumnElement[bool]]:
     """Return the indexes that hold some rows only, each with what those rows meet; made when they are needed first."""
@@ -213,6 +219,7 @@ def _create(connection: Connection) -> None:
         index.dialect_options[connection.dialect.name]["where"] = condition
     metadata.create_all(connection)
     connection.execute(schema.insert().values(version=VERSION))
+    connection.execute(clock.insert().values(latest=0))
 
 
 def _to_2(connection: Connection) -> None:
@@ -222,7 +229,7 @@ def _to_2(connection: Connection) -> None:
 
 
 def _to_3(connection: Connection) -> None:
-    """Add what is remembered of tasks that are deleted, and which tasks an owner cannot load."""
+    """Add purged tasks, tasks that an owner cannot load, the length of leases, and the latest instant."""
     _create_table(
         connection,
         "scheduler_purged (id TEXT NOT NULL, schedule TEXT NOT NULL, started_runs BIGINT NOT NULL, PRIMARY KEY (id))",
@@ -233,6 +240,18 @@ def _to_3(connection: Connection) -> None:
         "tries INTEGER NOT NULL, retry_at BIGINT NOT NULL, PRIMARY KEY (task_id, owner))",
     )
     connection.execute(DDL("CREATE INDEX scheduler_unloadable_retry ON scheduler_unloadable (owner, retry_at)"))  # type: ignore[no-untyped-call]
+    _add_column(connection, "scheduler_owners", Column("lease_length", BigInteger))
+    _create_table(connection, "scheduler_clock (latest BIGINT NOT NULL)")
+    connection.execute(DDL(_LATEST_OF_2))  # type: ignore[no-untyped-call]
+
+
+_LATEST_OF_2: Final = """
+INSERT INTO scheduler_clock SELECT coalesce(max(instant), 0) FROM (
+    SELECT max(anchor) AS instant FROM scheduler_tasks
+    UNION ALL SELECT max(started_at) FROM scheduler_runs
+    UNION ALL SELECT max(finished_at) FROM scheduler_runs
+) AS written
+"""
 
 
 def _create_table(connection: Connection, definition: str) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from scheduler.clock import SECOND, to_datetime
+from scheduler.clock import to_datetime
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
 from scheduler.models import RunStatus, TaskDefinition, TaskType
 from scheduler.planning import Decision, Firing
@@ -227,27 +227,6 @@ def find(connection: Connection, task_id: str) -> Row | None:
     return None if row is None or row.finished_at is not None else row
 
 
-# --- When the clock is put back ---
-
-
-def reckon_again(connection: Connection, now: int) -> None:
-    """Reckon recurring due times anew from `now`, so that a clock that was put back does not silence their tasks.
-
-    An interval that would wait for longer than itself begins again from now. A due time that has its row already is
-    not started a second time.
-    """
-    for row in connection.execute(_WAITING, {"now": now}).all():
-        task = read_definition(row)
-        if task is None or is_one_time(task):
-            continue
-        anchor = row.anchor
-        if task.interval_seconds is not None and row.next_due - now > task.interval_seconds * SECOND:
-            anchor = now
-        due = schedule_of(task, row.zone, anchor).next_after(now)
-        connection.execute(_RECKON, {"task": row.id, "new_anchor": anchor, "due": due})
-    connection.execute(_READY_NOW, {"now": now})
-
-
 # --- Finishing and purging ---
 
 
@@ -321,11 +300,6 @@ _UNFINISHED: Final = Statement(
         .order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
     )
 )
-_WAITING: Final = Statement(
-    lambda: select(tasks).where(
-        tasks.c.next_due > bindparam("now"), tasks.c.finished_at.is_(None), tasks.c.problem.is_(None)
-    )
-)
 _OPEN_OF_TASKS: Final = Statement(
     lambda: select(runs.c.task_id, runs.c.status).where(runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open())
 )
@@ -365,12 +339,6 @@ _REMOVE: Final = Statement(
         .where(_OF_TASK)
         .values(removed=1, next_due=None, paused=0, pause_reason=None, problem=None, finished_at=bindparam("now"))
     )
-)
-_RECKON: Final = Statement(
-    lambda: update(tasks).where(_OF_TASK).values(anchor=bindparam("new_anchor"), next_due=bindparam("due"))
-)
-_READY_NOW: Final = Statement(
-    lambda: update(runs).where(IS_PENDING, runs.c.ready_at > bindparam("now")).values(ready_at=bindparam("now"))
 )
 _RELEASE: Final = Statement(lambda: update(tasks).where(tasks.c.problem.is_not(None)).values(problem=None))
 _RELEASE_ONE: Final = Statement(lambda: update(tasks).where(_OF_TASK).values(problem=None))

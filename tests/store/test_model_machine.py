@@ -417,6 +417,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not hasattr(self, "attempts"):
             return
         self.pass_of(self.face, 1_000)
+        self.each_due_time_is_accounted_for_once()
         for listed in self.face.store.list_tasks():
             assert listed.paused or listed.next_due is None or seconds_of(listed.next_due) > self.now
             self.pause(listed.id)

@@ -7,6 +7,7 @@ from scheduler.store.schema import owners
 from scheduler.store.statements import Bulk, Statement
 
 COLUMNS = owners.c.keys()
+LEASE = {"lease_until": 0, "lease_length": 0}
 INSERT = Bulk(lambda given: given.insert(owners, COLUMNS))
 INSERT_IF_NEW = Bulk(lambda given: given.insert(owners, COLUMNS).on_conflict_do_nothing())
 RENAME = Bulk(lambda given: update(owners).where(owners.c.id == given("which")).values(boot=given("name")))
@@ -16,7 +17,15 @@ ALL = Statement(lambda: select(owners.c.id, owners.c.boot).order_by(owners.c.pid
 def rows(numbers):
     """Return owners with these numbers."""
     return [
-        {"id": f"o{number}", "boot": "first", "namespace": "", "pid": number, "started": 0, "lease_until": 0}
+        {
+            "id": f"o{number}",
+            "boot": "first",
+            "namespace": "",
+            "pid": number,
+            "started": 0,
+            "lease_until": 0,
+            "lease_length": 0,
+        }
         for number in numbers
     ]
 

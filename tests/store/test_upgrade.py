@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
-from store_kit import RETENTION, Process, instant, seconds_of
+from store_kit import DAY, RETENTION, Process, instant, seconds_of
 
 from scheduler import TaskNotFoundError, TaskScheduler
+from scheduler.clock import SECOND
 from scheduler.models import TokenUsage
 from scheduler.store import database_at
 from scheduler.store.schema import VERSION
@@ -98,8 +99,8 @@ def test_an_upgraded_store_is_like_a_fresh_one(old_store, new_url, version):
 
 #: For each version: the columns that it lacks, each with what the upgrade puts into it, by table.
 NEW = {
-    1: {"scheduler_runs": {"current_step": None, "usage": None}},
-    2: {},
+    1: {"scheduler_runs": {"current_step": None, "usage": None}, "scheduler_owners": {"lease_length": None}},
+    2: {"scheduler_owners": {"lease_length": None}},
 }
 
 
@@ -131,6 +132,23 @@ def test_an_upgraded_store_goes_on(old_store, version):
     assert next((run.status, run.attempt) for run in process.runs("fails")) == ("succeeded", 2)
     assert process.runs("paused")[0].status == "succeeded"
     assert process.due("t") > seconds_of(asked.scheduled_at)
+    process.store.close()
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+@pytest.mark.parametrize("ahead", [0, 10 * 365 * DAY])
+def test_an_upgraded_store_knows_that_the_clock_was_ahead(old_store, version, ahead):
+    """The old release kept no record of it: the rows tell."""
+    url = old_store(version)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for table, columns in {"tasks": ("anchor", "next_due"), "runs": ("scheduled_at", "started_at")}.items():
+            for column in columns:
+                connection.execute(text(f"UPDATE scheduler_{table} SET {column} = {column} + {ahead * SECOND}"))
+    engine.dispose()
+    now = 130
+    process = Process(database_at(None, url)).begin(now)
+    assert now - 60 <= process.due("t") <= now + 60
     process.store.close()
 
 

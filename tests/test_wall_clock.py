@@ -1,17 +1,42 @@
-"""A process that was suspended: what it had claimed and not started is left to whoever took it over."""
+"""A process that is suspended, and one that starts after the clock was wrong."""
 
 import asyncio
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from helpers import rows, start_with_claims_ahead, steps, wait_for_runs, wait_until
+from helpers import hourly, rows, start_with_claims_ahead, steps, wait_for_runs, wait_until
 
 from scheduler.store import Store, database_at
 
 SECOND = 1_000_000
 AN_HOUR = 3600
+
+
+# --- The clock was wrong when the program last ran ---
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(days=3650)])
+async def test_a_start_after_the_clock_was_ahead(new_scheduler, echo, ahead):
+    """Recurring tasks are due as after any start, though the program adds the same tasks again."""
+    tasks = [hourly(), hourly("minutely", interval_seconds=60), hourly("jittered", jitter_seconds=60)]
+    with time_machine.travel(datetime.now(UTC) + ahead, tick=True):
+        scheduler = new_scheduler(echo)
+        scheduler.add_tasks(tasks)
+        scheduler.start()
+        await scheduler.scheduler.pass_done.wait()
+        await scheduler.stop()
+    again = new_scheduler(echo)
+    again.add_tasks(tasks)
+    again.start()
+    for listed in again.list_tasks():
+        wait = datetime.fromisoformat(listed["next_run"]) - datetime.now(UTC)
+        assert wait < timedelta(seconds=60 if listed["id"] == "minutely" else 3660)
+
+
+# --- A suspension ---
 
 
 def take_over_while_suspended(db_path):
