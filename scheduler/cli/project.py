@@ -1,12 +1,13 @@
 """A project that gets a scheduler: where its graph is, the files it needs, and the lines for those it has."""
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from scheduler._toml import quoted
 
 GRAPH_FILE: Final = Path("graph.py")
 TASKS_FILE: Final = Path("tasks.toml")
@@ -61,12 +62,8 @@ def _makes_graph(value: ast.expr | None) -> bool:
 def toml_task(task_id: str, words: str, prompt: str, timezone: str | None) -> str:
     """Return a task as a table of a tasks file."""
     fields = {"id": task_id, "name": task_id.replace("-", " ").capitalize(), "schedule": words, "timezone": timezone}
-    lines = [f"{name} = {_quoted(value)}" for name, value in [*fields.items(), ("prompt", prompt)] if value]
+    lines = [f"{name} = {quoted(value)}" for name, value in [*fields.items(), ("prompt", prompt)] if value]
     return "\n".join(["[[task]]", *lines]) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def program(graph: str, *, persistent: bool) -> str:
