@@ -16,7 +16,16 @@ from scheduler.errors import StoreError
 from scheduler.store.engine import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
 from scheduler.store.schema import VERSION, refuse_newer, upgrade, version_of
 from scheduler.store.sqlite_connections import Engines, KeptConnection, Mode, close_all, code_of, is_busy, use_wal
-from scheduler.store.sqlite_files import Identity, check_path, create_private, has_log, identity, may_write, shown
+from scheduler.store.sqlite_files import (
+    Identity,
+    check_path,
+    create_private,
+    has_index,
+    has_log,
+    identity,
+    may_write,
+    shown,
+)
 from scheduler.store.statements import Connection
 from scheduler.store.turns import Turns
 
@@ -170,12 +179,13 @@ class SqliteDatabase:
         """Open a reader; return the version of the tables."""
         if may_write(path):
             return self._version(reader, reader.open(Mode.READ))
-        try:
-            return self._version(reader, reader.open(Mode.READ_ONLY))
-        except DBAPIError as error:
-            reader.close()
-            if code_of(error.orig) not in _NO_LOG:
-                raise
+        if has_index(path):
+            try:
+                return self._version(reader, reader.open(Mode.READ_ONLY))
+            except DBAPIError as error:  # it may have been closed at this moment
+                reader.close()
+                if code_of(error.orig) not in _NO_LOG:
+                    raise
         if has_log(path):
             problem = "some of it is in its write-ahead log, which only a user who may write in the folder can read"
             raise StoreError(self.name, problem, "open it once as such a user, or make the folder writable")

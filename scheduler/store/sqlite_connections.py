@@ -21,7 +21,7 @@ class Mode(Enum):
 
     WRITE = auto()
     READ = auto()
-    #: For a file that may not be changed and is in use: there is a log, which can be read.
+    #: For a file that may not be changed and is in use: there is a log with an index, and both can be read.
     READ_ONLY = auto()
     #: For a file that may not be changed and is closed: no log is created. Nobody may change the file meanwhile.
     IMMUTABLE = auto()

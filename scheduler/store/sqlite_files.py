@@ -104,6 +104,14 @@ def has_log(path: Path) -> bool:
         return False
 
 
+def has_index(path: Path) -> bool:
+    """Tell whether the index of a write-ahead log is there: a process has the file open, or was killed.
+
+    A reader without it would create one, which belonged to the wrong user and would be left behind.
+    """
+    return path.with_name(f"{path.name}-shm").exists()
+
+
 def snapshot(path: Path) -> Snapshot | None:
     """Return what differs once the file has been changed."""
     try:

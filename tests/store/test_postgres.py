@@ -172,13 +172,25 @@ def test_options_of_the_url_choose_the_schema(new_process, postgres_url):
     assert new_process().store.list_tasks() == []
 
 
-def test_the_time_to_connect_is_the_user_s(postgres_url):
-    """Five seconds where the URL does not say."""
-    for url, seconds in ((postgres_url, 5), (with_query(postgres_url, connect_timeout="2"), 2)):
-        database = database_at(None, url)
+USUAL = {
+    "connect_timeout": "5",
+    "client_encoding": "utf8",
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "15000",
+}
+
+
+@pytest.mark.parametrize("given", [{}, {"connect_timeout": "2", "keepalives_idle": "60", "client_encoding": "LATIN1"}])
+def test_the_parameters_of_the_url_count(postgres_url, given):
+    """A server that is not there, or vanishes, is noticed in seconds unless the URL says otherwise."""
+    database = database_at(None, with_query(postgres_url, prepare_threshold="7", **given))
+    for _ in range(10):
         with database.read() as connection:
-            assert int(connection.driver.info.get_parameters()["connect_timeout"]) == seconds
-        database.close()
+            parameters = connection.driver.info.get_parameters()
+    assert {name: parameters.get(name) for name in USUAL} == {**USUAL, **given}
+    database.close()
 
 
 def test_nothing_is_set_for_longer_than_a_transaction(new_process):

@@ -260,11 +260,14 @@ look(sys.argv[1])
 
 @pytest.fixture
 def readable():
-    """Return a path in a folder that everybody may read, and nobody but its owner may change."""
-    with tempfile.TemporaryDirectory(prefix="readable-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder) / "scheduler.db"
-        Path(folder).chmod(0o755)
+    """Return an empty file in a folder; everybody may read both, and nobody but their owner may change them."""
+    with tempfile.TemporaryDirectory(prefix="readable-") as name:
+        folder, file = Path(name), Path(name) / "scheduler.db"
+        folder.chmod(0o755)
+        file.touch()
+        file.chmod(0o644)
+        yield file
+        folder.chmod(0o755)
 
 
 def forbid_changes(path):
@@ -353,17 +356,7 @@ def test_a_log_that_cannot_be_read_is_named(readable):
 
 @pytest.fixture
 def only_readable(monkeypatch):
-    """Let this process be one that may not create files, which root may everywhere."""
-    real = Engines.of
-
-    def of(engines, mode):
-        if mode is Mode.READ_ONLY:
-            refused = sqlite3.OperationalError("unable to open database file")
-            refused.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-            raise DBAPIError("", {}, refused)
-        return real(engines, mode)
-
-    monkeypatch.setattr(Engines, "of", of)
+    """Let this process be one that may not change the file, which root always may."""
     monkeypatch.setattr("scheduler.store.sqlite.may_write", lambda _: False)
 
 
@@ -381,6 +374,36 @@ def test_a_closed_store_that_is_changed_while_it_is_read(readable, only_readable
     with pytest.raises(StoreError, match="another process changed it while it was read"):
         change_while_reading()
     assert reading.due("later") == 122
+    reading.store.close()
+
+
+def test_a_read_leaves_nothing_in_a_folder_that_may_be_changed(readable, only_readable):
+    """Where the file alone is protected; what was left would belong to the wrong user."""
+    filled(readable).store.close()
+    reading = Process(database_at(readable, None))
+    assert reading.due() == 120
+    assert [each.name for each in readable.parent.iterdir()] == [readable.name]
+    assert reading.runs()[0].response == "the newest"
+    reading.store.close()
+    assert [each.name for each in readable.parent.iterdir()] == [readable.name]
+
+
+def test_a_store_that_is_closed_at_the_moment_of_reading(readable, only_readable, monkeypatch):
+    """The log was there when it was looked for."""
+    filled(readable).store.close()
+    monkeypatch.setattr("scheduler.store.sqlite.has_index", lambda _: True)
+    real = Engines.of
+
+    def of(engines, mode):
+        if mode is Mode.READ_ONLY:
+            refused = sqlite3.OperationalError("unable to open database file")
+            refused.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+            raise DBAPIError("", {}, refused)
+        return real(engines, mode)
+
+    monkeypatch.setattr(Engines, "of", of)
+    reading = Process(database_at(readable, None))
+    assert reading.due() == 120
     reading.store.close()
 
 
