@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
@@ -31,7 +30,7 @@ from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, Listener, Observers, RunEventKind, Telemetry, check_callback
 from scheduler.runner import GraphRunner, RunnerSettings, check_task
-from scheduler.store import Listed, Store, database_at
+from scheduler.store import Listed, Store, absolute_path, database_at
 
 DEFAULT_CONCURRENCY: Final = 32
 """For graphs that wait for a model. Short ones are over before so many have begun: 16 took as long as 32."""
@@ -144,7 +143,8 @@ class TaskScheduler:
         if db_url is not None and not persistent:
             message = "persistent=False keeps everything in memory; leave db_url out, or persistent"
             raise ValueError(message)
-        database = database_at(Path(db_path).absolute() if persistent else None, db_url, trusted_owner)
+        path = absolute_path(db_path) if persistent and db_url is None else None
+        database = database_at(path, db_url, trusted_owner)
         retention = round(finished_retention_days * _DAY * SECOND)
         chosen = None if durability is None else choice(Durability, durability=durability)
         self._observers = Observers(self._clock, poll_interval, Telemetry(self._clock) if telemetry else None)

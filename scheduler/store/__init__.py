@@ -12,7 +12,7 @@ from scheduler.clock import SECOND, Clock
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import adding, clock_steps, history, listing, outcomes, owners, runs, tasks
-from scheduler.store.address import database_at
+from scheduler.store.address import absolute_path, database_at
 from scheduler.store.clock_steps import STEP_BACK, ClockWatch
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
 from scheduler.store.isolation import RefusedError, Steps, Write, Written, write_one_by_one, write_together
@@ -51,6 +51,7 @@ __all__ = [
     "Store",
     "ToLoad",
     "Told",
+    "absolute_path",
     "database_at",
 ]
 

@@ -1,6 +1,8 @@
 """Which database a path or a URL names."""
 
+import os
 import re
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -8,10 +10,11 @@ from typing import Final
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from scheduler.errors import StoreError
 from scheduler.store.engine import Database
 from scheduler.store.postgres import PostgresDatabase
 from scheduler.store.sqlite import SqliteDatabase
-from scheduler.store.sqlite_files import identity
+from scheduler.store.sqlite_files import identity, shown
 from scheduler.store.storable import odd_character
 
 _FORMS: Final = "postgresql+psycopg://user:password@host/database or sqlite:////folder/file.db"
@@ -23,6 +26,22 @@ _SHOWN_LENGTH: Final = 200
 
 class _WrongUrlError(ValueError):
     """What is wrong with a URL, and how to fix it; without the URL, which may hold a password."""
+
+
+def absolute_path(db_path: object) -> Path:
+    """Return the path of a file, counted from the working directory.
+
+    Raises `ValueError` for what is no path, `StoreError` if there is no working directory.
+    """
+    path = os.fspath(db_path) if isinstance(db_path, os.PathLike) else db_path
+    if not isinstance(path, str):
+        message = f"db_path={reprlib.repr(db_path)}: it is no path; give a text or a Path, such as 'scheduler.db'"
+        raise ValueError(message)  # noqa: TRY004 (as for every argument)
+    try:
+        return Path(path).absolute()
+    except FileNotFoundError:
+        hint = "start the program in another one, or give an absolute path as db_path"
+        raise StoreError(shown(Path(path)), "the working directory was deleted", hint) from None
 
 
 def database_at(path: Path | None, url: str | None, trusted_owner: str | None = None) -> Database:
@@ -89,7 +108,7 @@ def _database(url: URL, trusted_owner: str | None) -> Database:
         hint = f"give three slashes, sqlite:///{url.host}, or four before a path from the root"
         raise _WrongUrlError(f"{url.host!r} stands where other databases have their host; {hint}")
     in_memory = url.database in {None, "", ":memory:"}
-    return _file(None if in_memory else Path(str(url.database)).absolute())
+    return _file(None if in_memory else absolute_path(url.database))
 
 
 def _file(path: Path | None) -> SqliteDatabase:

@@ -150,6 +150,29 @@ def test_a_file_that_nobody_means_is_not_created(tmp_path, name, reason, as_url)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("value", [5, None, True, b"scheduler.db", ["scheduler.db"], object()])
+def test_what_is_no_path(tmp_path, monkeypatch, value):
+    """It is named, and nothing is created."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^db_path=.*: it is no path; give a text or a Path"):
+        TaskScheduler(db_path=value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_working_directory_that_was_deleted(tmp_path, monkeypatch):
+    """A path from the root is needed then."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(StoreError, match="the working directory was deleted; start the program in another one"):
+        TaskScheduler()
+    with pytest.raises(StoreError, match="the working directory was deleted"):
+        TaskScheduler(db_url="sqlite:///scheduler.db")
+    TaskScheduler(db_path=tmp_path / "scheduler.db").stop()
+    TaskScheduler(persistent=False).stop()
+
+
 def test_an_odd_file_that_is_there_is_opened(tmp_path):
     """Earlier releases created it, and it has tasks."""
     make_store(tmp_path / "usual.db")
