@@ -94,7 +94,7 @@ class Project:
     def environment(self, **extra):
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCHEDULER_")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}"
-        return {**inherited, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **extra}
+        return {**inherited, "PATH": path, "PYTHONUNBUFFERED": "1", **extra}
 
     @contextmanager
     def start(self, *command, **extra):
