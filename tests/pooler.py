@@ -12,7 +12,7 @@ import struct
 import threading
 
 PARAMETERS = {"user", "database", "client_encoding", "datestyle", "timezone", "application_name"}
-"""What PgBouncer takes in the start-up packet, unless it is told to ignore more."""
+"""What PgBouncer takes in the start-up packet, unless its configuration says more."""
 _SSL, _GSS, _CANCEL = 80877103, 80877104, 80877102
 
 
@@ -22,7 +22,7 @@ class Pooler:
     def __init__(self, server_socket, size=2, *, tells_server_process=False):
         """Take the path of the server's socket.
 
-        `tells_server_process`: clients are told the process of a connection to the server as theirs.
+        `tells_server_process`: clients are given the process of a connection to the server as theirs.
         """
         self._server_socket, self._size = server_socket, size
         self._tells_server_process = tells_server_process

@@ -88,8 +88,8 @@ async def _postgres(url: str) -> AsyncIterator[object]:
         from psycopg.rows import dict_row  # noqa: PLC0415
         from psycopg_pool import AsyncConnectionPool, PoolTimeout  # noqa: PLC0415
     except ImportError as error:
-        mend = "pip install langgraph-checkpoint-postgres 'psycopg[binary]'"
-        raise CommandError(f"--checkpoints on PostgreSQL: {error}; {mend}") from error
+        hint = "pip install langgraph-checkpoint-postgres 'psycopg[binary]'"
+        raise CommandError(f"--checkpoints on PostgreSQL: {error}; {hint}") from error
     pool: AsyncConnectionPool[AsyncConnection[DictRow]] = AsyncConnectionPool(
         url,
         max_size=_CONNECTIONS,

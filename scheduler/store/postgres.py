@@ -15,8 +15,8 @@ from scheduler.errors import StoreError
 from scheduler.redaction import redact, secrets_in, shown_url
 from scheduler.store.engine import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
 from scheduler.store.schema import VERSION, metadata, refuse_newer, upgrade, version_of
+from scheduler.store.semaphore import FairSemaphore
 from scheduler.store.statements import Connection, Statement
-from scheduler.store.turns import Turns
 
 POOL_SIZE: Final = 4
 """The most connections that one scheduler opens: one for its passes, the others for calls from other threads."""
@@ -56,13 +56,13 @@ class PostgresDatabase:
         self._pid = os.getpid()
         self._has_tables = False
         self._is_pooled = False
-        self._turns = Turns(POOL_SIZE)
-        self._trust = _Trust()
+        self._places = FairSemaphore(POOL_SIZE)
+        self._generation = _Generation()
         try:
-            self._engine = _engine(url, self._trust)
+            self._engine = _engine(url, self._generation)
         except (ModuleNotFoundError, NoSuchModuleError) as error:
-            mend = "pip install 'langgraph-task-scheduler[postgres]'"
-            raise StoreError(self.name, f"its driver cannot be imported ({error})", mend) from error
+            hint = "pip install 'langgraph-task-scheduler[postgres]'"
+            raise StoreError(self.name, f"its driver cannot be imported ({error})", hint) from error
         # Each transaction says what it is: the defaults of a server, database or role may be others.
         self._writing = self._engine.execution_options(postgresql_readonly=False)
         self._reading = self._engine.execution_options(postgresql_readonly=True)
@@ -133,7 +133,7 @@ class PostgresDatabase:
         """Give a connection of the pool in a transaction; what goes wrong with it becomes a `StoreError`."""
         if os.getpid() != self._pid:
             raise refuse_fork(self.name)
-        if self._turns.enter(timeout) is None:
+        if self._places.acquire(timeout) is None:
             raise StoreError(self.name, f"all {POOL_SIZE} connections were busy for {timeout:g} s", TRY_AGAIN)
         has_failed = False
         try:
@@ -150,7 +150,7 @@ class PostgresDatabase:
             has_failed = True
             raise self._failure(error) from error
         finally:
-            self._turns.leave(has_succeeded=not has_failed)
+            self._places.release(has_succeeded=not has_failed)
 
     def _begin(self, connection: Connection, statement: Statement, timeout: float) -> None:
         """Make the settings of a transaction, take the lock if it is a writer's, and see which server has it.
@@ -174,25 +174,25 @@ class PostgresDatabase:
         if is_gone:
             # The tables may be gone when the server comes back as another one.
             self._has_tables = self._is_owner_known = False
-            self._trust.end()
+            self._generation.start_next()
         if state == _LOCK_NOT_AVAILABLE:
             return StoreError(self.name, "another session has locked it", _FIND_LOCK)
         reason = redact(" ".join(str(cause).split()), self._secrets)
-        mend = "look at the server; nothing was stored" if is_gone else "nothing was stored"
-        return StoreError(self.name, f"the database failed ({reason})", mend)
+        hint = "look at the server; nothing was stored" if is_gone else "nothing was stored"
+        return StoreError(self.name, f"the database failed ({reason})", hint)
 
 
-class _Trust:
-    """Which connections are used: those that were opened since the last one was lost.
+class _Generation:
+    """The connections that can be used: those that were opened after the last one was lost.
 
-    After a failover some may lead to the old server, where they can read and would never fail by themselves.
+    After a failover, older ones can lead to the old server, where reads still succeed.
     """
 
     def __init__(self) -> None:
         self._since = 0.0
 
-    def end(self) -> None:
-        """Use none of the connections that are open now."""
+    def start_next(self) -> None:
+        """Stop using the connections that are open now."""
         self._since = time.monotonic()
 
     def opened(self, _connection: object, entry: ConnectionPoolEntry) -> None:
@@ -205,7 +205,7 @@ class _Trust:
             raise InvalidatePoolError
 
 
-def _engine(url: URL, trust: _Trust) -> Engine:
+def _engine(url: URL, generation: _Generation) -> Engine:
     arguments = {name: value for name, value in _DEFAULTS.items() if name not in url.query}
     engine = create_engine(
         url,
@@ -218,8 +218,8 @@ def _engine(url: URL, trust: _Trust) -> Engine:
         use_native_hstore=False,
         connect_args={**arguments, "prepare_threshold": None},
     )
-    event.listen(engine, "connect", trust.opened)
-    event.listen(engine, "checkout", trust.check)
+    event.listen(engine, "connect", generation.opened)
+    event.listen(engine, "checkout", generation.check)
     event.listen(engine, "handle_error", _note_disconnect)
     return engine
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from scheduler.errors import StoreError
 from scheduler.store.engine import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
 from scheduler.store.schema import VERSION, refuse_newer, upgrade, version_of
+from scheduler.store.semaphore import FairSemaphore
 from scheduler.store.sqlite_connections import Engines, KeptConnection, Mode, close_all, code_of, is_busy, use_wal
 from scheduler.store.sqlite_files import (
     Identity,
@@ -27,7 +28,6 @@ from scheduler.store.sqlite_files import (
     shown,
 )
 from scheduler.store.statements import Connection
-from scheduler.store.turns import Turns
 
 READERS: Final = 4
 """How many threads read a file at once; more of them would only share the GIL."""
@@ -51,7 +51,7 @@ class SqliteDatabase:
         self._readers = [] if path is None else [KeptConnection(engines) for _ in range(READERS)]
         # The last one that was used is the first to be used again: others need not be opened.
         self._idle_readers = list(self._readers)
-        self._writing, self._reading, self._closing = Turns(1), Turns(READERS), threading.Lock()
+        self._writing, self._reading, self._closing = FairSemaphore(1), FairSemaphore(READERS), threading.Lock()
         self._store_file: Identity | None = None
         """The file in which the tables of this release were found; it counts as being in use until `close()`."""
         weakref.finalize(self, close_all, (self._writer, *self._readers))
@@ -69,7 +69,7 @@ class SqliteDatabase:
     @contextlib.contextmanager
     def write(self, timeout: float = CALL_TIMEOUT) -> Iterator[Connection]:
         """See `Database`."""
-        with self._turn(self._writing, timeout) as deadline, self._errors(self._writer):
+        with self._admitted(self._writing, timeout) as deadline, self._errors(self._writer):
             connection = self._writer.connection or self._open_for_writing(deadline)
             self._writer.set_busy_timeout(deadline - time.monotonic())
             with _transaction(connection):
@@ -89,14 +89,14 @@ class SqliteDatabase:
         """See `Database`. It waits for those who use it, for readers before writers: readers may have to write."""
         with self._closing:
             for _ in self._readers:
-                self._reading.enter()
-            self._writing.enter()
+                self._reading.acquire()
+            self._writing.acquire()
             try:
                 self._close_all()
             finally:
-                self._writing.leave(has_succeeded=True)
+                self._writing.release(has_succeeded=True)
                 for _ in self._readers:
-                    self._reading.leave(has_succeeded=True)
+                    self._reading.release(has_succeeded=True)
 
     def _close_all(self) -> None:
         close_all(tuple(self._readers))
@@ -105,14 +105,14 @@ class SqliteDatabase:
         self._writer.close()
         self._store_file = None
 
-    # --- Turns ---
+    # --- Who uses which connection ---
 
     @contextlib.contextmanager
-    def _turn(self, turns: Turns, timeout: float) -> Iterator[float]:
-        """Wait for a turn; give until when to wait for other processes."""
+    def _admitted(self, semaphore: FairSemaphore, timeout: float) -> Iterator[float]:
+        """Wait for other threads; give until when to wait for other processes."""
         if os.getpid() != self._pid:
             raise refuse_fork(self.name)
-        deadline = turns.enter(timeout)
+        deadline = semaphore.acquire(timeout)
         if deadline is None:
             raise StoreError(self.name, f"it was busy for {timeout:g} s", TRY_AGAIN)
         has_failed = False
@@ -122,12 +122,12 @@ class SqliteDatabase:
             has_failed = True
             raise
         finally:
-            turns.leave(has_succeeded=not has_failed)
+            semaphore.release(has_succeeded=not has_failed)
 
     @contextlib.contextmanager
     def _reader(self, timeout: float) -> Iterator[tuple[KeptConnection, float]]:
         """Give a connection for reading, which may not be open, and until when to wait for other processes."""
-        with self._turn(self._reading, timeout) as deadline:
+        with self._admitted(self._reading, timeout) as deadline:
             reader = self._idle_readers.pop()
             try:
                 with self._errors(reader):
@@ -151,7 +151,7 @@ class SqliteDatabase:
             raise _store_error(self.name, cause) from error
 
     def _check_file(self, kept: KeptConnection) -> None:
-        """Let go of a file that another one has taken the place of; refuse to go on without any."""
+        """Close a file that was replaced by another one; raise an error if there is no file any more."""
         if self._path is None:
             return
         found = identity(self._path)

@@ -149,7 +149,7 @@ def _begin_immediate(connection: CoreConnection) -> None:
 
 
 def use_wal(connection: Connection, deadline: float) -> None:
-    """Switch the file to write-ahead logging, which lets readers go on; the switch does not wait by itself."""
+    """Switch the file to write-ahead logging, which does not block readers; the switch does not wait by itself."""
     while True:
         try:
             connection.driver.cursor().execute("PRAGMA journal_mode = WAL").close()

@@ -205,7 +205,7 @@ def test_nothing_is_set_for_longer_than_a_transaction(new_process):
 
 
 def test_a_transaction_has_the_settings_that_it_needs(new_process):
-    """It does not wait for ever, and is not left open for ever; nor is a reader's."""
+    """Its waits are bounded, and so is the time that it stays open, also if it only reads."""
     database = new_process().database
     for use in (database.write, database.read):
         with use(3) as connection:
@@ -288,7 +288,7 @@ def backend(process):
 
 
 def test_a_standby_can_be_read_and_is_let_go_at_the_first_change(new_process, postgres_server):
-    """The change would be refused for ever: the next call opens connections, which may lead to the new primary."""
+    """The change would be refused every time: the next call opens connections, which may lead to the new primary."""
     process = new_process()
     process.add(every(60))
     postgres_server.become_standby()

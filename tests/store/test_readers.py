@@ -54,7 +54,7 @@ def in_threads(number, work):
 
 
 class Held:
-    """A thread that is inside a use of the database until it is told to leave."""
+    """A thread that is inside a use of the database until the test lets it leave."""
 
     def __init__(self, use):
         self._leave, inside = threading.Event(), threading.Event()
@@ -95,7 +95,7 @@ def test_more_threads_than_can_have_their_turn_in_time(request, path, kind):
 
 
 def test_several_read_at_the_same_time(process):
-    """And a further one is told that the store is busy if none of them comes to its end."""
+    """A further one gets an error that the store is busy if none of them comes to its end."""
     readers = [Held(process.database.read()) for _ in range(READERS)]
     with pytest.raises(StoreError, match=r"it was busy for 0\.01 s"), process.database.read(0.01):
         pass
@@ -129,7 +129,7 @@ def open_all(process):
 
 
 def test_all_readers_notice_another_file(process, path):
-    """None of them goes on with the old one."""
+    """None of them keeps the old one."""
     open_all(process)
     copy = Process(database_at(path.with_name("copy.db"), None)).begin()
     copy.add(every(90, "restored"))

@@ -1,4 +1,4 @@
-"""Threads that take turns: in order, and nobody gives up while others make progress."""
+"""A semaphore: threads come in order, and none gives up while others make progress."""
 
 import itertools
 import threading
@@ -6,26 +6,26 @@ import time
 
 import pytest
 
-from scheduler.store.turns import Turns
+from scheduler.store.semaphore import FairSemaphore
 
 SHORT, LONG = 0.05, 20
 
 
 class Visitor(threading.Thread):
-    """Takes a turn, and ends it when it is told to."""
+    """A thread that is let in, and leaves when the test says so."""
 
-    def __init__(self, turns, timeout=LONG):
+    def __init__(self, semaphore, timeout=LONG):
         super().__init__(daemon=True)
-        self.turns, self.timeout, self.has_succeeded = turns, timeout, True
+        self.semaphore, self.timeout, self.has_succeeded = semaphore, timeout, True
         self.entered, self.may_leave, self.deadline = threading.Event(), threading.Event(), None
         self.start()
 
     def run(self):
-        self.deadline = self.turns.enter(self.timeout)
+        self.deadline = self.semaphore.acquire(self.timeout)
         self.entered.set()
         if self.deadline is not None:
             assert self.may_leave.wait(LONG)
-            self.turns.leave(has_succeeded=self.has_succeeded)
+            self.semaphore.release(has_succeeded=self.has_succeeded)
 
     def leave(self, *, has_succeeded=True):
         self.has_succeeded = has_succeeded
@@ -33,36 +33,36 @@ class Visitor(threading.Thread):
         self.join(LONG)
 
 
-def waiting(turns, number):
+def waiting(semaphore, number):
     """Return once so many threads wait."""
-    while len(turns._waiting) < number:
+    while len(semaphore._waiting) < number:
         time.sleep(0.001)
 
 
 @pytest.mark.parametrize("number", [1, 4])
 def test_no_more_than_that_are_inside(number):
     """The next one comes in when one leaves."""
-    turns = Turns(number)
-    inside = [Visitor(turns) for _ in range(number)]
+    semaphore = FairSemaphore(number)
+    inside = [Visitor(semaphore) for _ in range(number)]
     assert all(each.entered.wait(LONG) for each in inside)
-    late = Visitor(turns)
-    waiting(turns, 1)
+    late = Visitor(semaphore)
+    waiting(semaphore, 1)
     assert not late.entered.is_set()
     inside[0].leave()
     assert late.entered.wait(LONG)
     for each in [*inside[1:], late]:
         each.leave()
-    assert turns.enter(0) is not None
+    assert semaphore.acquire(0) is not None
 
 
 def test_in_the_order_in_which_they_came():
-    """Nobody overtakes, and nobody waits for ever."""
-    turns = Turns(1)
-    visitors = [Visitor(turns)]
+    """Nobody overtakes, so nobody waits without end."""
+    semaphore = FairSemaphore(1)
+    visitors = [Visitor(semaphore)]
     assert visitors[0].entered.wait(LONG)
     for number in range(1, 6):
-        visitors.append(Visitor(turns))
-        waiting(turns, number)
+        visitors.append(Visitor(semaphore))
+        waiting(semaphore, number)
     for each, following in itertools.pairwise(visitors):
         each.leave()
         assert following.entered.wait(LONG)
@@ -72,12 +72,12 @@ def test_in_the_order_in_which_they_came():
 
 def test_who_waits_less_comes_first():
     """A pass does not stand behind all the calls; who came long before it does not stand behind the pass."""
-    turns = Turns(1)
-    visitors = [Visitor(turns)]
+    semaphore = FairSemaphore(1)
+    visitors = [Visitor(semaphore)]
     assert visitors[0].entered.wait(LONG)
     for number, timeout in enumerate([5, 5, 1, 5, 1, float("inf")], 1):
-        visitors.append(Visitor(turns, timeout))
-        waiting(turns, number)
+        visitors.append(Visitor(semaphore, timeout))
+        waiting(semaphore, number)
     order = [3, 5, 1, 2, 4, 6]
     visitors[0].leave()
     for number in order:
@@ -88,15 +88,15 @@ def test_who_waits_less_comes_first():
 
 def test_who_waits_for_somebody_who_does_not_leave_gives_up():
     """And is not in the way of those behind."""
-    turns = Turns(1)
-    first = Visitor(turns)
+    semaphore = FairSemaphore(1)
+    first = Visitor(semaphore)
     assert first.entered.wait(LONG)
     began = time.monotonic()
-    assert turns.enter(SHORT) is None
+    assert semaphore.acquire(SHORT) is None
     assert time.monotonic() >= began + SHORT
-    assert turns.enter(0) is None
-    behind = Visitor(turns)
-    waiting(turns, 1)
+    assert semaphore.acquire(0) is None
+    behind = Visitor(semaphore)
+    waiting(semaphore, 1)
     first.leave()
     assert behind.entered.wait(LONG)
     behind.leave()
@@ -104,8 +104,8 @@ def test_who_waits_for_somebody_who_does_not_leave_gives_up():
 
 def test_nobody_gives_up_while_others_make_progress():
     """However many there are: the time counts from the latest progress."""
-    turns = Turns(1)
-    visitors = [Visitor(turns, timeout=1) for _ in range(30)]
+    semaphore = FairSemaphore(1)
+    visitors = [Visitor(semaphore, timeout=1) for _ in range(30)]
     for _ in range(30):
         time.sleep(0.1)  # together three times what each is willing to wait
         [inside] = [each for each in visitors if each.entered.is_set() and not each.may_leave.is_set()]
@@ -119,12 +119,12 @@ def test_nobody_gives_up_while_others_make_progress():
 
 def test_failures_are_no_progress():
     """Where each one only waits for a lock and fails, those behind do not wait for all of them."""
-    turns = Turns(1)
-    first = Visitor(turns)
+    semaphore = FairSemaphore(1)
+    first = Visitor(semaphore)
     assert first.entered.wait(LONG)
     came_at = time.monotonic()
-    second, third = Visitor(turns, timeout=1), Visitor(turns, timeout=1)
-    waiting(turns, 2)
+    second, third = Visitor(semaphore, timeout=1), Visitor(semaphore, timeout=1)
+    waiting(semaphore, 2)
     time.sleep(0.8)
     first.leave(has_succeeded=False)
     assert second.entered.wait(LONG)
@@ -136,17 +136,17 @@ def test_failures_are_no_progress():
 
 def test_what_is_left_of_the_time():
     """It counts from the coming, or from the latest progress of others."""
-    turns = Turns(1)
+    semaphore = FairSemaphore(1)
     before = time.monotonic()
-    assert before + LONG <= turns.enter(LONG) <= time.monotonic() + LONG
-    second = Visitor(turns, timeout=LONG)
-    waiting(turns, 1)
+    assert before + LONG <= semaphore.acquire(LONG) <= time.monotonic() + LONG
+    second = Visitor(semaphore, timeout=LONG)
+    waiting(semaphore, 1)
     time.sleep(SHORT)
-    turns.leave(has_succeeded=True)
+    semaphore.release(has_succeeded=True)
     assert second.entered.wait(LONG)
     assert second.deadline >= before + SHORT + LONG
-    third = Visitor(turns, timeout=LONG)
-    waiting(turns, 1)
+    third = Visitor(semaphore, timeout=LONG)
+    waiting(semaphore, 1)
     came_before = time.monotonic()
     time.sleep(SHORT)
     second.leave(has_succeeded=False)

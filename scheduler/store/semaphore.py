@@ -1,4 +1,4 @@
-"""Threads that share a few connections take turns."""
+"""A semaphore for threads that share a few connections: in order, and patient while others make progress."""
 
 import heapq
 import itertools
@@ -9,38 +9,39 @@ from typing import Final
 
 _FOREVER: Final = float("inf")
 _LATEST: Final = 5.0
-"""Nobody is put behind others who come more than so many seconds later."""
+"""A thread never waits for others that came more than this many seconds later."""
 
 
 @dataclass(order=True, slots=True)
 class _Waiting:
-    """A thread that waits for its turn."""
+    """A thread that waits for the semaphore."""
 
     due: float
     number: int
     gate: threading.Lock = field(compare=False)
 
 
-class Turns:
-    """Lets a number of threads in at once. Of those who wait, the one whose time ends first comes next.
+class FairSemaphore:
+    """Lets a number of threads in at once. Of the threads that wait, the one with the earliest deadline is next.
 
-    So a pass, which waits for a second, does not stand behind all the calls that wait for five; and nobody waits for
-    ever. A thread gives up when nobody has made progress for as long as it is willing to wait. It does not give up
-    because many others came before it: their turns end, so its own comes.
+    So a pass, which waits for one second, is not queued behind all the calls that wait for five, and no thread waits
+    without end. A thread gives up when no other has made progress for as long as it is willing to wait. It does not
+    give up because many others came first: they will be done, and it will be next.
     """
 
     def __init__(self, number: int) -> None:
-        """Take how many threads may be inside at once."""
+        """Take how many threads can be inside at once."""
         self._lock = threading.Lock()
         self._free = number
         self._waiting: list[_Waiting] = []
         self._numbers = itertools.count()
         self._progress_at = 0.0
 
-    def enter(self, timeout: float = _FOREVER) -> float | None:
-        """Wait for a turn; return until when to wait for what follows, on the monotonic clock, or None if none came.
+    def acquire(self, timeout: float = _FOREVER) -> float | None:
+        """Wait to be let in.
 
-        `timeout` is in seconds, and counts from now or from the latest progress of others.
+        `timeout` is in seconds, and counts from now or from the latest progress of others. Returns the end of this time
+        on the monotonic clock, for what the caller waits for next; None if it ended.
         """
         came_at = time.monotonic()
         with self._lock:
@@ -59,7 +60,7 @@ class Turns:
                 return self._deadline(came_at, timeout)
             with self._lock:
                 if waiting not in self._waiting:
-                    continue  # The turn came at this very moment.
+                    continue  # It was let in at this very moment.
                 if time.monotonic() >= self._deadline(came_at, timeout):
                     self._waiting.remove(waiting)
                     heapq.heapify(self._waiting)
@@ -68,8 +69,8 @@ class Turns:
     def _deadline(self, came_at: float, timeout: float) -> float:
         return max(came_at, self._progress_at) + timeout
 
-    def leave(self, *, has_succeeded: bool) -> None:
-        """End a turn, and give it to the next who waits."""
+    def release(self, *, has_succeeded: bool) -> None:
+        """Let the next thread in. `has_succeeded` says whether that was progress."""
         with self._lock:
             if has_succeeded:
                 self._progress_at = time.monotonic()
