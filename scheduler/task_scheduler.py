@@ -3,8 +3,9 @@
 import asyncio
 import importlib
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
@@ -30,7 +31,7 @@ from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, Listener, Observers, RunEventKind, Telemetry, check_callback
 from scheduler.runner import GraphRunner, RunnerSettings, check_task
-from scheduler.store import Listed, Store, absolute_path, database_at
+from scheduler.store import Listed, Store, StoreTransaction, absolute_path, database_at
 
 DEFAULT_CONCURRENCY: Final = 32
 """For graphs that wait for a model. Short ones are over before so many have begun: 16 took as long as 32."""
@@ -249,6 +250,18 @@ class TaskScheduler:
             left_out = self._store.add_tasks(definitions, self._clock.now(), refuse_passed=refuse_passed)
         for task_id, reason in left_out:
             logbook.left_out(task_id, reason)
+        self.scheduler.wakeup()
+
+    @contextmanager
+    def transaction(self) -> Iterator[StoreTransaction]:
+        """Give a transaction in which to look and then change, as `scheduler.tools` does to hold its limits.
+
+        Nobody else changes the store meanwhile, in this process or another, so leave it soon. Its instants are
+        microseconds since 1970. It is stored when the `with` ends; what is raised inside undoes it. Code that a task
+        names is not looked at: it must be known to be right. Raises `StoreError`.
+        """
+        with self._store.transaction(self._clock.now()) as transaction:
+            yield transaction
         self.scheduler.wakeup()
 
     def apply_tasks(

@@ -31,6 +31,8 @@ from scheduler.tools.refusal import Refusal
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "self_scheduling_agent.py"
+LATER = {"name": "News", "prompt": "Sum up the news.", "interval_seconds": 86_400}
+"""A task that is not due within the next hour, whatever time it is."""
 DAILY = {"name": "News", "prompt": "Sum up the news.", "schedule": "every day at 9am"}
 NEEDS_AN_ID = [
     "cancel_scheduled_task",
@@ -564,15 +566,56 @@ async def test_runs_an_hour_are_limited_over_all_tasks(new_scheduler):
     alice, bob = (Chat(scheduler, user, max_runs_per_hour=3) for user in ("alice", "bob"))
     scheduler.start()
     for number in range(3):
-        task_id = await alice.schedule()
+        task_id = await alice.schedule(schedule=None, interval_seconds=86_400)
         await alice("run_scheduled_task", task_id=task_id)
         await alice("cancel_scheduled_task", task_id=task_id)
         assert len(scheduler.list_runs()) == number + 1
-    task_id = await alice.schedule()
+    task_id = await alice.schedule(schedule=None, interval_seconds=86_400)
     assert "at most 3 are allowed" in await alice.refused("run_scheduled_task", task_id=task_id)
     soon = {"name": "N", "prompt": "Go.", "schedule": "in 10 minutes"}
     assert "at most 3 are allowed" in await alice.refused("schedule_task", **soon)
-    await bob("run_scheduled_task", task_id=await bob.schedule())
+    await bob("run_scheduled_task", task_id=await bob.schedule(schedule=None, interval_seconds=86_400))
+
+
+_PARALLEL = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[1])
+from test_tools import LATER, Chat
+from scheduler import TaskScheduler
+
+async def main():
+    scheduler = TaskScheduler(db_path=sys.argv[2])
+    chat = Chat(scheduler, max_tasks=5, max_runs_per_hour=4)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    scheduled = await chat.messages(*[("schedule_task", LATER)] * 10)
+    ids = [entry["id"].rpartition(":")[2] for entry in scheduler.list_tasks()]
+    ran = await chat.messages(*[("run_scheduled_task", {"task_id": task_id}) for task_id in ids])
+    print(*(sum(message.status == "success" for message in each) for each in (scheduled, ran)), flush=True)
+    await scheduler.stop()
+
+asyncio.run(main())
+"""
+
+
+def test_limits_hold_over_processes(new_scheduler, db_path, tmp_path):
+    """Two processes that call the tools many times at once add, and run, together what one may."""
+    scheduler = new_scheduler()
+    program = tmp_path / "program.py"
+    program.write_text(_PARALLEL)
+    command = [sys.executable, str(program), str(ROOT / "tests"), str(db_path)]
+    processes = [
+        subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    added, ran = zip(*([int(each) for each in process.communicate()[0].split()] for process in processes), strict=True)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert (sum(added), len(scheduler.list_tasks())) == (5, 5)
+    assert (sum(ran), len(scheduler.list_runs())) == (4, 4)
 
 
 async def test_due_times_of_the_coming_hour_count_as_runs(new_scheduler):
@@ -751,7 +794,7 @@ async def test_a_store_that_cannot_be_used_is_told_without_details(chat, monkeyp
     def fail(*_):
         raise StoreError("/srv/secret.db", "it is locked", "look who holds it")
 
-    monkeypatch.setattr(TaskScheduler, "add_task", fail)
+    monkeypatch.setattr(TaskScheduler, "transaction", fail)
     answer = await chat.refused("schedule_task", **DAILY)
     assert "Try again later" in answer
     assert "secret" not in answer

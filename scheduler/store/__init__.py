@@ -27,6 +27,7 @@ from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
 from scheduler.store.statements import Connection, Statement
 from scheduler.store.told import Told, note_batch, note_changed, note_ended
+from scheduler.store.transaction import StoreTransaction
 from scheduler.store.unloadable import (
     Changes,
     Loaded,
@@ -49,6 +50,7 @@ __all__ = [
     "Outcome",
     "PassResult",
     "Store",
+    "StoreTransaction",
     "ToLoad",
     "Told",
     "absolute_path",
@@ -240,6 +242,12 @@ class Store:
         with self.database.write() as connection:
             tasks.release_quarantined(connection)
             retry_soon(connection)
+
+    @contextlib.contextmanager
+    def transaction(self, now: int) -> Iterator[StoreTransaction]:
+        """Give a transaction in which to look and then change; what is raised inside undoes it."""
+        with self._change(now) as connection:
+            yield StoreTransaction(connection, now, self._zone, self._history_limit)
 
     @contextlib.contextmanager
     def _change(self, now: int) -> Iterator[Connection]:

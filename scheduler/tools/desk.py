@@ -1,7 +1,6 @@
 """What each tool does: plain functions over the scheduler's face, which may block and are called in threads."""
 
 import secrets
-import threading
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,10 +8,12 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from scheduler.clock import Clock, to_datetime
+from scheduler.clock import Clock, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
 from scheduler.models import RunStatus, TaskDefinition
+from scheduler.runner import check_task
 from scheduler.schedule import next_due_times
+from scheduler.store import Listed, StoreTransaction
 from scheduler.task_scheduler import TaskScheduler
 from scheduler.tools import wording
 from scheduler.tools.callers import Caller
@@ -26,9 +27,6 @@ _SLUG_LENGTH: Final = 40
 _HOUR: Final = timedelta(hours=1)
 _MOST_RUNS: Final = 100_000
 _NOT_STARTED: Final = frozenset({RunStatus.SKIPPED, RunStatus.MISSED})
-
-_one_at_a_time: Final = threading.Lock()
-"""Held while tasks are counted and one is added: a model may call a tool several times at once."""
 
 
 class Desk:
@@ -51,11 +49,12 @@ class Desk:
         now = self._now()
         task = self._definition(caller, asked, now)
         self._guards.check_due_times(task, caller, now)
-        with _one_at_a_time:
-            own = self._own_tasks(caller)
+        _check_code(task)
+        with self._scheduler.transaction() as store:
+            own = _own(caller, store)
             self._guards.check_room(len(own))
-            self._guards.check_rate(self._runs(caller, own, now) + runs_in_next_hour(task, now))
-            self._add(task)
+            self._guards.check_rate(_runs(caller, store, now) + runs_in_next_hour(task, now))
+            _add(store, task)
         due_times = next_due_times(task, _DUE_TIMES_SHOWN, now)
         return wording.scheduled(caller.short_id(task.id), task, due_times, now)
 
@@ -85,9 +84,9 @@ class Desk:
         """Resume a task."""
         self._guards.check_place(caller)
         task_id = self._own_id(caller, asked.task_id)
-        with _one_at_a_time:
-            self._check_resuming(caller, task_id)
-            self._scheduler.resume_task(task_id)
+        with self._scheduler.transaction() as store:
+            store.resume_task(task_id)
+            self._guards.check_rate(_runs(caller, store, self._now()))
         entry = next((entry for entry in self._own_tasks(caller) if entry["id"] == task_id), None)
         if entry is None:
             return f"Task {caller.short_id(task_id)} is finished: it has no due time any more. Schedule a new one."
@@ -97,11 +96,11 @@ class Desk:
         """Run a task now, as well as on schedule."""
         self._guards.check_place(caller)
         task_id = self._own_id(caller, asked.task_id)
-        with _one_at_a_time:
-            newest = next(iter(self._scheduler.list_runs(task_id, limit=1)), None)
+        with self._scheduler.transaction() as store:
+            newest = next(iter(store.list_runs(task_id, limit=1)), None)
             self._guards.check_run_now(newest, self._now())
-            self._guards.check_rate(self._runs(caller, self._own_tasks(caller), self._now()) + 1)
-            self._scheduler.trigger_task(task_id)
+            self._guards.check_rate(_runs(caller, store, self._now()) + 1)
+            store.trigger_task(task_id)
         return f"Task {caller.short_id(task_id)} runs now, beside this; list_scheduled_runs shows the outcome."
 
     def history(self, caller: Caller, asked: HistoryRequest) -> str:
@@ -117,19 +116,6 @@ class Desk:
 
     def _now(self) -> datetime:
         return to_datetime(self._clock.now())
-
-    def _check_resuming(self, caller: Caller, task_id: str) -> None:
-        own, now = self._own_tasks(caller), self._now()
-        resumed = [entry for entry in own if entry["id"] == task_id and _is_paused(entry)]
-        more = sum(runs_in_next_hour(entry["definition"], now) for entry in resumed if entry["definition"] is not None)
-        self._guards.check_rate(self._runs(caller, own, now) + more)
-
-    def _runs(self, caller: Caller, own: list[dict[str, Any]], now: datetime) -> int:
-        """Return how many runs the owner's tasks, removed ones too, had in the past hour and have in the next one."""
-        past = self._scheduler.list_runs(since=now - _HOUR, limit=_MOST_RUNS)
-        had = sum(run.task_id.startswith(caller.prefix) and run.status not in _NOT_STARTED for run in past)
-        active = [entry["definition"] for entry in own if entry["definition"] is not None and not _is_paused(entry)]
-        return had + sum(runs_in_next_hour(task, now) for task in active)
 
     def _own_tasks(self, caller: Caller) -> list[dict[str, Any]]:
         return [entry for entry in self._scheduler.list_tasks() if caller.owns(entry["id"], entry["definition"])]
@@ -170,15 +156,32 @@ class Desk:
         except ValidationError as error:
             raise Refusal(f"Not done: {problems_of(task_id, error)}.") from None
 
-    def _add(self, task: TaskDefinition) -> None:
-        try:
-            self._scheduler.add_task(task)
-        except ValueError as error:
-            raise Refusal(f"Not done: {problems_of(task.id, error)}.") from None
+
+def _check_code(task: TaskDefinition) -> None:
+    """Import what the program's `task_fields` name; not in the transaction, which is to be short."""
+    try:
+        check_task(task)
+    except ValueError as error:
+        raise Refusal(f"Not done: {problems_of(task.id, error)}.") from None
 
 
-def _is_paused(entry: dict[str, Any]) -> bool:
-    return bool(entry["next_run"] == "paused")
+def _add(store: StoreTransaction, task: TaskDefinition) -> None:
+    try:
+        store.add_task(task)
+    except ValueError as error:
+        raise Refusal(f"Not done: {problems_of(task.id, error)}.") from None
+
+
+def _own(caller: Caller, store: StoreTransaction) -> list[Listed]:
+    return [listed for listed in store.list_tasks() if caller.owns(listed.id, listed.definition)]
+
+
+def _runs(caller: Caller, store: StoreTransaction, now: datetime) -> int:
+    """Return how many runs the owner's tasks, removed ones too, had in the past hour and have in the next one."""
+    past = store.list_runs(since=to_micros(now - _HOUR), limit=_MOST_RUNS)
+    had = sum(run.task_id.startswith(caller.prefix) and run.status not in _NOT_STARTED for run in past)
+    active = [each.definition for each in _own(caller, store) if each.definition is not None and not each.paused]
+    return had + sum(runs_in_next_hour(task, now) for task in active)
 
 
 def _slug(name: str) -> str:

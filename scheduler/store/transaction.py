@@ -1,0 +1,37 @@
+"""Looks and changes that belong together: nobody else changes the store between them, in this process or another."""
+
+from scheduler.models import Run, TaskDefinition
+from scheduler.store import adding, history, listing, runs, tasks
+from scheduler.store.listing import Listed
+from scheduler.store.statements import Connection
+
+
+class StoreTransaction:
+    """One transaction of a writer; it ends with the `with` of `Store.transaction`, and only then is it stored."""
+
+    def __init__(self, connection: Connection, now: int, zone: str, history_limit: int) -> None:
+        """Take the open transaction, the present instant, and what `Store` knows of zones and history."""
+        self._connection = connection
+        self._now = now
+        self._zone = zone
+        self._history_limit = history_limit
+
+    def list_tasks(self) -> list[Listed]:
+        """Return the tasks that are not finished, by next due time."""
+        return listing.list_tasks(self._connection, self._now)
+
+    def list_runs(self, task_id: str | None = None, *, since: int | None = None, limit: int = 100) -> list[Run]:
+        """Return runs, newest first."""
+        return history.read_runs(self._connection, task_id, None, since, limit)
+
+    def add_task(self, definition: TaskDefinition) -> None:
+        """Add a task. Raises `ValueError`, also if it has no due time left."""
+        adding.add(self._connection, [adding.prepare(definition, self._zone)], self._now, refuse_passed=True)
+
+    def resume_task(self, task_id: str) -> None:
+        """Resume a task. Raises `TaskNotFoundError`."""
+        tasks.resume(self._connection, task_id, self._now)
+
+    def trigger_task(self, task_id: str) -> str:
+        """Queue a run by hand; return its id. Raises `TaskNotFoundError`."""
+        return runs.trigger(self._connection, task_id, self._now, self._history_limit)
