@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from scheduler import logbook
+from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.models import TaskDefinition
 from scheduler.store import Loaded, ToLoad
 
@@ -31,7 +32,7 @@ class CodeLoader:
             self._loaded.append(Loaded(wanted.code, problem))
         except Exception as error:  # noqa: BLE001 (it must not be loaded again and again for want of a result)
             logbook.pass_failed(error)
-            self._loaded.append(Loaded(wanted.code, f"{type(error).__name__}: {error}"))
+            self._loaded.append(Loaded(wanted.code, error_text(error, ERROR_LIMIT)))
         finally:
             del self._loading[wanted.code]
         self._on_loaded()
