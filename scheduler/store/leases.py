@@ -24,16 +24,17 @@ class Leases:
     The lease is *held* from `begin` on. It is *lost* when another process has taken this one for dead and deleted its
     owner row; the next pass that writes notices that and takes a new lease.
 
-    The leases of others count only once this scheduler knows that they could have been renewed for one lease length:
-    not before that after its own start, after an outage of the database, or after a suspension. A start has to wait
-    too: it cannot tell processes that died long ago from processes that a database outage has kept from renewing.
+    The lease of another owner counts only once this scheduler knows that it could have been renewed for its length, or
+    for the length of the scheduler's own if that is longer: not before that after a start of the scheduler, an outage
+    of the database, or a suspension. A start has to wait too: it cannot tell processes that died long ago from
+    processes that a database outage has kept from renewing.
     """
 
     def __init__(self, length: int) -> None:
         """Take the length of a lease in microseconds."""
         self._length = length
         self._renewed_at = 0
-        self._trusted_from = 0
+        self._distrusted_at = 0
 
     def begin(self, connection: Connection, owner: Owner, now: int) -> None:
         """Take the first lease of an owner."""
@@ -42,8 +43,8 @@ class Leases:
         self.distrust(now)
 
     def distrust(self, now: int) -> None:
-        """Take no lease of another owner as ended for one lease length."""
-        self._trusted_from = now + self._length
+        """Note that nobody may have been able to renew a lease up to now."""
+        self._distrusted_at = now
 
     def is_due(self, now: int) -> bool:
         """Tell whether a pass should renew the lease."""
@@ -100,7 +101,8 @@ class Leases:
         """Return why an owner counts as dead, or None if it may be alive."""
         if row is None or owners.is_known_dead(row, here):
             return _DIED
-        if row.lease_until < now and now >= self._trusted_from:
+        could_renew_for = now - self._distrusted_at
+        if row.lease_until < now and could_renew_for >= max(self._length, row.lease_length or 0):
             return _LEASE_ENDED
         return None
 

@@ -220,6 +220,27 @@ def test_a_process_that_starts_as_an_outage_ends_declares_nobody_dead(process, n
     assert process.statuses() == ["running"]
 
 
+def test_a_short_lease_does_not_judge_a_long_one_too_soon(process, new_process):
+    """A process with a long lease may try again later than one with a short lease would wait."""
+    process.add(once(5))
+    process.run_pass(5)
+    outage(process, 21, 60)
+    impatient = new_process(60, lease=4)
+    for now in range(61, 60 + LEASE):
+        assert impatient.run_pass(now).recovered == []
+    assert len(impatient.run_pass(60 + LEASE).recovered) == 1
+
+
+def test_a_long_lease_judges_a_short_one_after_its_own_length(new_process):
+    """As it always did."""
+    brief = new_process(0, lease=4)
+    brief.add(once(5))
+    brief.run_pass(5)
+    other = new_process(5)
+    assert recovered(other, 5, 5 + LEASE - 5) == []
+    assert len(other.run_pass(5 + LEASE).recovered) == 1
+
+
 def test_a_scheduler_that_starts_again_as_an_outage_ends_declares_nobody_dead(process, new_process):
     """What it knew of leases before it was stopped is outdated."""
     process.add(once(5))
