@@ -339,7 +339,7 @@ def frames_text(error: BaseException) -> str:
 
 def _behind(error: BaseException) -> tuple[BaseException | None, ...]:
     """Return what led to an exception, and what a group holds."""
-    members = _EXCEPTIONS.__get__(error) if _is(error, BaseExceptionGroup) else ()
+    members = _EXCEPTIONS.__get__(error)[: _MOST_ERRORS + 1] if _is(error, BaseExceptionGroup) else ()
     return (_CAUSE.__get__(error), _CONTEXT.__get__(error), *members)
 
 

@@ -20,7 +20,9 @@ _INTEGER_BITS: Final = 1_024
 _HEX_BITS: Final = 1_000_000
 """Still larger ones are shown by their size."""
 _REPR_LENGTH: Final = 2_000
-_CHARACTERS_PER_ITEM: Final = 20
+_DEEP_LENGTH: Final = 100
+"""So much is shown of what is nested too deeply."""
+_CHARACTERS_PER_ITEM: Final = 5
 """A repr counts as an item for each so many characters: it takes about as long."""
 _MOST_QUESTIONS: Final = 1_000
 """A graph that asks more is asked again for the others when these are answered."""
@@ -68,7 +70,7 @@ class _Converter:
 
     def _converted(self, value: object, depth: int) -> object:
         if isinstance(value, Mapping | list | tuple | set | frozenset):
-            return self._container(value, depth) if depth < _DEPTH else self._shown(value)
+            return self._container(value, depth) if depth < _DEPTH else self._cut(shown(value, _DEEP_LENGTH))
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, float) and not math.isfinite(value):
