@@ -235,7 +235,7 @@ def test_checking(live):
     found = live.json("check", "--graph", "graph:graph")
     assert found["ok"] is True
     assert [check["name"] for check in found["checks"]] == [
-        *("time zones", "clock", "graph", "store", "schedulers", "tasks"),
+        *("time zones", "clock", "graph", "store", "schedulers", "tasks", "files"),
     ]
     assert all(list(check) == ["name", "ok", "detail"] for check in found["checks"])
     assert "NOT OK  graph" in live.run("check", "--graph", "graph:nothing", code=1).stdout
