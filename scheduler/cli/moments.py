@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from scheduler._local_time import instant_of, on_clock_of
+from scheduler._local_time import LocalTimeError, instant_of, on_clock_of
 from scheduler._texts import shown
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -56,9 +56,13 @@ def parse_since(text: str, now: datetime) -> datetime:
         return now - timedelta(seconds=parse_duration(text))
     example = "2h, 3d or 2027-03-15T14:00"
     moment = _from_iso(text, example, "duration or instant")
+    if moment.tzinfo is not None:
+        return moment
     try:
-        return instant_of(moment, None) if moment.tzinfo is None else moment
-    except OverflowError:
+        return instant_of(moment, None)
+    except LocalTimeError:
+        raise
+    except (OverflowError, ValueError):  # the second is what the clock of this machine raises
         message = f"{shown(text)} lies at an end of the calendar; give a duration or an instant such as {example}"
         raise ValueError(message) from None
 

@@ -24,6 +24,14 @@ class TooLongError(Exception):
         self.has_ended = has_ended
 
 
+class CallbackCancelledError(Exception):
+    """A callback ended as cancelled although nobody has cancelled its run."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("it cancelled itself, or what it waited for was cancelled")
+
+
 async def graph_within(seconds: float | None, coroutine: Coroutine[Any, Any, T]) -> T:
     """Await a call of a graph for so many seconds at most, and return its result.
 
@@ -43,7 +51,8 @@ async def graph_within(seconds: float | None, coroutine: Coroutine[Any, Any, T])
 async def callback_within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
     """Await a callback for so many seconds at most.
 
-    Raises what it raises, and `TooLongError`. If the caller is cancelled, so is the callback.
+    Raises what it raises, `TooLongError`, and `CallbackCancelledError` in place of a cancellation of its own. If the
+    caller is cancelled, so is the callback.
     """
     task = asyncio.get_running_loop().create_task(coroutine)
     try:
@@ -51,6 +60,8 @@ async def callback_within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> 
     except asyncio.CancelledError:
         await _cancel(task, CALLBACK_PATIENCE)
         raise
+    if task.cancelled():
+        raise CallbackCancelledError
     return await _result(task, CALLBACK_PATIENCE)
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import tomllib
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -547,9 +546,23 @@ def test_since_on_the_clock_of_this_machine(monkeypatch):
             parse_since("2026-10-25T02:30", NOW)
         with pytest.raises(ValueError, match="does not exist in the time zone of this machine"):
             parse_since("2027-03-28T02:30", NOW)
-        for text in ("0001-01-01", "9999-12-31T23:59:59", "yesterday", "99999999999d", "x" * 10_000):
-            with suppress(ValueError):
+        for text in ("yesterday", "99999999999d", "x" * 10_000):
+            with pytest.raises(ValueError, match="is no duration or instant; give one such as"):
                 parse_since(text, NOW)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("text", ["0001-01-01", "0001-01-01T00:00", "9999-12-31T23:59:59"])
+def test_since_at_the_ends_of_the_calendar(text, zone, monkeypatch):
+    """A local time there is refused with what to write instead of Python's own words."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        with pytest.raises(ValueError, match="lies at an end of the calendar; give a duration or an instant"):
+            parse_since(text, NOW)
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -246,10 +246,20 @@ FAILING = """
     async def cancelling(task, result):
         raise asyncio.CancelledError
 
+    async def cancelling_its_task(task, result):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+
+    async def awaiting_what_is_cancelled(task, result):
+        child = asyncio.create_task(asyncio.sleep(60))
+        asyncio.get_running_loop().call_soon(child.cancel)
+        await child
+
     async def waiting(task, result):
         began.set()
         await asyncio.Event().wait()
 """
+_CANCELLED = "CallbackCancelledError: it cancelled itself, or what it waited for was cancelled"
 
 
 @pytest.mark.parametrize(
@@ -259,6 +269,9 @@ FAILING = """
         ("timing_out", "TimeoutError: "),
         ("no_awaitable", "TypeError: result_callback='failing_callbacks.no_awaitable' returned int, no awaitable"),
         ("too_few", "TypeError: too_few() takes 1 positional argument but 2 were given"),
+        ("cancelling", _CANCELLED),
+        ("cancelling_its_task", _CANCELLED),
+        ("awaiting_what_is_cancelled", _CANCELLED),
     ],
 )
 async def test_callback_that_fails(name, error, module, caplog):
@@ -281,14 +294,6 @@ async def test_no_callback_after_a_failure(graph, module):
     outcome = await attempt(graph, result_callback="good_callbacks.notify")
     assert outcome.status is RunStatus.FAILED
     assert loaded.calls == []
-
-
-async def test_callback_that_cancels_itself(module):
-    """A CancelledError passes through a callback as through a graph."""
-    module("failing_callbacks", FAILING)
-    load_callback.cache_clear()
-    with pytest.raises(asyncio.CancelledError):
-        await attempt(EchoGraph(), result_callback="failing_callbacks.cancelling")
 
 
 async def test_cancelled_while_the_callback_is_going(module):
