@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         TaskType,
         TokenUsage,
     )
-    from scheduler.observing import RunEvent, RunEventKind
+    from scheduler.observing import RunEvent, RunEventKind, TaskEvent, TaskEventKind
     from scheduler.schedule import next_due_times
     from scheduler.task_scheduler import TaskScheduler
     from scheduler.tasks_file import load_tasks
@@ -37,6 +37,8 @@ __all__ = [
     "StoreError",
     "TaskChanges",
     "TaskDefinition",
+    "TaskEvent",
+    "TaskEventKind",
     "TaskNotFoundError",
     "TaskScheduler",
     "TaskType",
@@ -59,6 +61,8 @@ _MODULE_OF: Final = {
     "StoreError": "errors",
     "TaskChanges": "models",
     "TaskDefinition": "models",
+    "TaskEvent": "observing",
+    "TaskEventKind": "observing",
     "TaskNotFoundError": "errors",
     "TaskScheduler": "task_scheduler",
     "TaskType": "models",

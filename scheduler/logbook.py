@@ -253,9 +253,9 @@ def listener_is_slow(name: str, limit: int) -> None:
     _logger.warning("Listener %s is too slow: more than %d events wait, and the oldest are dropped", name, limit)
 
 
-def listener_failed(name: str, kind: str, run_id: str, error: BaseException) -> None:
+def listener_failed(name: str, kind: str, subject: str, error: BaseException) -> None:
     """Say that a listener raised."""
-    _logger.error("Listener %s failed at %s of run %s", name, kind, run_id, exc_info=error)
+    _logger.error("Listener %s failed at %s of %s", name, kind, subject, exc_info=error)
 
 
 def telemetry_failed(error: BaseException) -> None:
@@ -281,6 +281,22 @@ def left_out(task_id: str, reason: str) -> None:
 def quarantined(task_id: str, problem: str) -> None:
     """Say that the row of a task is damaged."""
     _logger.error("Task %s is quarantined until it is added again: %s", task_id, problem)
+
+
+def paused_by_failures(task_id: str, reason: str) -> None:
+    """Say that a task was paused because of `pause_after_failures`."""
+    _logger.error("Task %s is paused: %s", task_id, reason)
+
+
+def task_expires(task_id: str, reason: str) -> None:
+    """Say that a task will be finished soon."""
+    _logger.info("Task %s expires soon: %s", task_id, reason)
+
+
+def run_expires(task_id: str, run_id: str, end: int) -> None:
+    """Say that nobody has answered a waiting run yet."""
+    moment = to_datetime(end).isoformat()
+    _logger.warning("Task %s waits for an answer: run %s is cancelled at %s", task_id, run_id, moment)
 
 
 def left_to_others(problems: Iterable[tuple[str, str]]) -> None:

@@ -29,7 +29,7 @@ from scheduler.apscheduler_bridge import LoopSettings, NoTicker, StoreScheduler,
 from scheduler.clock import SECOND, WallClock, to_datetime
 from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
-from scheduler.observing import Callback, Listener, Observers, RunEventKind, Telemetry, check_callback
+from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
 from scheduler.runner import GraphRunner, RunnerSettings, check_task
 from scheduler.store import Listed, Store, StoreTransaction, absolute_path, database_at
 
@@ -115,7 +115,7 @@ class TaskScheduler:
             sync_node_threads: how many synchronous nodes may work at once, such as `max_concurrent_runs`; `start()`
                 then gives the event loop a default executor of so many threads. None leaves the loop as it is.
             create: False looks for a store that is there already, and leaves the place as it is if there is none.
-            on_event: an async function that is told of every `RunEvent`, as by `add_listener`.
+            on_event: an async function that receives every `RunEvent` and `TaskEvent`, as by `add_listener`.
             telemetry: True gives a span of each attempt, and metrics, to OpenTelemetry.
             callback_timeout_seconds: how long a `result_callback` may take; of a task with a shorter `timeout_seconds`,
                 as long as that. Then it is cancelled, and the run records it.
@@ -422,18 +422,18 @@ class TaskScheduler:
         """
         return self._store.running_schedulers(self._clock.now())
 
-    def add_listener(self, callback: Callback, events: Iterable[RunEventKind | str] | None = None) -> Listener:
-        """Have an async function told of what this scheduler does with runs, from now on: one `RunEvent` after another.
+    def add_listener(self, callback: Callback, events: Iterable[EventKind | str] | None = None) -> Listener:
+        """Send an async function the events of this scheduler from now on, one after another.
 
-        Each listener has a queue and a task of its own, so a slow one delays neither runs nor other listeners; of more
-        than 1,000 events that wait for it, the oldest are dropped. What it raises is logged. `stop()` gives the
-        listeners 2 s for what is queued. An event is told when it is stored already, so that `get_run` shows it;
-        what other processes do is not told, nor what calls such as `pause_task` and `remove_task` do to runs that
-        wait.
+        An event is a `RunEvent` about a run, or a `TaskEvent` about a task. Each listener has a queue and a task of its
+        own, so a slow one delays neither runs nor other listeners; of more than 1,000 events that wait for it, the
+        oldest are dropped. What it raises is logged. `stop()` gives the listeners 2 s for what is queued. An event is
+        sent when it is stored already, so that `get_run` shows it. There are none of what other processes do, nor of
+        what calls such as `pause_task` and `remove_task` do to tasks, and to runs that wait.
 
         Args:
             callback: is called as `await callback(event)`, on the loop of the scheduler.
-            events: which kinds of events it wants, such as `["failed", "timed_out"]`; None: all.
+            events: which kinds of events it wants, such as `["failed", "paused"]` or `TaskEventKind`; None: all.
 
         Returns:
             what removes it again: `listener.remove()`.

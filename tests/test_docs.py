@@ -20,6 +20,8 @@ from scheduler import (
     RunEventKind,
     RunStatus,
     TaskDefinition,
+    TaskEvent,
+    TaskEventKind,
     TaskScheduler,
     TaskType,
     TokenUsage,
@@ -75,7 +77,7 @@ def test_the_due_times_that_the_page_on_cron_shows(expression, after, due):
 PUBLIC_NAMES = sorted(package.__all__)
 ARGUMENTS = [name for name in inspect.signature(TaskScheduler).parameters if name != "self"]
 METHODS = [name for name in vars(TaskScheduler) if not name.startswith("_")]
-FIELDS = [field for model in (TaskDefinition, Run, TokenUsage, RunEvent) for field in model.model_fields]
+FIELDS = [field for model in (TaskDefinition, Run, TokenUsage, RunEvent, TaskEvent) for field in model.model_fields]
 
 
 @pytest.mark.parametrize("name", [*PUBLIC_NAMES, *ARGUMENTS, *METHODS, *FIELDS, *RunStatus])
@@ -108,6 +110,7 @@ def test_a_table_of_the_reference_lists_the_members_of_an_enum(enum):
 def test_the_page_on_events_lists_each_kind():
     """Its table says when each is sent."""
     assert first_column("observing.md", "kind") == list(RunEventKind)
+    assert first_column("observing.md", "kind of a task's event") == list(TaskEventKind)
 
 
 def test_the_page_on_tasks_lists_each_overlap_policy():

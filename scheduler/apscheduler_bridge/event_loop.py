@@ -25,6 +25,7 @@ from scheduler.apscheduler_bridge.last_writes import write_last
 from scheduler.apscheduler_bridge.old_threads import OldThreads
 from scheduler.apscheduler_bridge.outage import Outage
 from scheduler.apscheduler_bridge.pace import Pace
+from scheduler.apscheduler_bridge.pass_log import log_pass
 from scheduler.apscheduler_bridge.settings import LoopSettings
 from scheduler.apscheduler_bridge.signals import Signal
 from scheduler.apscheduler_bridge.ticker import Ticker
@@ -321,23 +322,9 @@ class StoreScheduler(GuardedScheduler):
                 self._runs.release_queued()
 
     def _report(self, result: PassResult) -> None:
-        for outcome in result.lost:
-            logbook.outcome_refused(outcome.claim.task.id, outcome.claim.run_id, outcome.status)
-        for outcome, reason in result.replaced:
-            logbook.outcome_replaced(outcome.claim.task.id, outcome.claim.run_id, outcome.status, reason)
-        for outcome, reason in result.unwritten:
-            logbook.outcome_unwritten(outcome.claim.task.id, outcome.claim.run_id, outcome.status, reason)
-        for run_id in result.taken_over:
-            logbook.run_taken_over(run_id)
-        for run_id in result.recovered:
-            logbook.run_recovered(run_id)
+        log_pass(result)
         for each in result.not_started:
             self._report_not_started(each)
-        for task_id, problem in result.quarantined:
-            logbook.quarantined(task_id, problem)
-        logbook.left_to_others(result.unloadable.problems)
-        for task_id in result.unloadable.solved:
-            logbook.loaded_again(task_id)
         self._observers.pass_done(result)
 
     def _report_not_started(self, each: NotStarted) -> None:

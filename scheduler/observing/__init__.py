@@ -7,12 +7,24 @@ from typing import Any, Final
 
 from scheduler.clock import SECOND, Clock, to_datetime
 from scheduler.models import Run, RunStatus
-from scheduler.observing.events import RunEvent, RunEventKind
+from scheduler.observing.events import Event, EventKind, RunEvent, RunEventKind, TaskEvent, TaskEventKind
 from scheduler.observing.listeners import Callback, Listener, check_callback, kinds_of
 from scheduler.observing.telemetry import Telemetry
-from scheduler.store import Claim, Outcome, PassResult
+from scheduler.store import Claim, Outcome, PassResult, Told
 
-__all__ = ["Attempt", "Callback", "Listener", "Observers", "RunEvent", "RunEventKind", "Telemetry", "check_callback"]
+__all__ = [
+    "Attempt",
+    "Callback",
+    "EventKind",
+    "Listener",
+    "Observers",
+    "RunEvent",
+    "RunEventKind",
+    "TaskEvent",
+    "TaskEventKind",
+    "Telemetry",
+    "check_callback",
+]
 
 _DRAIN_SECONDS: Final = 2.0
 """How long listeners may take, when the scheduler stops, for what is queued."""
@@ -40,7 +52,7 @@ class Observers:
 
     # --- Listeners ---
 
-    def add(self, callback: Callback, events: Iterable[RunEventKind | str] | None = None) -> Listener:
+    def add(self, callback: Callback, events: Iterable[EventKind | str] | None = None) -> Listener:
         """Add a listener; it is told of what happens from now on. Raises `ValueError`."""
         check_callback(callback, "callback")
         listener = Listener(callback, kinds_of(events), self._forget, self)
@@ -56,6 +68,9 @@ class Observers:
         event = RunEvent(kind=kind, at=run.finished_at or to_datetime(self._clock.now()), run=run)
         if self.telemetry is not None:
             self.telemetry.count(event)
+        self._send(event)
+
+    def _send(self, event: Event) -> None:
         for listener in self._listeners:
             listener.put(event)
 
@@ -78,14 +93,31 @@ class Observers:
 
     def pass_done(self, result: PassResult) -> None:
         """Tell what a pass has committed; what it has claimed is told when it begins."""
-        if result.told is None:
+        told = result.told
+        if told is None:
             return
-        for run_id in result.told.released:
+        for run_id in told.released:
             self._going.pop(run_id, None)
-        for run in result.told.changed:
+        for run in told.changed:
             self._going.pop(run.id, None)
-            self._tell(_KINDS[run.status], run)
-        self._going.update((run.id, run) for run in result.told.claimed)
+            self._tell(_kind_of(run), run)
+        for run in told.expiring:
+            self._tell(RunEventKind.EXPIRING, run)
+        self._tell_tasks(result, told)
+        self._going.update((run.id, run) for run in told.claimed)
+
+    def _tell_tasks(self, result: PassResult, told: Told) -> None:
+        happened = {
+            TaskEventKind.QUARANTINED: result.quarantined,
+            TaskEventKind.PAUSED: result.paused,
+            TaskEventKind.EXPIRING: result.expiring.tasks,
+            TaskEventKind.FINISHED: told.finished,
+        }
+        at = to_datetime(self._clock.now())
+        for kind, tasks in happened.items():
+            for task_id, reason in tasks:
+                run = told.newest.get(task_id)
+                self._send(TaskEvent(kind=kind, at=at, task_id=task_id, reason=reason, run=run))
 
     def store_failed(self) -> None:
         """Note that the store could not be used in a pass."""
@@ -125,6 +157,12 @@ class Observers:
         """Keep steps that could not be written, but for runs that have come further meanwhile."""
         for claim, step in steps:
             self._steps.setdefault(claim.run_id, (claim, step))
+
+
+def _kind_of(run: Run) -> RunEventKind:
+    """Return what has become of a run; one that succeeded has an error only if its callback failed."""
+    has_failed_callback = run.status is RunStatus.SUCCEEDED and run.error is not None
+    return RunEventKind.CALLBACK_FAILED if has_failed_callback else _KINDS[run.status]
 
 
 _KINDS: Final = {RunStatus.PENDING: RunEventKind.RETRYING} | {

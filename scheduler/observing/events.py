@@ -1,6 +1,7 @@
-"""RunEvent: what listeners are told of runs."""
+"""What listeners receive: events of runs, and events of tasks."""
 
 from enum import StrEnum
+from typing import TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -8,7 +9,7 @@ from scheduler.models import Run
 
 
 class RunEventKind(StrEnum):
-    """What has happened to a run; the words of `RunStatus`, and three for what happens on the way."""
+    """What has happened to a run; the words of `RunStatus`, and some for what happens on the way."""
 
     #: An attempt begins; the run is stored as `running`.
     STARTED = "started"
@@ -18,8 +19,12 @@ class RunEventKind(StrEnum):
     RETRYING = "retrying"
     #: The graph asked a human.
     WAITING = "waiting"
+    #: Nobody has answered yet, and the run will be cancelled because of `expire_waiting_after_seconds`.
+    EXPIRING = "expiring"
     #: The graph returned.
     SUCCEEDED = "succeeded"
+    #: The graph returned, and `result_callback` raised or took too long; the run is stored as `succeeded`.
+    CALLBACK_FAILED = "callback_failed"
     #: The graph raised, at the last attempt.
     FAILED = "failed"
     #: The last attempt took longer than `timeout_seconds`.
@@ -34,6 +39,19 @@ class RunEventKind(StrEnum):
     MISSED = "missed"
 
 
+class TaskEventKind(StrEnum):
+    """What has happened to a task, or will."""
+
+    #: The task was paused, because of `pause_after_failures`.
+    PAUSED = "paused"
+    #: The task has no due time left, and its last run is over.
+    FINISHED = "finished"
+    #: Its `end_at` is near, or its last run by `max_runs` has been claimed: soon it will be finished.
+    EXPIRING = "expiring"
+    #: Its stored row is damaged, so that it cannot run.
+    QUARANTINED = "quarantined"
+
+
 class RunEvent(BaseModel):
     """Something that has happened to a run, and is stored already, but for a step."""
 
@@ -45,3 +63,24 @@ class RunEvent(BaseModel):
     """When, in UTC."""
     run: Run
     """The run as it stands in the store then; with its `current_step`, for a step."""
+
+
+class TaskEvent(BaseModel):
+    """Something that has happened to a task, and is stored already; or that will happen to it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: TaskEventKind
+    """What has happened, or will."""
+    at: AwareDatetime
+    """When, in UTC."""
+    task_id: str
+    """The id of the task."""
+    reason: str
+    """Why."""
+    run: Run | None
+    """The newest run of the task; None if it has none."""
+
+
+Event: TypeAlias = RunEvent | TaskEvent
+EventKind: TypeAlias = RunEventKind | TaskEventKind

@@ -5,16 +5,17 @@ import functools
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from scheduler import _containment, current_call, logbook
 from scheduler._texts import shown
-from scheduler.observing.events import RunEvent, RunEventKind
+from scheduler.observing.events import Event, EventKind, RunEvent, RunEventKind, TaskEventKind
 
 QUEUE_LIMIT: Final = 1_000
 """So many events wait for a listener; beyond that the oldest are dropped."""
 
-Callback = Callable[[RunEvent], Awaitable[object]]
+Callback = Callable[[Any], Awaitable[object]]
+"""Takes a `RunEvent` or a `TaskEvent`; `Any`, so that a function for one kind alone may be given."""
 
 
 class Listener:
@@ -23,7 +24,7 @@ class Listener:
     def __init__(
         self,
         callback: Callback,
-        kinds: frozenset[RunEventKind],
+        kinds: frozenset[EventKind],
         forget: Callable[["Listener"], None],
         scheduler: object,
     ) -> None:
@@ -32,7 +33,7 @@ class Listener:
         self._scheduler = scheduler
         self._kinds = kinds
         self._forget = forget
-        self._queue: deque[RunEvent] = deque()
+        self._queue: deque[Event] = deque()
         self._dropped = 0
         self._worker: asyncio.Task[None] | None = None
         # That of whoever adds the listener, not of the run whose event comes first.
@@ -48,7 +49,7 @@ class Listener:
         self._forget(self)
         self._queue.clear()
 
-    def put(self, event: RunEvent) -> None:
+    def put(self, event: Event) -> None:
         """Queue an event, on the loop; the oldest one gives way if there are too many."""
         if event.kind not in self._kinds:
             return
@@ -92,11 +93,15 @@ class Listener:
                 if self._worker is None or self._worker.cancelling():
                     raise
                 # What it waited for was cancelled, not the listener.
-                logbook.listener_failed(self._name, event.kind, event.run.id, error)
+                logbook.listener_failed(self._name, event.kind, _subject(event), error)
             except BaseException as error:
                 if _containment.must_pass(error):
                     raise
-                logbook.listener_failed(self._name, event.kind, event.run.id, _containment.original(error))
+                logbook.listener_failed(self._name, event.kind, _subject(event), _containment.original(error))
+
+
+def _subject(event: Event) -> str:
+    return f"run {event.run.id}" if isinstance(event, RunEvent) else f"task {event.task_id}"
 
 
 def check_callback(callback: object, name: str) -> None:
@@ -111,14 +116,15 @@ def check_callback(callback: object, name: str) -> None:
         raise ValueError(message)
 
 
-def kinds_of(events: object) -> frozenset[RunEventKind]:
+def kinds_of(events: object) -> frozenset[EventKind]:
     """Return the kinds of events that are named; None: all. Raises `ValueError`."""
+    known: list[EventKind] = [*RunEventKind, *TaskEventKind]
     if events is None:
-        return frozenset(RunEventKind)
+        return frozenset(known)
     named = [events] if isinstance(events, str) or not isinstance(events, Iterable) else list(events)
-    unknown = [each for each in named if not isinstance(each, str) or each not in set(RunEventKind)]
+    unknown = [each for each in named if not isinstance(each, str) or each not in set(known)]
     if unknown or not named:
         found = shown(unknown[0] if len(unknown) == 1 else unknown) if unknown else "nothing"
-        message = f"events names {found}; give some of {', '.join(RunEventKind)}, or None for all"
+        message = f"events names {found}; give some of {', '.join(dict.fromkeys(known))}, or None for all"
         raise ValueError(message)
-    return frozenset(RunEventKind(str(each)) for each in named)
+    return frozenset(kind for kind in known if kind in named)

@@ -19,7 +19,10 @@ _SCOPE: Final = "scheduler"
 _NANOS: Final = 1_000
 """Nanoseconds in a microsecond."""
 _BAD: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.INTERRUPTED})
-_ENDS: Final = frozenset(RunEventKind(status) for status in RunStatus if status not in OPEN_STATUSES)
+_ENDS: Final = {
+    *(RunEventKind(status) for status in RunStatus if status not in OPEN_STATUSES),
+    RunEventKind.CALLBACK_FAILED,
+}
 # In seconds; OpenTelemetry's own are made for milliseconds.
 _LATENESS: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600)
 _DURATION: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)

@@ -15,6 +15,7 @@ from scheduler.store import adding, clock_steps, history, listing, outcomes, own
 from scheduler.store.address import absolute_path, database_at
 from scheduler.store.clock_steps import STEP_BACK, ClockWatch
 from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
+from scheduler.store.expiring import Expiring, find_expiring
 from scheduler.store.isolation import RefusedError, Steps, Write, Written, write_one_by_one, write_together
 from scheduler.store.leases import Leases, running_others
 from scheduler.store.left_outcomes import LeftOutcomes
@@ -26,7 +27,7 @@ from scheduler.store.schema import CAN_BE_DUE, IS_PENDING
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
 from scheduler.store.statements import Connection, Statement
-from scheduler.store.told import Told, note_batch, note_changed, note_ended
+from scheduler.store.told import Told, note_batch, note_changed, note_ended, note_expiring, note_finished, note_newest
 from scheduler.store.transaction import StoreTransaction
 from scheduler.store.unloadable import (
     Changes,
@@ -71,6 +72,10 @@ class PassResult:
     """Tasks whose stored row is damaged, so that nobody can run them, each with the reason."""
     unloadable: Changes = field(default_factory=Changes)
     """Tasks that this process leaves to others, and code that is to be loaded."""
+    paused: list[tuple[str, str]] = field(default_factory=list)
+    """Tasks that were paused by their failures, each with the reason."""
+    expiring: Expiring = field(default_factory=Expiring)
+    """Tasks and waiting runs that will expire."""
     lost: list[Outcome] = field(default_factory=list)
     """Outcomes that were not written, because their run had been taken over."""
     replaced: list[tuple[Outcome, str]] = field(default_factory=list)
@@ -127,7 +132,7 @@ class Store:
         """Tells whether anybody wants to know what becomes of runs."""
         self._leases = Leases(lease)
         self._left = LeftOutcomes(database.file)
-        self._is_unsure = self._leaves_tasks = False
+        self._is_unsure = self._leaves_tasks = self._has_expiring = False
         self._disowned: frozenset[str] = frozenset()
         self._clock = ClockWatch(lease)
         self._purge_at = 0
@@ -290,6 +295,7 @@ class Store:
         def write_and_retire(write: Write) -> PassResult:
             with self.database.write(PASS_TIMEOUT) as connection:
                 result = self._finish(connection, now, results, steps, write)
+                _note_tasks(connection, result, now)
                 if self._is_unsure:
                     outcomes.take_back_unlaunched(connection, self._owner.id, ())
                 owners.retire(connection, self._owner.id)
@@ -327,6 +333,7 @@ class Store:
         if not results and not steps and not loaded and not is_due:
             with self.database.read(PASS_TIMEOUT) as connection:
                 look = look_at(connection, self._owner.id, now)
+            self._has_expiring = look.has_expiring
             is_due = self._left.looks_for_all or now >= self._purge_at
             if not is_due and not look.has_work(now, slots, early, is_running=bool(running)):
                 return PassResult(wake_at=look.wake_at(now, 0, early), has_old_threads=look.has_old_threads)
@@ -364,6 +371,7 @@ class Store:
     def _note(self, connection: Connection, result: PassResult, written: Written) -> None:
         """Add to the result of a pass what has become of outcomes."""
         result.lost += written.lost
+        result.paused += written.paused
         result.replaced += written.replaced
         result.unwritten += written.unwritten
         if result.told:
@@ -391,12 +399,17 @@ class Store:
         others = running_others(connection, self._owner)
         self._note(connection, result, self._left.take_in(connection, others, now))
         result.recovered = self._leases.recover(connection, self._owner, others, now)
+        if self._has_expiring:
+            result.expiring = find_expiring(connection, now)
         if result.told:
             note_changed(connection, result.told, [*expired, *result.recovered])
+            note_expiring(connection, result.told, result.expiring)
         if slots is not None:
             self._claim(connection, now, slots, early=early, result=result)
+        _note_tasks(connection, result, now)
         self._purge(connection, now)
         look = look_at(connection, self._owner.id, now)
+        self._has_expiring = look.has_expiring
         if look.has_cancels:
             result.cancels = runs.cancel_requests(connection, self._owner.id)
         result.has_old_threads = look.has_old_threads
@@ -413,6 +426,7 @@ class Store:
         batch = runs.claim(connection, self._claimer(), now, slots, now + early, late_until=late_until)
         result.claims, result.not_started = batch.claims, batch.not_started
         result.quarantined = batch.quarantined
+        result.expiring.tasks.extend(batch.last_runs)
         result.unloadable += batch.unloadable
         self._leaves_tasks = self._leaves_tasks or batch.leaves_tasks
         if result.told:
@@ -440,6 +454,15 @@ class Store:
             owners.forget(connection, now - _DAY)
             if tasks.purge(connection, now - self._retention) == 0:
                 self._purge_at = now + _DAY
+
+
+def _note_tasks(connection: Connection, result: PassResult, now: int) -> None:
+    """Note for those who listen what has become of tasks, and their newest runs."""
+    if result.told is None:
+        return
+    note_finished(connection, result.told, now)
+    changed = *result.quarantined, *result.paused, *result.expiring.tasks
+    note_newest(connection, result.told, [task_id for task_id, _ in changed])
 
 
 def _isolating(transaction: Callable[[Write], PassResult]) -> PassResult:

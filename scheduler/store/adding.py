@@ -14,6 +14,7 @@ from scheduler.errors import InvalidTaskError
 from scheduler.models import TaskChanges, TaskDefinition, is_as_checked
 from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import unloadable
+from scheduler.store.expiring import warning_time
 from scheduler.store.schema import purged as purged_table
 from scheduler.store.schema import tasks
 from scheduler.store.statements import Bulk, Connection, Row, Statement
@@ -206,7 +207,16 @@ def _first_values(new: NewTask, first_due: _FirstDue, record: Row | None = None)
         "removed": 0,
         "problem": None,
         "source": new.source,
+        "warn_at": _warn_at(new.task, first_due.now),
     }
+
+
+def _warn_at(task: TaskDefinition, now: int) -> int | None:
+    """Return when to say that the last due time of a task is near."""
+    if task.end_at is None:
+        return None
+    begin = now if task.start_at is None else max(now, to_micros(task.start_at))
+    return warning_time(begin, to_micros(task.end_at))
 
 
 def apply(connection: Connection, new_tasks: Sequence[NewTask], source: str, now: int, *, prune: bool) -> TaskChanges:

@@ -215,6 +215,7 @@ class _Wait:
 
 _WAITS: Final = (
     _Wait(runs.c.expires_at, IS_WAITING, lambda task: task.expire_waiting_after_seconds),
+    _Wait(runs.c.warn_at, IS_WAITING, lambda task: task.expire_waiting_after_seconds),
     _Wait(runs.c.thread_until, HAS_THREAD_TO_DELETE, lambda task: task.session_retention),
 )
 

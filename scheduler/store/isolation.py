@@ -23,6 +23,8 @@ class Written:
     """Those that were given, each as it was written."""
     lost: list[Outcome] = field(default_factory=list)
     """Those that came too late: the run belongs to another attempt by now."""
+    paused: list[tuple[str, str]] = field(default_factory=list)
+    """Tasks that were paused by their failures, each with the reason."""
     replaced: list[tuple[Outcome, str]] = field(default_factory=list)
     """Those that the database refused, each with the reason; their runs are stored as `failed`."""
     unwritten: list[tuple[Outcome, str]] = field(default_factory=list)
@@ -42,12 +44,12 @@ def write_together(connection: Connection, owner: str, steps: Steps, results: Se
     try:
         # The steps first: a run that has ended takes none any more.
         outcomes.note_steps(connection, owner, steps)
-        lost = outcomes.finish(connection, owner, results, now) if results else []
+        finished = outcomes.finish(connection, owner, results, now)
     except Exception as error:
         if connection.is_refusal(error):
             raise RefusedError from error
         raise
-    return Written(list(results), lost)
+    return Written(list(results), finished.lost, finished.paused)
 
 
 def write_one_by_one(connection: Connection, owner: str, steps: Steps, results: Sequence[Outcome], now: int) -> Written:
@@ -66,7 +68,9 @@ def _write_alone(connection: Connection, owner: str, outcome: Outcome, now: int,
     def finish(change: Callable[[Outcome], Outcome]) -> Exception | None:
         def write() -> None:
             version = change(outcome)
-            written.lost += outcomes.finish(connection, owner, [version], now)
+            finished = outcomes.finish(connection, owner, [version], now)
+            written.lost += finished.lost
+            written.paused += finished.paused
             written.outcomes.append(version)
 
         return _attempted(connection, write)

@@ -34,14 +34,21 @@ class Look:
     """Whether this process has its lease still, which another process may have taken."""
     has_retries: bool
     """Whether there are tasks that it could not load, and is to try again."""
+    has_expiring_tasks: bool
+    has_expiring_runs: bool
 
     def has_work(self, now: int, slots: int | None, early: int, *, is_running: bool) -> bool:
         """Tell whether a pass has something to write."""
         may_claim = slots is not None and (slots > 0 or is_running)
         is_due = self.next_due is not None and self.next_due <= now + early and may_claim
         waits = (self.is_ready and bool(slots)) or self.has_expired
-        others = self.has_foreign or self.has_cancels or not self.has_lease
+        others = self.has_foreign or self.has_cancels or not self.has_lease or self.has_expiring
         return is_due or waits or others or (self.has_retries and slots is not None)
+
+    @property
+    def has_expiring(self) -> bool:
+        """Whether something will expire, which has not been said yet."""
+        return self.has_expiring_tasks or self.has_expiring_runs
 
     def wake_at(self, now: int, slots: int, early: int) -> int | None:
         """Return when the next pass has something to do, as far as is known."""
@@ -86,5 +93,7 @@ _LOOK: Final = Statement(
         exists().where(HAS_THREAD_TO_DELETE, runs.c.thread_until <= bindparam("now")).label("has_old_threads"),
         exists().where(owners.c.id == bindparam("me")).label("has_lease"),
         exists().where(is_to_be_retried()).label("has_retries"),
+        exists().where(tasks.c.warn_at <= bindparam("now")).label("has_expiring_tasks"),
+        exists().where(IS_WAITING, runs.c.warn_at <= bindparam("now")).label("has_expiring_runs"),
     )
 )

@@ -15,6 +15,8 @@ from scheduler.planning import longest_retry_delay, retry_delay
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.answers import answers_json
+from scheduler.store.expiring import warning_time
+from scheduler.store.failures import FAILURES, count_failures
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.runs import CANCELLED_BY_NEXT, Claim
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
@@ -28,9 +30,10 @@ RESTART_LIMIT: Final = 10
 A run may be what kills or stops its process, such as an agent that updates its own service; it must end some day.
 """
 
+_SHORT_WAIT: Final = 10 * SECOND
+"""Of a wait that is shorter nobody is warned: not a second would be left."""
 _NOBODY: Final = "nobody answered within expire_waiting_after_seconds"
-_FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
-_MAY_GO_ON: Final = _FAILURES | {RunStatus.INTERRUPTED}
+_MAY_GO_ON: Final = FAILURES | {RunStatus.INTERRUPTED}
 
 
 @dataclass(slots=True)
@@ -54,8 +57,18 @@ class Outcome:
     """The tokens that the run used up to here, as far as is known."""
 
 
-def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now: int) -> list[Outcome]:
-    """Write how attempts ended; return the outcomes that came too late: the run belongs to another attempt by now."""
+@dataclass(slots=True)
+class Finished:
+    """What came of writing how attempts ended."""
+
+    lost: list[Outcome]
+    """Those that came too late: the run belongs to another attempt by now."""
+    paused: list[tuple[str, str]]
+    """Tasks that were paused by their failures, each with the reason."""
+
+
+def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now: int) -> Finished:
+    """Write how attempts ended."""
     final = []
     for outcome in outcomes:
         if outcome.status is RunStatus.PENDING:
@@ -67,10 +80,10 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
             final.append(outcome)
     lost = _write_final(connection, owner, final)
     kept = [outcome for outcome in final if outcome not in lost] if lost else final
-    _count_failures(connection, kept, now)
+    paused = count_failures(connection, kept, now)
     _keep_thread_for_a_while(connection, kept, now)
     task_rows.finish_if_over(connection, dict.fromkeys(outcome.claim.task.id for outcome in kept), now)
-    return lost
+    return Finished(lost, paused)
 
 
 def claim_of(connection: Connection, owner: str, run_id: str, attempt: int) -> Claim | None:
@@ -128,11 +141,13 @@ def _wait(connection: Connection, owner: str, outcome: Outcome, now: int) -> lis
     row = connection.execute(_OWN_RUN, _key(owner, outcome)).first()
     if row is None or row.cancel_requested:
         return [replace(outcome, status=RunStatus.CANCELLED, error=CANCELLED_BY_NEXT)]
-    most = outcome.claim.task.expire_waiting_after_seconds
+    since, most = _since(outcome, now), outcome.claim.task.expire_waiting_after_seconds
+    until = None if most is None else since + round(most * SECOND)
     values = {
         **_key(owner, outcome),
         "asked": history.questions_json(outcome.questions),
-        "until": None if most is None else _since(outcome, now) + round(most * SECOND),
+        "until": until,
+        "warn": None if until is None or until - since < _SHORT_WAIT else warning_time(since, until),
         "reply": outcome.response,
         "continued": int(outcome.resumed),
         "tokens": _usage_json(outcome),
@@ -235,15 +250,15 @@ def _delay(
         return 0 if may_restart and restarts < RESTART_LIMIT else None
     if task is None:
         return None
-    failed = 1 + sum(attempt.status in _FAILURES for attempt in attempts)
+    failed = 1 + sum(attempt.status in FAILURES for attempt in attempts)
     return retry_delay(task, failed) if failed < task.max_attempts else None
 
 
 def longest_wait(task: TaskDefinition, attempts: Sequence[Attempt]) -> int:
     """Return how long a run may have to wait for its next attempt, in microseconds, given the attempts before."""
-    if not attempts or attempts[-1].status not in _FAILURES:
+    if not attempts or attempts[-1].status not in FAILURES:
         return 0
-    return longest_retry_delay(task, sum(attempt.status in _FAILURES for attempt in attempts))
+    return longest_retry_delay(task, sum(attempt.status in FAILURES for attempt in attempts))
 
 
 # --- Waiting for a human ---
@@ -310,32 +325,6 @@ def _graph_of(definition: str) -> str | None:
     except (ValueError, AttributeError, RecursionError):
         return None
     return graph if isinstance(graph, str) else None
-
-
-# --- Failures in a row ---
-
-
-def _count_failures(connection: Connection, outcomes: Sequence[Outcome], now: int) -> None:
-    """Count the failures in a row of tasks that are paused for them; a success sets the count back."""
-    for outcome in outcomes:
-        task = outcome.claim.task
-        if task.pause_after_failures is None:
-            continue
-        if outcome.status is RunStatus.SUCCEEDED:
-            connection.execute(_SET_FAILURES, {"task": task.id, "number": 0})
-        elif outcome.status in _FAILURES:
-            _add_failure(connection, outcome, task.pause_after_failures, now)
-
-
-def _add_failure(connection: Connection, outcome: Outcome, most: int, now: int) -> None:
-    task_id = outcome.claim.task.id
-    row = task_rows.find(connection, task_id)
-    if row is None:
-        return
-    failures = row.failures + 1
-    connection.execute(_SET_FAILURES, {"task": task_id, "number": failures})
-    if failures >= most:
-        task_rows.pause(connection, task_id, now, f"{failures} runs in a row failed, the last with {outcome.error}")
 
 
 # --- Runs whose owner is gone ---
@@ -427,6 +416,7 @@ _WAIT: Final = Statement(
             owner=None,
             questions=bindparam("asked"),
             expires_at=bindparam("until"),
+            warn_at=bindparam("warn"),
             response=bindparam("reply"),
             resumed=bindparam("continued"),
             error=None,
@@ -476,6 +466,3 @@ _WITH_TASK: Final = select(runs, tasks.c.definition, tasks.c.zone, tasks.c.remov
 _OWN_RUN: Final = Statement(lambda: _WITH_TASK.where(_mine(parameter)))
 _RUNNING_OF: Final = Statement(lambda: _WITH_TASK.where(IS_RUNNING, runs.c.owner == bindparam("by")))
 _OWNERS: Final = Statement(lambda: select(runs.c.owner).where(IS_RUNNING).distinct())
-_SET_FAILURES: Final = Statement(
-    lambda: update(tasks).where(tasks.c.id == bindparam("task")).values(failures=bindparam("number"))
-)

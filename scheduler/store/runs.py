@@ -21,11 +21,13 @@ from sqlalchemy import (
     update,
 )
 
+from scheduler.clock import to_micros
 from scheduler.models import OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
 from scheduler.planning import Decision, Firing, Plan, Situation, plan
-from scheduler.schedule import Schedule, schedule_of
+from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history, unloadable
 from scheduler.store import tasks as task_rows
+from scheduler.store.expiring import end_reason
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.schema import (
     CAN_BE_DUE,
@@ -99,6 +101,8 @@ class Batch:
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     """Runs that waited and are cancelled by their task's next due time."""
+    last_runs: list[tuple[str, str]] = field(default_factory=list)
+    """Tasks that will be finished by the run that starts now, each with the reason."""
     unloadable: Changes = field(default_factory=Changes)
     """Tasks that are left to others, or whose code has to be loaded first."""
     leaves_tasks: bool = False
@@ -356,8 +360,19 @@ class _Claiming:
                 seq += 1
                 situation.slots += self._note(task, firing, planned, seq)
             self._note_not_started(task, firing, seq)
+        self._note_last_run(row, task, planned, situation)
         if planned.next_due != row.next_due or seq != row.last_seq:
             self._advance(task, planned.next_due, seq, situation.started)
+
+    def _note_last_run(self, row: Row, task: TaskDefinition, planned: Plan, situation: Situation) -> None:
+        """Note a recurring task that has no due time after this one, unless it is known already that it ends."""
+        begins = any(firing.decision in {Decision.START, Decision.BUFFER} for firing in planned.firings)
+        if planned.next_due is not None or not begins or is_one_time(task):
+            return
+        if task.max_runs is not None and situation.started >= task.max_runs:
+            self.batch.last_runs.append((task.id, f"max_runs={task.max_runs} is reached with its present run"))
+        elif task.end_at is not None and row.warn_at is not None:
+            self.batch.last_runs.append((task.id, end_reason(to_micros(task.end_at))))
 
     def _note(self, task: TaskDefinition, firing: Firing, planned: Plan, seq: int) -> int:
         """Add a row, and the claim if the run starts; return how many slots are free again, its thread being taken."""

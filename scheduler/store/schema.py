@@ -4,6 +4,7 @@ Instants are integer microseconds since 1970 in UTC, definitions and attempts ar
 """
 
 import functools
+import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from sqlalchemy import (
     inspect,
     literal_column,
     select,
+    text,
 )
 from sqlalchemy.schema import CreateColumn
 
@@ -71,6 +73,8 @@ tasks = Table(
     Column("problem", Text),
     # What brought the task, such as a file; None: a program or a person, by hand.
     Column("source", Text),
+    # When to say that its last due time is near; None: it has been said, or there is no end.
+    Column("warn_at", BigInteger),
     CheckConstraint("paused IN (0, 1)", name="paused_flag"),
     CheckConstraint("removed IN (0, 1)", name="removed_flag"),
     CheckConstraint("removed = 0 OR finished_at IS NOT NULL", name="removed_is_finished"),
@@ -85,6 +89,7 @@ CAN_BE_DUE: Final = and_(
     tasks.c.problem.is_(None),
 )
 IS_FINISHED: Final = tasks.c.finished_at.is_not(None)
+_WILL_EXPIRE: Final = tasks.c.warn_at.is_not(None)
 
 runs = Table(
     "scheduler_runs",
@@ -121,6 +126,8 @@ runs = Table(
     # The step that a streaming run finished last, and the tokens that the run used (JSON).
     Column("current_step", Text),
     Column("usage", Text),
+    # When to say that nobody has answered yet; None: it has been said, or the run waits for any time.
+    Column("warn_at", BigInteger),
     _one_of("status", [str(status) for status in RunStatus]),
     _one_of("trigger", [str(trigger) for trigger in RunTrigger]),
     CheckConstraint(f"(status IN ({_open()})) = (finished_at IS NULL)", name="open_or_finished"),
@@ -202,10 +209,12 @@ def _indexes() -> dict[Index, ColumnElement[bool]]:
     return {
         Index("scheduler_tasks_due", tasks.c.next_due): CAN_BE_DUE,
         Index("scheduler_tasks_finished", tasks.c.finished_at): IS_FINISHED,
+        Index("scheduler_tasks_warn", tasks.c.warn_at): _WILL_EXPIRE,
         Index("scheduler_runs_once", runs.c.task_id, runs.c.scheduled_at, unique=True): IS_SCHEDULED,
         Index("scheduler_runs_pending", runs.c.ready_at): IS_PENDING,
         Index("scheduler_runs_running", runs.c.owner): IS_RUNNING,
         Index("scheduler_runs_waiting", runs.c.expires_at): IS_WAITING,
+        Index("scheduler_runs_warn", runs.c.warn_at): IS_WAITING,
         Index("scheduler_runs_thread_until", runs.c.thread_until): HAS_THREAD_TO_DELETE,
         Index("scheduler_runs_threads", runs.c.thread_id): holds_thread(),
         Index("scheduler_runs_open", runs.c.task_id, runs.c.status): is_open(),
@@ -229,7 +238,7 @@ def _to_2(connection: Connection) -> None:
 
 
 def _to_3(connection: Connection) -> None:
-    """Add purged tasks, tasks that an owner cannot load, the length of leases, and the latest instant."""
+    """Add purged tasks, tasks that an owner cannot load, the length of leases, the latest instant, and warnings."""
     _create_table(
         connection,
         "scheduler_purged (id TEXT NOT NULL, schedule TEXT NOT NULL, started_runs BIGINT NOT NULL, PRIMARY KEY (id))",
@@ -243,6 +252,7 @@ def _to_3(connection: Connection) -> None:
     _add_column(connection, "scheduler_owners", Column("lease_length", BigInteger))
     _create_table(connection, "scheduler_clock (latest BIGINT NOT NULL)")
     connection.execute(DDL(_LATEST_OF_2))  # type: ignore[no-untyped-call]
+    _add_warnings(connection)
 
 
 _LATEST_OF_2: Final = """
@@ -252,6 +262,26 @@ INSERT INTO scheduler_clock SELECT coalesce(max(instant), 0) FROM (
     UNION ALL SELECT max(finished_at) FROM scheduler_runs
 ) AS written
 """
+
+
+def _add_warnings(connection: Connection) -> None:
+    """Add when to say that something expires: after nine tenths of its time, at most a day before its end."""
+    day, tenth, end = 86_400_000_000, 10, 5
+    _add_column(connection, "scheduler_tasks", Column("warn_at", BigInteger))
+    _add_column(connection, "scheduler_runs", Column("warn_at", BigInteger))
+    bounded = connection.execute(text("SELECT id, schedule, anchor FROM scheduler_tasks WHERE finished_at IS NULL"))
+    spans = [("scheduler_tasks", row.id, row.anchor, json.loads(row.schedule)[end]) for row in bounded]
+    waiting = connection.execute(text("SELECT id, started_at, expires_at FROM scheduler_runs WHERE status = 'waiting'"))
+    spans += [("scheduler_runs", row.id, row.started_at, row.expires_at) for row in waiting]
+    for table, key, since, until in spans:
+        if since is not None and until is not None:
+            values = {"key": key, "warn": until - min(day, max(0, until - since) // tenth)}
+            connection.execute(text(f"UPDATE {table} SET warn_at = :warn WHERE id = :key"), values)  # noqa: S608
+    for index in (
+        "scheduler_tasks_warn ON scheduler_tasks (warn_at) WHERE warn_at IS NOT NULL",
+        "scheduler_runs_warn ON scheduler_runs (warn_at) WHERE status = 'waiting'",
+    ):
+        connection.execute(DDL(f"CREATE INDEX {index}"))  # type: ignore[no-untyped-call]
 
 
 def _create_table(connection: Connection, definition: str) -> None:

@@ -4,15 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select
 
 from scheduler import logbook
 from scheduler.models import Run, RunStatus
+from scheduler.schedule import is_one_time
 from scheduler.store import history
+from scheduler.store.expiring import Expiring
 from scheduler.store.outcomes import Outcome
 from scheduler.store.runs import Batch
-from scheduler.store.schema import runs
+from scheduler.store.schema import runs, tasks
 from scheduler.store.statements import Connection, Row, Statement
+from scheduler.store.tasks import read_definition
 
 T = TypeVar("T")
 
@@ -29,6 +32,13 @@ class Told:
     """Runs that begin an attempt."""
     released: list[str] = field(default_factory=list)
     """Runs that were claimed before and have not been launched."""
+    expiring: list[Run] = field(default_factory=list)
+    """Runs that will be cancelled soon, because nobody has answered."""
+    finished: list[tuple[str, str]] = field(default_factory=list)
+    """Tasks that have no due time left, each with the reason."""
+
+    newest: dict[str, Run] = field(default_factory=dict)
+    """The newest runs of tasks that something has become of."""
 
 
 def note_ended(connection: Connection, told: Told, outcomes: Sequence[Outcome], lost: Sequence[Outcome]) -> None:
@@ -44,6 +54,39 @@ def note_ended(connection: Connection, told: Told, outcomes: Sequence[Outcome], 
 def note_changed(connection: Connection, told: Told, run_ids: Sequence[str]) -> None:
     """Note what has become of runs that this process did not make, or that waited."""
     told.changed += _read(connection, run_ids)
+
+
+def note_expiring(connection: Connection, told: Told, expiring: Expiring) -> None:
+    """Note which runs will be cancelled soon."""
+    told.expiring += _read(connection, [run_id for run_id, _, _ in expiring.runs])
+
+
+def note_finished(connection: Connection, told: Told, now: int) -> None:
+    """Note which tasks this transaction has finished: only one of whose runs something has become can be over."""
+    ids = list(dict.fromkeys(run.task_id for run in told.changed))
+    for chunk in _chunks(ids):
+        for row in connection.execute(_FINISHED_NOW, {"ids": chunk, "now": now}):
+            told.finished.append((row.id, _why_finished(row)))
+
+
+def note_newest(connection: Connection, told: Told, task_ids: Iterable[str]) -> None:
+    """Note the newest runs of tasks: those that this transaction has changed, else those of the history."""
+    ids = [*task_ids, *(task_id for task_id, _ in told.finished)]
+    for chunk in _chunks(list(dict.fromkeys(ids))):
+        rows = connection.execute(_NEWEST, {"ids": chunk}).all()
+        told.newest.update((run.task_id, run) for run in _readable(rows))
+    told.newest.update((run.task_id, run) for run in told.changed if run.task_id in ids)
+
+
+def _why_finished(row: Row) -> str:
+    task = read_definition(row)
+    if task is None:
+        return "no due time is left"
+    if is_one_time(task):
+        return "its instant is over"
+    if task.max_runs is not None and row.started_runs >= task.max_runs:
+        return f"max_runs={task.max_runs} is reached"
+    return "no due time is left" if task.end_at is None else f"end_at={task.end_at.isoformat()} is reached"
 
 
 def note_batch(connection: Connection, told: Told, batch: Batch) -> None:
@@ -80,6 +123,24 @@ def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
         yield items[start : start + _CHUNK]
 
 
+_NEWEST: Final = Statement(
+    lambda: (
+        select(runs)
+        .join(tasks, and_(tasks.c.id == runs.c.task_id, tasks.c.last_seq == runs.c.seq))
+        .where(runs.c.task_id.in_(bindparam("ids", expanding=True)))
+    )
+)
+_FINISHED_NOW: Final = Statement(
+    lambda: (
+        select(tasks.c.id, tasks.c.definition, tasks.c.zone, tasks.c.started_runs)
+        .where(
+            tasks.c.id.in_(bindparam("ids", expanding=True)),
+            tasks.c.finished_at == bindparam("now"),
+            tasks.c.removed == 0,
+        )
+        .order_by(tasks.c.id)
+    )
+)
 _BY_IDS: Final = Statement(lambda: select(runs).where(runs.c.id.in_(bindparam("ids", expanding=True))))
 _BY_SEQ: Final = Statement(
     lambda: select(runs).where(runs.c.task_id == bindparam("task"), runs.c.seq == bindparam("number"))

@@ -4,16 +4,19 @@ import asyncio
 
 from helpers import PATIENCE
 
+from scheduler import TaskEvent
+
 
 class Listening:
-    """An async callable that records the events that it receives."""
+    """An async callable that records the events of runs that it receives, and those of tasks apart from them."""
 
     def __init__(self):
         self.events = []
+        self.task_events = []
         self._came = asyncio.Event()
 
     async def __call__(self, event):
-        self.events.append(event)
+        (self.task_events if isinstance(event, TaskEvent) else self.events).append(event)
         self._came.set()
 
     def kinds(self, task_id=None):
@@ -22,7 +25,7 @@ class Listening:
     async def wait_for(self, kind, number=1):
         """Return the events of a kind, once there are so many."""
         async with asyncio.timeout(PATIENCE):
-            while len(found := [event for event in self.events if event.kind == kind]) < number:
+            while len(found := [each for each in (*self.events, *self.task_events) if each.kind == kind]) < number:
                 self._came.clear()
                 await self._came.wait()
         return found

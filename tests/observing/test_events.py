@@ -177,9 +177,9 @@ async def test_a_run_whose_process_died(new_scheduler, recorder, db_path):
 
 
 def test_the_words_are_those_of_the_statuses():
-    """Each status in which a run can be left has its event, and three are for what happens on the way."""
+    """Each status in which a run can be left has its event, and some are for what happens on the way."""
     statuses = {str(status) for status in RunStatus if status not in OPEN_STATUSES} | {"waiting"}
-    assert set(RunEventKind) == statuses | {"started", "step_finished", "retrying"}
+    assert set(RunEventKind) == statuses | {"started", "step_finished", "retrying", "expiring", "callback_failed"}
 
 
 # --- When events are sent ---
@@ -197,7 +197,7 @@ async def test_a_listener_sees_what_is_stored(new_scheduler):
             done.set()
 
     scheduler = new_scheduler(FailingGraph())
-    scheduler.add_listener(look)
+    scheduler.add_listener(look, RunEventKind)
     scheduler.start()
     scheduler.add_task(one_time(max_attempts=2, retry_delay_seconds=60))
     async with asyncio.timeout(PATIENCE):
@@ -220,7 +220,8 @@ async def test_a_slow_listener_delays_nobody(new_scheduler, recorder):
         slow.append(str(event.kind))
         await release.wait()
 
-    scheduler = new_scheduler(on_event=wait)
+    scheduler = new_scheduler()
+    scheduler.add_listener(wait, RunEventKind)
     scheduler.add_listener(recorder)
     scheduler.start()
     for number in range(3):
@@ -239,7 +240,8 @@ async def test_a_listener_that_raises(new_scheduler, recorder, caplog, error):
     async def fail(event):
         raise error(str(event.kind))
 
-    scheduler = new_scheduler(on_event=fail)
+    scheduler = new_scheduler()
+    scheduler.add_listener(fail, RunEventKind)
     scheduler.add_listener(recorder)
     scheduler.start()
     scheduler.add_task(one_time())
@@ -294,7 +296,7 @@ async def test_a_listener_that_never_ends_does_not_hold_the_stop_up(new_schedule
     await wait_for_runs(scheduler, 1)
     await scheduler.stop()
     assert cut_off == [True]
-    assert "2 events are dropped" in caplog.text
+    assert "3 events are dropped" in caplog.text
 
 
 async def test_a_listener_can_be_chosen_and_removed(new_scheduler, recorder):
@@ -336,7 +338,7 @@ def test_a_listener_stays_for_another_loop(db_path):
         if hold:
             await asyncio.Event().wait()
 
-    scheduler.add_listener(listen)
+    scheduler.add_listener(listen, RunEventKind)
 
     async def one_run(task_id):
         scheduler.start()

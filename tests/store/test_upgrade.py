@@ -97,25 +97,35 @@ def test_an_upgraded_store_is_like_a_fresh_one(old_store, new_url, version):
     assert shape_of(url) == shape_of(new_url(url))
 
 
-#: For each version: the columns that it lacks, each with what the upgrade puts into it, by table.
-NEW = {
-    1: {"scheduler_runs": {"current_step": None, "usage": None}, "scheduler_owners": {"lease_length": None}},
-    2: {"scheduler_owners": {"lease_length": None}},
-}
+TABLES = ("scheduler_tasks", "scheduler_runs", "scheduler_owners")
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))
 def test_an_upgraded_store_keeps_its_rows(old_store, version):
-    """Each task and run as it was, with nothing in the columns that are new."""
+    """Each task, run and owner as it was; a column that is new is empty, unless it follows from the others."""
     url = old_store(version)
-    before = {table: rows_of(url, table) for table in ("scheduler_tasks", "scheduler_runs", "scheduler_owners")}
+    before = {table: rows_of(url, table) for table in TABLES}
     database = database_at(None, url)
     Process(database).store.open()
     database.close()
-    new = NEW[version]
-    assert {table: rows_of(url, table) for table in before} == {
-        table: [{**row, **new.get(table, {})} for row in rows] for table, rows in before.items()
-    }
+    after = {table: rows_of(url, table) for table in TABLES}
+    for table, rows in before.items():
+        kept = [{name: row[name] for name in rows[0]} for row in after[table]]
+        assert kept == rows
+        new = {(name, value) for row in after[table] for name, value in row.items() if name not in rows[0]}
+        assert {name for name, value in new if value is not None} <= {"warn_at"}
+
+
+def test_version_2_learns_when_to_say_that_something_expires(old_store):
+    """After nine tenths of the time, at most a day before; of a task, and of a run that waits for an answer."""
+    url = old_store(2)
+    database = database_at(None, url)
+    Process(database).store.open()
+    database.close()
+    tasks = {row["id"]: row["warn_at"] for row in rows_of(url, "scheduler_tasks") if row["warn_at"] is not None}
+    runs = {row["task_id"]: row["warn_at"] for row in rows_of(url, "scheduler_runs") if row["warn_at"] is not None}
+    assert tasks == {"bounded": 1767657600000000 - 8_640_000_000}
+    assert runs == {"asks": 1767671260000000 - 10_000_000_000}
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))

@@ -43,7 +43,7 @@ CREATE TABLE scheduler_runs (
     CONSTRAINT open_or_finished CHECK ((status IN ('pending', 'running', 'waiting')) = (finished_at IS NULL)),
     CONSTRAINT running_has_owner CHECK ((status = 'running') = (owner IS NOT NULL))
 );
-INSERT INTO "scheduler_runs" VALUES('019b8b75-0260-7000-8000-e65a8c628576','asks',1,1767571260000000,1767571260000000,1767571260000000,NULL,'waiting',1,0,'schedule',1,0,NULL,'scheduler:scheduler',1,0,'[{"id":"q","value":{"ask":"Go on?"}}]',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "scheduler_runs" VALUES('019b8b75-0260-7000-8000-e65a8c628576','asks',1,1767571260000000,1767571260000000,1767571260000000,NULL,'waiting',1,0,'schedule',1,0,NULL,'scheduler:scheduler',1,0,'[{"id":"q","value":{"ask":"Go on?"}}]',NULL,1767671260000000,NULL,NULL,NULL,NULL,NULL,NULL);
 INSERT INTO "scheduler_runs" VALUES('019b8b75-0260-7000-8001-0481b8db1d54','fails',1,1767571260000000,1767571262081854,1767571260000000,NULL,'pending',1,0,'schedule',1,0,NULL,'scheduler:scheduler',0,0,NULL,NULL,NULL,NULL,NULL,'ValueError: no','[{"number":1,"status":"failed","started_at":"2026-01-05T00:01:00Z","finished_at":"2026-01-05T00:01:01Z","error":"ValueError: no"}]',NULL,NULL);
 INSERT INTO "scheduler_runs" VALUES('019b8b75-0260-7000-8002-982eebd43ff3','going',1,1767571260000000,1767571260000000,1767571260000000,NULL,'running',1,0,'schedule',1,0,'25f1958b-1710-4280-accf-abe1ba344612','scheduler:scheduler',0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
 INSERT INTO "scheduler_runs" VALUES('019b8b75-0260-7000-8003-478b283726cb','last',1,1767571260000000,1767571260000000,1767571260000000,1767571261000000,'timed_out',1,0,'schedule',1,0,NULL,'scheduler:scheduler',0,0,NULL,NULL,NULL,NULL,NULL,'TimeoutError: longer than timeout_seconds=1',NULL,NULL,NULL);
@@ -82,6 +82,7 @@ INSERT INTO "scheduler_tasks" VALUES('asks','{"id":"asks","name":"Asks","task_ty
 INSERT INTO "scheduler_tasks" VALUES('last','{"id":"last","name":"Last","task_type":"one_time","prompt":"Go on.","run_at":"2026-01-05T00:01:00Z"}','[null, null, null, 1767571260000000, null, null, 0]','UTC',1767571200000000,NULL,0,NULL,1,0,1,1767571261000000,0,NULL,NULL);
 INSERT INTO "scheduler_tasks" VALUES('paused','{"id":"paused","name":"Paused","task_type":"cron","prompt":"Go on.","cron_expression":"0 9 * * 1-5","timezone":"Europe/Berlin"}','["0 9 * * 1-5", "Europe/Berlin", null, null, null, null, 0]','Europe/Berlin',1767571200000000,1767600000000000,1,NULL,0,0,1,NULL,0,NULL,NULL);
 INSERT INTO "scheduler_tasks" VALUES('going','{"id":"going","name":"Going","task_type":"interval","prompt":"Go on.","interval_seconds":60}','[null, null, 60, null, null, null, 0]','UTC',1767571200000000,1767571380000000,0,NULL,1,0,2,NULL,0,NULL,NULL);
+INSERT INTO "scheduler_tasks" VALUES('bounded','{"id":"bounded","name":"Bounded","end_at":"2026-01-06T00:00:00Z","task_type":"interval","prompt":"Go on.","interval_seconds":60}','[null, null, 60, null, null, 1767657600000000, 0]','UTC',1767571200000000,1767571380000000,1,NULL,0,0,0,NULL,0,NULL,NULL);
 CREATE INDEX scheduler_tasks_due ON scheduler_tasks (next_due) WHERE next_due IS NOT NULL AND paused = 0 AND finished_at IS NULL AND problem IS NULL;
 CREATE INDEX scheduler_tasks_finished ON scheduler_tasks (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX scheduler_runs_pending ON scheduler_runs (ready_at) WHERE status = 'pending';

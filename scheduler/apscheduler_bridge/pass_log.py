@@ -1,0 +1,33 @@
+"""The log lines of a pass."""
+
+from scheduler import logbook
+from scheduler.store import PassResult
+
+
+def log_pass(result: PassResult) -> None:
+    """Log what a pass has found and done, but for due times that were not started."""
+    _log_runs(result)
+    for task_id, problem in result.quarantined:
+        logbook.quarantined(task_id, problem)
+    for task_id, reason in result.paused:
+        logbook.paused_by_failures(task_id, reason)
+    for task_id, reason in result.expiring.tasks:
+        logbook.task_expires(task_id, reason)
+    for run_id, task_id, end in result.expiring.runs:
+        logbook.run_expires(task_id, run_id, end)
+    logbook.left_to_others(result.unloadable.problems)
+    for task_id in result.unloadable.solved:
+        logbook.loaded_again(task_id)
+
+
+def _log_runs(result: PassResult) -> None:
+    for outcome in result.lost:
+        logbook.outcome_refused(outcome.claim.task.id, outcome.claim.run_id, outcome.status)
+    for outcome, reason in result.replaced:
+        logbook.outcome_replaced(outcome.claim.task.id, outcome.claim.run_id, outcome.status, reason)
+    for outcome, reason in result.unwritten:
+        logbook.outcome_unwritten(outcome.claim.task.id, outcome.claim.run_id, outcome.status, reason)
+    for run_id in result.taken_over:
+        logbook.run_taken_over(run_id)
+    for run_id in result.recovered:
+        logbook.run_recovered(run_id)
