@@ -76,7 +76,7 @@ class StoreScheduler(GuardedScheduler):
         self._stopped: concurrent.futures.Future[None] | None = None
         self._stopping = self._was_cancelled = False
         self._grace = settings.shutdown_grace_seconds
-        self._outage = Outage()
+        self._outage = Outage(time.monotonic)
         self._old_threads = OldThreads(store, runner.delete_thread, clock)
         self._code = CodeLoader(runner.load_code, self.wakeup)
         self._has_more = False
@@ -142,7 +142,7 @@ class StoreScheduler(GuardedScheduler):
         self._eventloop = loop
         self._wanted = asyncio.Event()
         self._runs.is_store_busy = self._stopping = self._was_cancelled = False
-        self._outage = Outage()
+        self._outage = Outage(loop.time)
         self._has_more, self._pace, self._flush = False, Pace(loop.time()), None
         self._stopped = concurrent.futures.Future()
 
@@ -241,7 +241,7 @@ class StoreScheduler(GuardedScheduler):
         delay: float | None = None
         try:
             delay = await self.run_pass()
-            self._note_success()
+            self._outage.succeeded()
         except Exception as error:  # noqa: BLE001 (nothing may end the passes)
             delay = self._note_failure(error)
         if not self._stopping:
@@ -342,14 +342,11 @@ class StoreScheduler(GuardedScheduler):
 
     # --- When the store fails ---
 
-    def _note_success(self) -> None:
-        self._outage.succeeded(asyncio.get_running_loop().time())
-
     def _note_failure(self, error: Exception) -> float:
         """Return how long to wait before the next try."""
         self._store.failed(self._clock.now())
         self._observers.store_failed()
-        return self._outage.failed(error, asyncio.get_running_loop().time())
+        return self._outage.failed(error)
 
     # --- Stopping ---
 
@@ -427,7 +424,7 @@ class StoreScheduler(GuardedScheduler):
     async def _write_while_draining(self) -> None:
         try:
             self._report(await self._store_pass(self._clock.now(), claiming=False))
-            self._note_success()
+            self._outage.succeeded()
         except Exception as error:  # noqa: BLE001 (the drain goes on; the outcomes are kept)
             self._note_failure(error)
 
