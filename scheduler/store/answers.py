@@ -16,6 +16,15 @@ _NO: Final = frozenset(
 )
 
 
+def read(text: str | None) -> dict[str, Any] | None:
+    """Return stored answers; None if there are none, or if they cannot be read, so that the graph asks again."""
+    try:
+        answers = None if text is None else json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return answers if isinstance(answers, dict) else None
+
+
 def answers_json(run_id: str, ids: Sequence[str], value: object) -> str:
     """Return answers by the ids of their questions, as JSON. Raises `ValueError`, with what would be right."""
     answers = {key: _answer_to(run_id, key, each) for key, each in _by_id(run_id, ids, value).items()}

@@ -1,6 +1,5 @@
 """What is asked of the runs table as a queue: claim what is due, trigger by hand, cancel."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from scheduler.clock import to_micros
 from scheduler.models import OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
 from scheduler.planning import Decision, Firing, Plan, Situation, plan
 from scheduler.schedule import Schedule, is_one_time, schedule_of
-from scheduler.store import history, unloadable
+from scheduler.store import answers, history, unloadable
 from scheduler.store import tasks as task_rows
 from scheduler.store.expiring import end_reason
 from scheduler.store.reading import Unreadable, read
@@ -197,7 +196,10 @@ class _Claiming:
         asking = self._look_at_threads([task for _, task in usable])
         for row, task in usable:
             asks = self.claimer.is_checkpointed(task) and history.thread_of(task, "") in asking
-            self._serve(row, task, is_busy=row.id in busy or asks, buffered=buffered[row.id])
+            try:
+                self._serve(row, task, is_busy=row.id in busy or asks, buffered=buffered[row.id])
+            except _ODD_ROW as error:
+                self._quarantine(row.id, f"its due times cannot be computed: {type(error).__name__}: {error}")
 
     def _serve(self, row: Row, task: TaskDefinition, *, is_busy: bool, buffered: int) -> None:
         """Decide over the due times of one task; those that come again and were served before are left out."""
@@ -273,7 +275,7 @@ class _Claiming:
                 checkpointed=self.claimer.is_checkpointed(task),
                 last_status=attempts[-1].status if attempts else None,
                 interrupted=tuple(each.number for each in attempts if each.status is RunStatus.INTERRUPTED),
-                answers=None if row.answer is None else json.loads(row.answer),
+                answers=answers.read(row.answer),
             )
         )
 
@@ -425,7 +427,7 @@ class _Claiming:
         task = read(definition, zone)
         if isinstance(task, Unreadable):
             if task.is_damaged:
-                self._quarantine(task_id, task.problem)
+                self._quarantine(task_id, f"the stored definition cannot be used: {task.problem}")
             else:
                 self.obstacles[task_id] = Obstacle(None, task.problem)
             return None
@@ -436,11 +438,12 @@ class _Claiming:
         return None
 
     def _quarantine(self, task_id: str, problem: str) -> None:
-        problem = f"the stored definition cannot be used: {problem}"
         task_rows.quarantine(self.connection, task_id, problem)
         self.batch.quarantined.append((task_id, problem))
 
 
+_ODD_ROW: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What Python raises about a value that nobody expected in a row; not what the database raises."""
 _STATUS_OF: Final = {
     Decision.START: RunStatus.RUNNING,
     Decision.BUFFER: RunStatus.PENDING,

@@ -5,6 +5,7 @@ from store_kit import DAY, every, instant, moment, once, seconds_of
 
 from scheduler import RunStatus, TaskNotFoundError
 from scheduler.errors import InvalidTaskError
+from scheduler.models import Question
 
 DAMAGED = {
     "bad JSON": '{"id": "t", ',
@@ -206,3 +207,33 @@ def test_a_quarantined_task_that_is_removed_is_gone(process):
     assert process.run_pass(70).quarantined == []
     with pytest.raises(TaskNotFoundError):
         process.resume(71)
+
+
+@pytest.mark.parametrize(("column", "value"), [("anchor", "x"), ("started_runs", "x"), ("last_seq", "x")])
+def test_a_row_with_a_value_of_another_kind_stops_nobody_else(request, process, column, value):
+    """SQLite keeps a text in a column of numbers; the task is quarantined, and the others run."""
+    if "postgresql" in request.node.callspec.id:
+        pytest.skip("PostgreSQL refuses it")
+    process.add(every(60), every(60, task_id="sound"))
+    process.sql(f"UPDATE scheduler_tasks SET {column} = :value WHERE id = 't'", value=value)
+    result = process.run_pass(60)
+    assert [claim.task.id for claim in result.claims] == ["sound"]
+    [(task_id, problem)] = result.quarantined
+    assert task_id == "t"
+    assert problem.startswith("its due times cannot be computed: ")
+    process.complete(61)
+    assert process.started(120) == [("sound", 120)]
+
+
+@pytest.mark.parametrize("answer", ["{", "", "[1]", "[" * 100_000, '"\\ud800'])
+def test_a_stored_answer_that_cannot_be_read_stops_nobody_else(process, answer):
+    """Its run starts without it, so that the graph asks again."""
+    process.add(every(60), every(60, task_id="sound"))
+    process.run_pass(60)
+    process.end(61, RunStatus.WAITING, task_id="t", questions=(Question(id="q", value="Go?"),))
+    process.complete(61)
+    process.store.answer_run(process.runs()[0].id, "yes", instant(62))
+    process.sql("UPDATE scheduler_runs SET answer = :answer WHERE task_id = 't'", answer=answer)
+    claims = {claim.task.id: claim for claim in process.run_pass(120).claims}
+    assert claims.keys() == {"t", "sound"}
+    assert claims["t"].answers is None
