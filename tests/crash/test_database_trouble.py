@@ -12,7 +12,6 @@ import pytest
 from arena import PATIENCE, Arena, each_second, eventually, one_time
 
 from scheduler import RunStatus, StoreError, TaskScheduler
-from scheduler.store import postgres
 
 MEGABYTE = 1 << 20
 SMALL = 4000
@@ -68,8 +67,7 @@ def locked_tables(arena):
 @contextmanager
 def a_writer_that_stands_still(arena, _child):
     """Another process stopped in the middle of a transaction."""
-    with psycopg.connect(arena.where["db_url"].replace("+psycopg", "")) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [postgres._LOCK])
+    with arena.face._store.database.write():
         yield
 
 
