@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.runner.graphs import load_graph
-from scheduler.runner.langgraph_seam import takes_checkpointer
+from scheduler.runner.wrapped import takes_checkpointer
 from scheduler.store.address import is_postgres, libpq_url
 from scheduler.store.sqlite_files import create_private, shown
 from scheduler.store.storable import odd_character

@@ -15,37 +15,30 @@ from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.clock import Clock, to_datetime
 from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
-from scheduler.models import Durability, Question, RunStatus, TaskDefinition
+from scheduler.models import RunStatus, TaskDefinition
 from scheduler.redaction import redact
 from scheduler.runner.beginning import Begin, Beginning, beginning
 from scheduler.runner.bounded import TooLongError, callback_within, graph_within
-from scheduler.runner.breakpoints import answer_tool_calls, questions_at, where_it_stopped
 from scheduler.runner.callbacks import Callback, check_builder, load_builder, load_callback
+from scheduler.runner.calling import GraphCaller, Reply
 from scheduler.runner.graphs import Graph, load_graph
-from scheduler.runner.langgraph_seam import (
-    as_server_graph,
-    create_node_tasks_through_the_loop,
+from scheduler.runner.langgraph_seam import as_server_graph, is_drained
+from scheduler.runner.messages import response_text
+from scheduler.runner.position import ATTEMPT_KEY
+from scheduler.runner.threads import in_thread
+from scheduler.runner.usage import usage_of
+from scheduler.runner.wrapped import (
+    WrappedGraph,
     delete_thread,
-    has_checkpointer,
-    is_drained,
-    is_langgraph,
+    graphs_of,
     keeps_threads,
-    new_control,
     takes_checkpointer,
     with_checkpointer,
 )
-from scheduler.runner.messages import member, response_text
-from scheduler.runner.position import ATTEMPT_KEY
-from scheduler.runner.questions import questions_of
-from scheduler.runner.streaming import GraphCall, can_stream
-from scheduler.runner.threads import in_thread
-from scheduler.runner.usage import usage_of
 from scheduler.server_url import is_server_url
 from scheduler.store import STOPPED, Claim, Outcome
 
 __all__ = ["GraphRunner", "RunnerSettings", "check_task"]
-
-_NOT_KEPT: Final = "the graph {} and has no checkpointer to wait with; give it one, or checkpointer="
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +57,6 @@ class RunnerSettings:
 _Code: TypeAlias = tuple[str | None, str | None, str | None]
 """What a task names: its graph, its callback and its input builder."""
 _NO_CODE: Final[_Code] = (None, None, None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """What a graph returned, and what it waits for."""
-
-    result: object
-    questions: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +89,11 @@ class GraphRunner:
         """Take the graph of tasks that name none, what else holds for all, and whom to tell of streamed steps."""
         self._settings = settings
         self._clock = clock
-        self._step_finished = step_finished
-        self._without_steps: set[str] = set()
+        self._caller = GraphCaller(settings.context, settings.durability, step_finished)
         self._graphs: dict[str | None, Graph] = {}
         self._prepared: dict[_Code, _Prepared] = {}
         self._loading: dict[_Code, asyncio.Task[_Prepared]] = {}
-        self._controls: set[Any] = set()
         self._look: asyncio.Task[None] | None = None
-        self._is_draining = False
 
     def load(self) -> None:
         """Import and check the scheduler's graph. Raises `GraphError`, and `ValueError` for a bad `input_builder`."""
@@ -120,18 +102,18 @@ class GraphRunner:
             load_builder(builder)
         elif builder is not None:
             check_builder(builder)
-        self._is_draining = False
+        self._caller.reset()
         self._prepared, self._loading = {}, {}
         self._graphs = {None: self._load_graph(None, needs_messages=self._settings.input_builder is None)}
-        if as_server_graph(self._graphs[None]) is not None:
+        if any(as_server_graph(graph) is not None for graph in graphs_of(self._graphs[None])):
             self._look = asyncio.get_running_loop().create_task(self._look_at_server(), name="look at the server")
 
     async def _look_at_server(self) -> None:
         """Say if runs would fail on the graph's server as it is now; the start does not wait for it."""
-        server = as_server_graph(self._graphs[None])
-        problem = None if server is None else await server.problem()
-        if problem is not None:
-            logbook.server_not_ready(problem)
+        for server in filter(None, map(as_server_graph, graphs_of(self._graphs[None]))):
+            problem = await server.problem()
+            if problem is not None:
+                logbook.server_not_ready(problem)
 
     def is_checkpointed(self, task: TaskDefinition) -> bool:
         """Tell whether the graph of a task keeps its threads; of one that was not imported yet, that it may."""
@@ -154,11 +136,9 @@ class GraphRunner:
 
     def drain(self) -> None:
         """Ask the graphs that can continue later to stop at the end of their step."""
-        self._is_draining = True
+        self._caller.drain()
         if self._look is not None:
             self._look.cancel()
-        for control in self._controls:
-            control.request_drain(STOPPED)
 
     async def delete_thread(self, thread_id: str, path: str | None) -> None:
         """Delete what a graph keeps of a thread; `path` names the graph, None the scheduler's.
@@ -207,56 +187,10 @@ class GraphRunner:
         outcome.resumed = call.begun.how is Begin.CONTINUE
         return outcome
 
-    async def _call_graph(self, prepared: _Prepared, call: _Call) -> _Reply:
+    async def _call_graph(self, prepared: _Prepared, call: _Call) -> Reply:
         task = call.claim.task
         call.begun = await beginning(prepared.graph, call.claim, call.config, lambda: _input(prepared, task))
-        return await self._invoke(prepared.graph, call.claim, call.begun, call.config)
-
-    async def _invoke(self, graph: Graph, claim: Claim, begun: Beginning, config: dict[str, Any]) -> _Reply:
-        """Call the graph, if the attempt begins at all, so that a stop can ask it to end at its next step."""
-        if begun.how is Begin.REJECTED and begun.position is not None:
-            await answer_tool_calls(graph, config, begun.position)
-        if begun.how not in {Begin.ANEW, Begin.CONTINUE}:
-            return _Reply(begun.result, begun.questions)
-        if begun.how is Begin.CONTINUE:
-            logbook.run_resumed(claim.task.name, claim.task.id, claim.run_id)
-        create_node_tasks_through_the_loop()
-        call = GraphCall(graph, self._options(graph, claim.task), self._step_listener(graph, claim))
-        control = new_control(graph)
-        if control is None:
-            return await self._reply(graph, claim, config, call, await call(begun.input, config))
-        if self._is_draining:
-            control.request_drain(STOPPED)
-        self._controls.add(control)
-        call.options = {**call.options, "control": control}
-        try:
-            result = await call(begun.input, config)
-        finally:
-            self._controls.discard(control)
-        return await self._reply(graph, claim, config, call, result)
-
-    def _step_listener(self, graph: Graph, claim: Claim) -> Callable[[str], None] | None:
-        """Return what is told of a run's steps, if its task asks for that and the graph can stream."""
-        task = claim.task
-        if not task.stream or can_stream(graph):
-            return (lambda step: self._step_finished(claim, step)) if task.stream else None
-        if task.id not in self._without_steps:
-            self._without_steps.add(task.id)
-            logbook.no_steps(task.name, task.id, type(graph).__name__)
-        return None
-
-    async def _reply(
-        self, graph: Graph, claim: Claim, config: dict[str, Any], call: GraphCall, result: object
-    ) -> _Reply:
-        """Return what a graph returned, and the questions that it waits with. Raises `ValueError` if it cannot wait."""
-        questions = questions_of(member(result, "__interrupt__"))
-        if is_langgraph(graph) and not has_checkpointer(graph) and (questions or call.stopped):
-            raise ValueError(_NOT_KEPT.format("asks a question" if questions else "stops at a breakpoint"))
-        if keeps_threads(graph) and (call.stopped is not False or questions):
-            position = await where_it_stopped(graph, config)
-            if position is not None and position.run_id == claim.run_id:
-                questions = questions_at(position, questions)
-        return _Reply(result, questions)
+        return await self._caller.call(prepared.graph, call.claim, call.begun, call.config)
 
     def _raised(self, claim: Claim, error: BaseException) -> Outcome:
         if is_drained(error):
@@ -265,19 +199,6 @@ class GraphRunner:
             logbook.run_ended_by_server(claim.task.name, claim.task.id, claim.run_id, error.status, error)
             return self._ended(claim, RunStatus(error.status), error=error)
         return self._failed(claim, error)
-
-    def _options(self, graph: Graph, task: TaskDefinition) -> dict[str, Any]:
-        """Return what is passed to the graph beside input and config, where it is given.
-
-        Where there is a checkpointer, a step is on disk before the next one begins, unless said otherwise: with
-        LangGraph's own default, a process that is killed in one step may lose the step before.
-        """
-        context = self._settings.context if task.context is None else task.context
-        durability = task.durability or self._settings.durability
-        if durability is None and keeps_threads(graph):
-            durability = Durability.SYNC
-        options = {"context": context, "durability": None if durability is None else str(durability)}
-        return {name: value for name, value in options.items() if value is not None}
 
     async def _prepare(self, task: TaskDefinition) -> _Prepared:
         key = _code_of(task)
@@ -316,14 +237,13 @@ class GraphRunner:
         saver = self._settings.checkpointer
         if saver is None or (path is not None and not takes_checkpointer(graph)):
             return graph
-        if not is_langgraph(graph):
+        attached = with_checkpointer(graph, saver)
+        if attached is None:
             shown = named if isinstance(named, str) else type(named).__name__
-            problem = f"it is a {type(graph).__name__}, which takes no checkpointer"
-            raise GraphError(shown, problem, "leave checkpointer= out, or give a compiled LangGraph")
-        attached: Graph = with_checkpointer(graph, saver)
-        return attached
+            raise GraphError(shown, *_no_taker(graph))
+        return attached  # type: ignore[no-any-return]
 
-    async def _returned(self, prepared: _Prepared, claim: Claim, begun: Beginning, reply: _Reply) -> Outcome:
+    async def _returned(self, prepared: _Prepared, claim: Claim, begun: Beginning, reply: Reply) -> Outcome:
         if begun.how is Begin.GIVEN_UP:
             return self._ended(claim, RunStatus.INTERRUPTED, text=begun.reason, is_last=True)
         if begun.how is Begin.REJECTED:
@@ -414,6 +334,15 @@ def _too_long(name: str, seconds: float, *, has_ended: bool) -> TimeoutError:
 
 def _code_of(task: TaskDefinition) -> _Code:
     return task.graph, task.result_callback, task.input_builder
+
+
+def _no_taker(graph: object) -> tuple[str, str]:
+    """Return why a graph takes no checkpointer, and the hint."""
+    if isinstance(graph, WrappedGraph):
+        problem = f"{graph.problem}, so that `checkpointer=` cannot be attached"
+        return problem, "leave checkpointer= out and compile the graph that is to remember with a checkpointer"
+    problem = f"it is a {type(graph).__name__}, which takes no checkpointer"
+    return problem, "leave checkpointer= out, or give a compiled LangGraph"
 
 
 def graph_input(task: TaskDefinition) -> dict[str, Any]:

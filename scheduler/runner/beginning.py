@@ -10,6 +10,7 @@ from scheduler.runner.breakpoints import breakpoint_id, breakpoint_question, nex
 from scheduler.runner.langgraph_seam import as_server_graph, keeps_threads
 from scheduler.runner.position import Position, heard_answers, position_of, resume_command
 from scheduler.runner.progress import is_stuck
+from scheduler.runner.wrapped import WrappedGraph, graph_to_continue
 from scheduler.store import RESTART_LIMIT, Claim
 
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
@@ -67,12 +68,18 @@ async def beginning(
     """
     if claim.attempt == 1 and claim.answers is None:
         return Beginning(Begin.ANEW, await new_input())
-    position = await position_of(graph, config) if keeps_threads(graph) else None
+    inside = graph_to_continue(graph)
+    position = await position_of(inside, config) if keeps_threads(inside) else None
     if position is not None and position.run_id == claim.run_id:
-        return await _of_own_position(graph, claim, config, position, new_input)
+        return await _of_own_position(inside, claim, config, position, new_input)
+    problem = f": {graph.problem}" if isinstance(graph, WrappedGraph) and inside is None else ""
     if claim.answers is not None:
-        raise ValueError(_MOVED_ON)
-    return await _without_checkpoint(graph, claim, config, new_input)
+        raise ValueError(f"the graph could not be given the answer{problem}" if problem else _MOVED_ON)
+    if claim.last_status is RunStatus.INTERRUPTED and not claim.task.rerun_after_crash:
+        return Beginning(Begin.GIVEN_UP, reason=_NOTHING_SAVED + problem)
+    if await is_stuck(inside, claim, config, None):
+        return Beginning(Begin.GIVEN_UP, reason=_STUCK)
+    return Beginning(Begin.ANEW, await new_input())
 
 
 async def _of_own_position(
@@ -147,16 +154,3 @@ async def _unheard(
 
 def _missing_text(missing: tuple[str, ...]) -> str:
     return f"the graph no longer has {' and '.join(missing)} where this run would continue{_START_OVER}"
-
-
-async def _without_checkpoint(
-    graph: Any,  # noqa: ANN401
-    claim: Claim,
-    config: dict[str, Any],
-    new_input: Callable[[], Awaitable[object]],
-) -> Beginning:
-    if claim.last_status is RunStatus.INTERRUPTED and not claim.task.rerun_after_crash:
-        return Beginning(Begin.GIVEN_UP, reason=_NOTHING_SAVED)
-    if await is_stuck(graph, claim, config, None):
-        return Beginning(Begin.GIVEN_UP, reason=_STUCK)
-    return Beginning(Begin.ANEW, await new_input())

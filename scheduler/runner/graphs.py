@@ -10,6 +10,7 @@ from scheduler import _containment
 from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.errors import GraphError
 from scheduler.runner.langgraph_seam import as_remote_graph, is_langgraph
+from scheduler.runner.wrapped import unwrapped
 from scheduler.server_url import is_server_url
 
 _COMPILED = "give a compiled graph, such as `graph = builder.compile()`"
@@ -36,8 +37,17 @@ def load_graph(graph: object, *, needs_messages: bool = True) -> Graph:
     name = graph if isinstance(graph, str) else type(graph).__name__
     found = _imported(graph) if isinstance(graph, str) else graph
     if as_remote_graph(found) is not None:
-        return _server().of(found)  # type: ignore[no-any-return]
-    return _checked(name, found, needs_messages=needs_messages)
+        return _with_client(found)  # type: ignore[no-any-return]
+    checked = _checked(name, found)
+    wrapped = unwrapped(checked, _with_client)
+    if needs_messages:
+        _check_input(name, checked if wrapped is None else wrapped.first)
+    return wrapped or checked
+
+
+def _with_client(graph: Any) -> Any:  # noqa: ANN401
+    """Return LangGraph's client of a server as a graph on that server, and any other graph as it is."""
+    return graph if as_remote_graph(graph) is None else _server().of(graph)
 
 
 async def server_problem(url: str) -> str | None:
@@ -79,16 +89,19 @@ def _missing(module_name: str, error: ModuleNotFoundError) -> tuple[str, str]:
     return f"importing {module_name} raised {error_text(error, ERROR_LIMIT)}", f"install what {module_name} needs"
 
 
-def _checked(name: str, graph: object, *, needs_messages: bool) -> Graph:
+def _checked(name: str, graph: object) -> Graph:
     if not callable(getattr(graph, "ainvoke", None)):
         if callable(getattr(graph, "compile", None)):
             raise GraphError(name, f"it is a {type(graph).__name__} that was not compiled", _COMPILED)
         raise GraphError(name, f"it is a {type(graph).__name__}, which has no ainvoke", _COMPILED)
-    keys = _input_keys(graph) if needs_messages else None
+    return graph  # type: ignore[return-value]  # what it lacks beyond this shows when it is invoked
+
+
+def _check_input(name: str, graph: object) -> None:
+    keys = _input_keys(graph)
     if keys is not None and "messages" not in keys:
         problem = f"its input has no `messages` (it has {', '.join(sorted(keys)) or 'no keys'})"
         raise GraphError(name, problem, "give the state a `messages` key, as MessagesState has, or an input_builder")
-    return graph  # type: ignore[return-value]  # what it lacks beyond this shows when it is invoked
 
 
 def _input_keys(graph: object) -> set[str] | None:

@@ -5,6 +5,7 @@ A graph of LangGraph can only be here if the program has imported LangGraph, so 
 
 import inspect
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -55,15 +56,26 @@ def takes_checkpointer(graph: object) -> bool:
 
 
 def with_checkpointer(graph: Any, checkpointer: object) -> Any:  # noqa: ANN401 (LangGraph's own graphs)
-    """Return a copy of a local LangGraph that keeps its threads in a saver.
+    """Return a copy of a local LangGraph that keeps its threads in a saver."""
+    return _copy(graph, checkpointer=checkpointer)
+
+
+def with_breakpoints(graph: Any, given: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Return a copy of a local LangGraph that has breakpoints of its own which it would be given at each call."""
+    changes = {f"{name}_nodes": nodes for name, nodes in given.items()}
+    return _copy(graph, **changes) if changes and is_langgraph(graph) else graph
+
+
+def _copy(graph: Any, **changes: object) -> Any:  # noqa: ANN401
+    """Return a copy of a local LangGraph.
 
     With `LANGGRAPH_STRICT_MSGPACK` LangGraph lets a checkpoint bring back only types that the graph's state names. It
     keeps this list when the graph is compiled, and a copy does not have it.
     """
-    attached = graph.copy(update={"checkpointer": checkpointer})
+    copied = graph.copy(update=changes)
     if (allowed := getattr(graph, "_serde_allowlist", None)) is not None:
-        attached._serde_allowlist = allowed  # noqa: SLF001 (there is no public way)
-    return attached
+        copied._serde_allowlist = allowed  # noqa: SLF001 (there is no public way)
+    return copied
 
 
 def create_node_tasks_through_the_loop() -> None:

@@ -40,6 +40,8 @@ _RUNS_LOOKED_AT: Final = 100
 _FROM_THE_BEGINNING: Final = "-1"
 _GONE, _TOO_MANY, _SERVERS_OWN = 404, 429, 500
 _NO_KEY: Final = {401, 403}
+_OPTIONS: Final = ("context", "durability", "interrupt_before", "interrupt_after")
+"""What a call may ask of the server beside input and config."""
 _GOING: Final = {"pending", "running"}
 _TEXT_LIMIT: Final = 10_000
 """The most characters of a server's error that are looked at."""
@@ -103,16 +105,14 @@ class ServerGraph:
         self,
         input: Any,  # noqa: A002, ANN401 (LangGraph's own)
         config: Mapping[str, Any],
-        *,
-        context: Any = None,  # noqa: ANN401
-        durability: str | None = None,
+        **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         """Run the graph on its server and return the final state, in which messages are dicts.
 
-        If this is cancelled, or its process dies, the connection ends, and the server cancels the run. Raises
-        `ServerError`.
+        Options are `context`, `durability`, `interrupt_before` and `interrupt_after`, as LangGraph has them. If this is
+        cancelled, or its process dies, the connection ends, and the server cancels the run. Raises `ServerError`.
         """
-        request = self._request(input, config, context=context, durability=durability)
+        request = self._request(input, config, **options)
         return await self._result(_thread(config), request, asyncio.get_running_loop().create_future())
 
     async def astream(
@@ -204,21 +204,13 @@ class ServerGraph:
 
     # --- A run on the server ---
 
-    def _request(
-        self,
-        input: Any,  # noqa: A002, ANN401
-        config: Mapping[str, Any],
-        *,
-        context: Any = None,  # noqa: ANN401
-        durability: str | None = None,
-    ) -> dict[str, Any]:
+    def _request(self, input: Any, config: Mapping[str, Any], **options: Any) -> dict[str, Any]:  # noqa: A002, ANN401
         """Return what the server is asked to run."""
         asked = {
             "assistant_id": self._assistant,
             **({"command": {"resume": dict(input.answers)}} if isinstance(input, Answers) else {"input": input}),
             "config": self._config_of(config),
-            "context": context,
-            "durability": durability,
+            **{name: options.get(name) for name in _OPTIONS},
             "if_not_exists": "create",
             "multitask_strategy": "enqueue",
             "on_disconnect": "cancel",
@@ -366,13 +358,15 @@ class ServerGraph:
     def _config_of(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the server takes of a config; the thread is in the path, the run's id is the server's own."""
         own = {name: dict(self._config.get(name) or {}) for name in ("configurable", "metadata")}
-        own["configurable"].pop("thread_id", None)
+        # Runnables around the graph may add to both, and LangChain copies the thread into the metadata.
+        configurable = _plain({**own["configurable"], **config["configurable"]})
+        metadata = {**own["metadata"], **_plain(config["metadata"])}
         session = {"scheduler_thread": config["configurable"]["thread_id"]}
         limit = config.get("recursion_limit") or self._config.get("recursion_limit")
         return {
             "tags": [*self._config.get("tags", ()), *config["tags"]],
-            "metadata": {**own["metadata"], **config["metadata"], **session},
-            **({"configurable": own["configurable"]} if own["configurable"] else {}),
+            "metadata": {**metadata, **session},
+            **({"configurable": configurable} if configurable else {}),
             **({"recursion_limit": limit} if limit else {}),
         }
 
@@ -411,6 +405,11 @@ def _client_of(base: str) -> LangGraphClient:
     transport = BoundedTransport(httpx.AsyncHTTPTransport(retries=_CONNECT_RETRIES, limits=limits))
     http = httpx.AsyncClient(base_url=base, headers=made.http.client.headers, transport=transport, timeout=_TIMEOUT)
     return LangGraphClient(http)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a config says, without the thread, which the server names otherwise, and LangGraph's internals."""
+    return {name: value for name, value in values.items() if name != "thread_id" and not name.startswith("__")}
 
 
 def _thread(config: Mapping[str, Any]) -> str:
