@@ -26,6 +26,7 @@ from scheduler.store.sqlite_files import (
     identity,
     may_write,
     shown,
+    uses_log,
 )
 from scheduler.store.statements import Connection
 
@@ -58,7 +59,7 @@ class SqliteDatabase:
 
     def exists(self) -> bool:
         """See `Database`. Tables that need no upgrade can then be read without a transaction of the writer."""
-        if self._path is None or identity(self._path) is None or self._path.is_dir():
+        if self._path is None or identity(self._path) is None or not self._path.is_file():
             return False
         with self._reader(CALL_TIMEOUT) as (reader, _):
             version = self._open_for_reading(self._path, reader)
@@ -179,13 +180,18 @@ class SqliteDatabase:
         """Open a reader; return the version of the tables."""
         if may_write(path):
             return self._version(reader, reader.open(Mode.READ))
-        if has_index(path):
-            try:
-                return self._version(reader, reader.open(Mode.READ_ONLY))
-            except DBAPIError as error:  # it may have been closed at this moment
-                reader.close()
-                if code_of(error.orig) not in _NO_LOG:
-                    raise
+        if uses_log(path) and not has_index(path):
+            return self._open_closed(path, reader)
+        try:
+            return self._version(reader, reader.open(Mode.READ_ONLY))
+        except DBAPIError as error:
+            reader.close()
+            if code_of(error.orig) not in _NO_LOG or not uses_log(path):
+                raise
+        return self._open_closed(path, reader)  # as it was at this moment
+
+    def _open_closed(self, path: Path, reader: KeptConnection) -> int | None:
+        """Open a file that no process has open, whose log SQLite would create."""
         if has_log(path):
             problem = "some of it is in its write-ahead log, which only a user who may write in the folder can read"
             raise StoreError(self.name, problem, "open it once as such a user, or make the folder writable")

@@ -14,6 +14,8 @@ Identity: TypeAlias = tuple[int, int]
 Snapshot: TypeAlias = tuple[int, int, int, int]
 
 _WRITE_BITS: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+_HEADER_LENGTH, _FORMAT, _LOG_FORMAT = 20, slice(18, 20), b"\x02\x02"
+"""Where SQLite's header has the version of the file's format, for writing and reading, and which one has a log."""
 _NAME_LIMIT: Final = 255
 """The longest name that file systems allow, in bytes."""
 
@@ -56,6 +58,8 @@ def check_path(path: Path) -> None:
         _check_new(path)
     elif path.is_dir():
         raise _refused(path, "it is a folder", "give the path of a file in it as db_path")
+    elif not path.is_file():
+        raise _refused(path, "it is not a regular file", "give another db_path")
     elif not (path.stat().st_mode & _WRITE_BITS and os.access(path, os.W_OK)):
         raise _refused(path, "the file is read-only", "make it writable, or give another db_path")
 
@@ -94,6 +98,15 @@ def _check_new(path: Path) -> None:
 def may_write(path: Path) -> bool:
     """Tell whether this process may change a file, and create others beside it, as write-ahead logging does."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def uses_log(path: Path) -> bool:
+    """Tell whether a file says that changes are written to a log first, as every store does that was ever opened."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEADER_LENGTH)[_FORMAT] == _LOG_FORMAT
+    except OSError:
+        return False
 
 
 def has_log(path: Path) -> bool:

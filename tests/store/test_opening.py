@@ -150,6 +150,16 @@ def test_a_file_that_nobody_means_is_not_created(tmp_path, name, reason, as_url)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_no_regular_file(tmp_path):
+    """A pipe, which nobody writes to, is not read; nor is a device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        refused(path, "it is not a regular file; give another db_path")
+        with pytest.raises(StoreError, match="there is none"):
+            Process(database_at(path, None)).store.open(create=False)
+
+
 @pytest.mark.parametrize("value", [5, None, True, b"scheduler.db", ["scheduler.db"], object()])
 def test_what_is_no_path(tmp_path, monkeypatch, value):
     """It is named, and nothing is created."""

@@ -407,6 +407,40 @@ def test_a_store_that_is_closed_at_the_moment_of_reading(readable, only_readable
     reading.store.close()
 
 
+@pytest.fixture
+def without_log(readable):
+    """Return a store that another program has switched to a rollback journal, as a copy by `VACUUM INTO` has it."""
+    filled(readable).store.close()
+    connection = sqlite3.connect(readable, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = DELETE")
+    yield connection
+    connection.close()
+
+
+def test_a_store_without_a_log_is_read_by_who_may_not_change_it(readable, only_readable, without_log):
+    """It is opened as it is."""
+    reading = Process(database_at(readable, None))
+    assert reading.due() == 120
+    assert reading.runs()[0].response == "the newest"
+    assert [each.name for each in readable.parent.iterdir()] == [readable.name]
+    reading.store.close()
+
+
+def test_half_of_a_transaction_is_not_read(readable, only_readable, without_log):
+    """Where a program was killed in the middle of one, its journal has to be applied first."""
+    without_log.execute("PRAGMA cache_size = 1")
+    without_log.execute("BEGIN")
+    without_log.execute("CREATE TABLE other (text)")
+    without_log.executemany("INSERT INTO other VALUES (?)", [("long " * 500,)] * 200)
+    files = {each: each.read_bytes() for each in readable.parent.iterdir()}
+    assert len(files) == 2
+    without_log.execute("ROLLBACK")
+    for each, content in files.items():
+        each.write_bytes(content)
+    with pytest.raises(StoreError, match="it cannot be written"):
+        Process(database_at(readable, None)).store.open(create=False)
+
+
 def test_who_may_only_read_finds_no_old_tables(readable, only_readable):
     """They would have to be upgraded."""
     filled(readable).store.close()
