@@ -78,12 +78,20 @@ def stop_on_signals(stopping: asyncio.Event) -> None:
             loop.add_signal_handler(number, stop)
 
 
+def create_checkpoints(file: Path) -> None:
+    """Create the file of the conversations for this user alone; a link that leads to no file is not followed."""
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if not file.exists():
+            raise sqlite3.OperationalError("it is a link that leads to no file; remove the link") from None
+
+
 async def main() -> None:
     """Run the scheduler until a signal arrives."""
     stopping = asyncio.Event()
     stop_on_signals(stopping)
-    if not CHECKPOINTS.exists():
-        CHECKPOINTS.touch(mode=0o600)  # conversations are for this user alone
+    create_checkpoints(CHECKPOINTS)
     async with AsyncSqliteSaver.from_conn_string(str(CHECKPOINTS)) as saver:
         scheduler = TaskScheduler(db_path=STORE, checkpointer=saver)
         watching = asyncio.create_task(apply_edits(scheduler, watch_tasks(TASKS)))

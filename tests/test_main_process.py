@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from main import create_checkpoints
 from scheduler import RunStatus, TaskDefinition, TaskScheduler, TaskType
 
 ROOT = Path(__file__).parent.parent
@@ -386,3 +388,15 @@ def test_a_real_model_is_not_called_every_ten_seconds(project):
     assert set(project.next_runs()) == {"daily-summary"}
     program.send(signal.SIGTERM)
     assert program.wait_for_end() == 0, program.text
+
+
+def test_the_conversations_are_not_created_through_a_link(tmp_path):
+    """Whoever put the link there would choose where they lie; what is there already is used as it is."""
+    link, elsewhere = tmp_path / "link.db", tmp_path / "elsewhere.db"
+    link.symlink_to(elsewhere)
+    with pytest.raises(sqlite3.OperationalError, match="link"):
+        create_checkpoints(link)
+    assert not elsewhere.exists()
+    create_checkpoints(elsewhere)
+    assert elsewhere.stat().st_mode & 0o777 == 0o600
+    create_checkpoints(link)

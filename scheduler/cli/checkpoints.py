@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.runner.graphs import load_graph
 from scheduler.runner.wrapped import takes_checkpointer
-from scheduler.store.address import is_postgres, libpq_url
+from scheduler.store.address import is_postgres, is_url, libpq_url
 from scheduler.store.sqlite_files import create_private, shown
 from scheduler.store.storable import odd_character
 
@@ -25,6 +25,8 @@ _LOCK: Final = 0x7A5C_5C4E_D01F
 """The advisory lock of who creates the tables; any number that nobody else takes will do."""
 _TRY_LOCK: Final = f"SELECT pg_try_advisory_xact_lock({_LOCK}) AS mine"
 _LOCK_SECONDS: Final = 0.1
+_LONGEST_LOCK_SECONDS: Final = 60.0
+"""How long another process may take to create or upgrade the tables. Every role that may connect can hold the lock."""
 
 
 def beside(store: dict[str, Any], graph: str, input_builder: str | None) -> str | None:
@@ -50,6 +52,8 @@ async def opened_saver(place: str | None) -> AsyncIterator[object | None]:
             raise CommandError(f"--checkpoints {error}", ExitCode.USAGE) from None
         async with _postgres(url) as saver:
             yield saver
+    elif is_url(place):
+        raise CommandError("--checkpoints is a URL, but not one of PostgreSQL; give a path", ExitCode.USAGE)
     else:
         async with _sqlite(place) as saver:
             yield saver
@@ -130,10 +134,14 @@ async def _alone(guard: "AsyncConnection[DictRow]") -> AsyncIterator[None]:
     from psycopg import IsolationLevel  # noqa: PLC0415 (see above)
 
     await guard.set_isolation_level(IsolationLevel.READ_COMMITTED)
+    deadline = asyncio.get_running_loop().time() + _LONGEST_LOCK_SECONDS
     while True:
         async with guard.transaction():
             answer = await (await guard.execute(_TRY_LOCK)).fetchone()
             if answer and answer["mine"]:
                 yield
                 return
+        if asyncio.get_running_loop().time() > deadline:
+            problem = f"another session has held the lock on the tables for {_LONGEST_LOCK_SECONDS:g} s"
+            raise CommandError(f"--checkpoints on PostgreSQL: {problem}; look in pg_locks for advisory locks")
         await asyncio.sleep(_LOCK_SECONDS)

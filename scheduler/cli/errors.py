@@ -63,5 +63,5 @@ def sentence(error: Exception) -> str:
         )
     if isinstance(error, StoreNotFoundError):
         mend = "name another one with --db or --db-url, or add a task to create it"
-        return f"there is no store at {error.store}; {mend}"
+        return redact(f"there is no store at {error.store}; {mend}")
     return redact(" ".join(str(error).split()))

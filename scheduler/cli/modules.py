@@ -2,9 +2,11 @@
 
 import site
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 
 
 @contextmanager
@@ -16,13 +18,34 @@ def modules_of_working_directory() -> Iterator[None]:
     """
     added = [] if sys.flags.safe_path else [place for place in _working_directory() if place not in sys.path]
     behind = _behind_packages()
+    installed = _NamespacePackages(sys.path[:behind])
     sys.path[behind:behind] = added
+    sys.meta_path.insert(0, installed)
     try:
         yield
     finally:
+        with suppress(ValueError):
+            sys.meta_path.remove(installed)
         for place in added:
             with suppress(ValueError):
                 sys.path.remove(place)
+
+
+class _NamespacePackages:
+    """Finds installed packages without an `__init__.py`, such as `langgraph`, before other places are looked at.
+
+    Python prefers a module in any later place of the path to such a package.
+    """
+
+    def __init__(self, places: Sequence[str]) -> None:
+        self._places = places
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to import a package of several folders; None for whatever else there is."""
+        spec = PathFinder.find_spec(name, self._places) if path is None else None
+        return spec if spec is not None and spec.loader is None else None
 
 
 def _working_directory() -> list[str]:

@@ -11,6 +11,7 @@ import typer
 from scheduler import TaskScheduler
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.output import one_line
+from scheduler.store.address import is_url
 
 DEFAULT_STORE: Final = "scheduler.db"
 VARIABLE: Final = "SCHEDULER_DB"
@@ -40,9 +41,13 @@ def store_arguments(db: Path | None, db_url: str | None) -> dict[str, Any]:
 def _place(db: Path | None, db_url: str | None) -> tuple[Path, str | None]:
     if db is not None and db_url is not None:
         raise CommandError("--db and --db-url are two stores; give one of them", ExitCode.USAGE)
+    if db is not None and is_url(str(db)):
+        raise CommandError("--db is a URL; give it to --db-url", ExitCode.USAGE)
     if db is not None or db_url is not None:
         return db or Path(DEFAULT_STORE), db_url
     named = os.environ.get(VARIABLE) or DEFAULT_STORE
+    if "://" not in named and is_url(named):
+        raise CommandError(f"{VARIABLE} is no path, and no URL with two slashes", ExitCode.USAGE)
     return Path(named), named if "://" in named else None
 
 

@@ -1,15 +1,19 @@
 """Reads answers of a LangGraph server up to a limit, in bytes and in time; so a server cannot use up this process."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import Final
 
 import httpx
 
 BODY_LIMIT: Final = 64 * 1024 * 1024
-"""The most bytes of an answer; of a stream of events, the most bytes of one line."""
+"""The most bytes of an answer; of a stream of events, the most bytes of one event."""
 BODY_SECONDS: Final = 120.0
 """How long an answer may take from its first byte on, in seconds; the blanks that say that a run goes on are none."""
+_EVENTS: Final = "text/event-stream"
+_ENDS_OF_EVENTS: Final = (b"\n\n", b"\r\r", b"\r\n\r\n")
+_LONGEST_END: Final = 4
 _PLAIN: Final = frozenset({"", "identity"})
 
 
@@ -33,7 +37,7 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         if response.headers.get("content-encoding", "").strip().lower() not in _PLAIN:
             await response.aclose()
             raise AnswerTooLargeError("the server compresses its answer, which it was asked not to do")
-        is_events = response.headers.get("content-type", "").startswith("text/event-stream")
+        is_events = _is_read_by_event(request, response)
         assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 (what asynchronous transports give)
         response.stream = _BoundedStream(response.stream, self._most, self._seconds, is_events=is_events)
         return response
@@ -41,6 +45,12 @@ class BoundedTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the transport that does the work."""
         await self._inner.aclose()
+
+
+def _is_read_by_event(request: httpx.Request, response: httpx.Response) -> bool:
+    """Tell whether the client reads a stream of events. Any other answer, whatever its type, it reads as a whole."""
+    types = request.headers.get("accept", ""), response.headers.get("content-type", "")
+    return response.is_success and all(each.startswith(_EVENTS) for each in types)
 
 
 class _BoundedStream(httpx.AsyncByteStream):
@@ -53,11 +63,15 @@ class _BoundedStream(httpx.AsyncByteStream):
         self._is_events = is_events
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size, deadline = 0, None
+        size: float = 0
+        deadline, tail = None, b""
         loop = asyncio.get_running_loop()
         async for chunk in self._inner:
-            newline = chunk.rfind(b"\n") if self._is_events else -1
-            size = len(chunk) - newline - 1 if newline >= 0 else size + len(chunk)
+            size += len(chunk)
+            if self._is_events:
+                recent = tail + chunk  # the end of an event may come in two chunks
+                size = min(size, *(_bytes_behind(recent, end) for end in _ENDS_OF_EVENTS))
+                tail = recent[1 - _LONGEST_END :]
             if size > self._most:
                 raise AnswerTooLargeError(f"the server's answer is larger than {self._most:,} bytes")
             if deadline is None and not self._is_events and chunk.strip():
@@ -68,3 +82,9 @@ class _BoundedStream(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _bytes_behind(data: bytes, end: bytes) -> float:
+    """Return how many bytes follow the last end of an event, infinity if there is none."""
+    place = data.rfind(end)
+    return len(data) - place - len(end) if place >= 0 else math.inf

@@ -219,7 +219,7 @@ class ServerGraph:
 
     async def _updates(self, thread: str, run: str) -> AsyncIterator[Any]:
         """Yield the updates of a run from its beginning to its end, as far as they can be had."""
-        with suppress(httpx.HTTPError):
+        with suppress(httpx.HTTPError, ValueError):  # ValueError: an event that is no JSON
             stream = self._client.runs.join_stream(
                 thread, run, stream_mode=["updates"], last_event_id=_FROM_THE_BEGINNING
             )
@@ -236,6 +236,8 @@ class ServerGraph:
                     f"/threads/{thread}/runs/wait", "POST", json=request, on_response=note, reconnect_limit=0
                 )
                 return await self._ended(thread, accepted.result(), values) if accepted.done() else values
+            except AnswerTooLargeError:
+                raise
             except httpx.TransportError:
                 if not accepted.done():
                     raise
@@ -255,6 +257,8 @@ class ServerGraph:
             await asyncio.sleep(delay)
             try:
                 return await self._join(thread, run)
+            except AnswerTooLargeError:
+                raise
             except httpx.TransportError:
                 continue
             except httpx.HTTPStatusError as error:

@@ -11,6 +11,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from scheduler.errors import StoreError
+from scheduler.redaction import shown_url
 from scheduler.store.engine import Database
 from scheduler.store.postgres import PostgresDatabase
 from scheduler.store.sqlite import SqliteDatabase
@@ -20,12 +21,22 @@ from scheduler.store.storable import odd_character
 _FORMS: Final = "postgresql+psycopg://user:password@host/database or sqlite:////folder/file.db"
 _POSTGRES: Final = re.compile(r"postgres(?:ql)?(?:\+\w*)?://", re.IGNORECASE)
 """How URLs of PostgreSQL begin, for libpq, for SQLAlchemy with any driver, and as some providers write them."""
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|(?://|(?![/.]|[A-Za-z]:[\\/]))(?=.*:)(?=.*[@?#])", re.DOTALL)
+"""`scheme:/` (a Path has one slash of two), or a colon with `@`, `?` or `#`; a drive of Windows has one letter."""
+_UNCLEAR: Final = re.compile(r"[^:]+://[^/@]*:[^@]*/[^@]*[?#][^@]*@", re.DOTALL)
+"""`host:1/database?password=a@b`, which SQLAlchemy takes for a user, a password and the host `b`."""
+_UNCLEAR_END: Final = "nobody can say where its password ends; write @ / # ? in a password as %40 %2F %23 %3F"
 _LAST_PORT: Final = 65_535
 _SHOWN_LENGTH: Final = 200
 
 
 class _WrongUrlError(ValueError):
     """What is wrong with a URL, and how to fix it; without the URL, which may hold a password."""
+
+
+def is_url(path: str) -> bool:
+    """Tell whether a text that is given as a path is meant as a URL, which may hold a password."""
+    return _URL.match(path) is not None and not os.path.lexists(path)
 
 
 def absolute_path(db_path: object) -> Path:
@@ -37,6 +48,8 @@ def absolute_path(db_path: object) -> Path:
     if not isinstance(path, str):
         message = f"db_path={reprlib.repr(db_path)}: it is no path; give a text or a Path, such as 'scheduler.db'"
         raise ValueError(message)  # noqa: TRY004 (as for every argument)
+    if is_url(path):
+        raise ValueError("db_path is a URL; give it as db_url")
     try:
         return Path(path).absolute()
     except FileNotFoundError:
@@ -75,6 +88,8 @@ def libpq_url(url: str) -> str:
 
 
 def _parsed(url: object) -> URL:
+    if isinstance(url, str) and _UNCLEAR.match(url):
+        raise _WrongUrlError(_UNCLEAR_END)
     try:
         return make_url(url)  # type: ignore[arg-type]  # it says what is wrong with an object that is no text
     except ArgumentError:
@@ -84,14 +99,8 @@ def _parsed(url: object) -> URL:
 
 
 def _shown(url: object) -> str:
-    """Return a URL for messages, without user, password and query, also if it is wrong in any way."""
-    text = url if isinstance(url, str) else repr(url)
-    scheme, slashes, rest = text.partition("://")
-    place, mark, query = rest.partition("?")
-    if "@" in query or ("@" in text and not slashes):
-        return repr(f"{scheme}{slashes}…" if slashes else "…")
-    place = f"…@{place.rpartition('@')[2]}" if "@" in place else place
-    return repr(f"{scheme}{slashes}{place}"[:_SHOWN_LENGTH] + (f"{mark}…" if mark else ""))
+    """Return a URL for messages, without its secrets, also if it is wrong in any way."""
+    return repr(shown_url(url if isinstance(url, str) else repr(url))[:_SHOWN_LENGTH])
 
 
 def _database(url: URL, trusted_owner: str | None) -> Database:
@@ -123,6 +132,8 @@ def _check_postgres(url: URL) -> None:
         letter = odd_character(text)
         if letter is not None:
             raise _WrongUrlError(f"its {part} has the character {letter!a}; leave it out, such as the end of a line")
+    if "@" in (url.host or "") or any(mark in (url.database or "") for mark in "@#"):
+        raise _WrongUrlError(f"{_UNCLEAR_END}; give a database with such a name as ?dbname=…")
     if url.port is not None and not 1 <= url.port <= _LAST_PORT:
         raise _WrongUrlError(f"the port is {url.port}; give one from 1 to {_LAST_PORT}, such as 5432")
     for host in _hosts(url):

@@ -256,11 +256,12 @@ _BEGIN_WRITING: Final = Statement(
 )
 _OWNERS: Final = Statement(
     lambda: (
-        select(column("tableowner").label("owner"), func.current_user().label("me"))
-        .select_from(table("pg_tables", column("tableowner"), column("schemaname"), column("tablename")))
+        # Of whatever the names lead to, also a view, and in whichever schema of the search path.
+        select(func.pg_get_userbyid(column("relowner")).label("owner"), func.current_user().label("me"))
+        .select_from(table("pg_class", column("oid"), column("relowner"), column("relname")))
         .where(
-            column("schemaname") == func.current_schema(),
-            column("tablename").in_(bindparam("names", expanding=True)),
+            column("relname").in_(bindparam("names", expanding=True)),
+            func.pg_table_is_visible(column("oid")),
         )
     )
 )

@@ -83,3 +83,11 @@ def test_the_directory_is_left_out_if_python_is_told_so(folder):
     """`python -P`: its graph is not found then."""
     _, output, found = run(folder, "check", "--graph", "graph:graph", program=(sys.executable, "-P", "-m", "scheduler"))
     assert found == [], output
+
+
+def test_an_installed_package_without_an_init_file_comes_first(folder):
+    """`langgraph` has none; Python alone would prefer a module of that name in any place of the path."""
+    (folder / "langgraph.py").write_text(LEAVES_A_MARK)
+    (folder / "graph.py").write_text(f"import langgraph.graph\n{LEAVES_A_MARK}{GRAPH}")
+    _, output, found = run(folder, "check", "--graph", "graph:graph")
+    assert found == ["graph"], output

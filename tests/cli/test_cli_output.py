@@ -677,3 +677,16 @@ def test_lines_for_dependencies(source, dependencies):
     before = tomllib.loads(source)
     assert changed.get("tool") == before.get("tool")
     assert changed["project"].get("name") == before.get("project", {}).get("name")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://user:s3c'ret@host:1/db", "postgresql:/user:s3c ret@host/db", "u:s3cret@h"]
+)
+def test_a_url_in_place_of_a_path_is_not_shown(place, url):
+    """By any option or variable that takes a path."""
+    options = [("list", "--db", url), ("check", "--json", "--db", url)]
+    if not url.startswith("postgresql://"):
+        options.append(("serve", "--checkpoints", url))
+    for each in options:
+        done = place.run(*each, code=2)
+        assert "s3c" not in done.stdout + done.stderr

@@ -291,18 +291,42 @@ async def test_a_large_answer_is_read_up_to_the_limit():
             await client.get("/11")
 
 
-async def test_events_are_bounded_line_by_line():
-    """A long stream of short events goes on; a line without an end does not."""
-    events = {"content-type": "text/event-stream"}
+EVENTS = {"content-type": "text/event-stream"}
 
-    def answer(request):
-        line = b"data: 1\n" if request.url.path == "/lines" else b"data: 1"
-        return httpx.Response(200, headers=events, stream=Chunks(line for _ in range(100)))
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\r", "\r\n\r\n"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_events_are_bounded_one_by_one(end, size):
+    """A long stream of short events goes on, whatever the pieces it comes in."""
+    stream = f"data: 1{end}".encode() * 100
+
+    def answer(_):
+        return httpx.Response(
+            200, headers=EVENTS, stream=Chunks(stream[place : place + size] for place in range(0, len(stream), size))
+        )
 
     async with bounded(answer, most=100) as client:
-        assert len((await client.get("/lines")).content) == 800
+        assert len((await client.get("/", headers={"accept": "text/event-stream"})).content) == len(stream)
+
+
+@pytest.mark.parametrize(
+    ("accept", "status", "piece"),
+    [
+        ("text/event-stream", 200, b"data: 1"),  # a line without an end
+        ("text/event-stream", 200, b"data: 1\n"),  # an event without an end
+        ("text/event-stream", 500, b"data: 1\n\n"),  # an error is read as a whole
+        ("application/json", 200, b"data: 1\n\n"),  # so is what was not asked for as events
+    ],
+)
+async def test_what_the_client_keeps_as_a_whole_is_bounded_as_a_whole(accept, status, piece):
+    """Whatever the server calls it."""
+
+    def answer(_):
+        return httpx.Response(status, headers=EVENTS, stream=Chunks(piece for _ in range(100)))
+
+    async with bounded(answer, most=100) as client:
         with pytest.raises(AnswerTooLargeError):
-            await client.get("/endless")
+            await client.get("/", headers={"accept": accept})
 
 
 async def test_a_compressed_answer_is_refused():

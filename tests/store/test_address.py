@@ -1,5 +1,7 @@
 """URLs of stores: each form that names a database is taken; what is wrong is said, without the password."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import URL
 from store_kit import Process, every
@@ -40,6 +42,56 @@ def test_an_object_of_sqlalchemy(tmp_path):
     process = Process(database_at(None, URL.create("sqlite", database=str(tmp_path / "x.db")))).begin()
     process.database.close()
     assert (tmp_path / "x.db").exists()
+
+
+PLACES = [
+    "postgresql://user:{}@host:1/db",
+    "postgresql:/user:{}@host/db",
+    "postgresql:user:{}@host/db",
+    "mysql://user:{}@host/db",
+    "//user:{}@host/db",
+    "user:{}@host:1/db",
+    "host:1/db?password={}",
+    "host:1/db#{}",
+    "https://host/db?token={}",
+]
+
+
+@pytest.mark.parametrize("secret", ["s3cret", "s3c'ret", 's3c"ret', "s3c ret", "s3c)ret", "s3c\nret", "s3c,ret"])
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("make", [str, Path], ids=["text", "path"])
+def test_a_url_that_is_given_as_a_path_is_not_shown(place, secret, make):
+    """It may hold a password, which no quote or blank ends."""
+    with pytest.raises(ValueError, match=r"^db_path is a URL; give it as db_url$"):
+        TaskScheduler(db_path=make(place.replace("{}", secret)), create=False)
+
+
+def test_a_file_that_looks_like_a_url_is_opened_if_it_is_there(tmp_path, monkeypatch):
+    """Its user has named it so."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a:b@c").touch()
+    TaskScheduler(db_path="a:b@c").stop()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:s3c@ret@127.0.0.1:1/db",
+        "postgresql://s3c/ret@127.0.0.1:1/db",
+        "postgresql://127.0.0.1:1/db#s3c'ret",
+        "postgresql://127.0.0.1:1/db#s3c@ret",
+        "POSTGRESQL://127.0.0.1:1/db?password=s3c@ret",
+        "postgresql://127.0.0.1:1/db?sslpassword=s3c@ret&x=1",
+        "//127.0.0.1:1/db?password=s3c ret",
+        "mysql://127.0.0.1:1/db#s3c)ret",
+    ],
+)
+def test_where_nobody_can_say_where_the_password_ends(url):
+    """Nothing is looked up, as a part of the password would be the host; and nothing of it is shown."""
+    with pytest.raises(ValueError, match="db_url=") as caught:
+        TaskScheduler(db_url=url)
+    assert "s3c" not in str(caught.value)
+    assert "ret" not in str(caught.value)
 
 
 WRONG = {

@@ -1,5 +1,6 @@
 """PostgreSQL: what a server, a database, a role or a failover makes of its connections."""
 
+import asyncio
 import threading
 
 import psycopg
@@ -8,6 +9,8 @@ from sqlalchemy import make_url, select
 from store_kit import Process, every
 
 from scheduler import StoreError
+from scheduler.cli import checkpoints
+from scheduler.cli.errors import CommandError
 from scheduler.store import database_at, postgres
 from scheduler.store.schema import tasks
 
@@ -342,6 +345,34 @@ def test_tables_of_another_role_are_refused(postgres_url, other_role):
         each.close()
 
 
+OWN_SCHEMA = "CREATE SCHEMA AUTHORIZATION {role}"
+VIEWS = """
+    ALTER SCHEMA public RENAME TO hidden; CREATE SCHEMA public; GRANT ALL ON SCHEMA public, hidden TO {role};
+    DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'hidden' LOOP
+            EXECUTE format('CREATE VIEW public.%I AS SELECT * FROM hidden.%I', name, name);
+        END LOOP;
+    END $$
+"""
+
+
+@pytest.mark.parametrize("trick", [OWN_SCHEMA, VIEWS], ids=["behind an empty schema", "views"])
+def test_tables_of_another_role_are_refused_wherever_their_names_lead(postgres_url, other_role, trick):
+    """To another schema of the search path than the first, and to views in place of tables."""
+    mine = Process(database_at(None, postgres_url)).begin(0)
+    mine.database.close()
+    role = make_url(other_role).username
+    for statement in (trick.format(role=role), f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"):
+        grant(postgres_url, statement)
+    other = database_at(None, other_role)
+    try:
+        with pytest.raises(StoreError, match="trusted_owner="), other.write():
+            pass
+    finally:
+        other.close()
+        grant(postgres_url, f"DROP OWNED BY {role}")
+
+
 def test_a_lock_that_another_session_holds_is_a_clear_error(new_process, postgres_url, monkeypatch):
     """Also at the opening; after the wait, which is shorter here, it says where to look."""
     monkeypatch.setattr(postgres, "CALL_TIMEOUT", 0.2)
@@ -377,3 +408,19 @@ def test_no_error_shows_a_secret_of_the_url(postgres_url):
             pass
         assert "s3cret" not in str(failed.value).replace("/no_s3cret-word", "")
         database.close()
+
+
+async def opened_and_closed(url):
+    async with checkpoints.opened_saver(url):
+        pass
+
+
+def test_a_lock_on_the_tables_of_checkpoints_is_waited_for_so_long(postgres_url, monkeypatch):
+    """Every role that may connect can hold it; `serve` says so instead of waiting on."""
+    pytest.importorskip("langgraph.checkpoint.postgres.aio")  # not on the event loop
+    monkeypatch.setattr(checkpoints, "_LONGEST_LOCK_SECONDS", 0.2)
+    url = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url) as holder:
+        holder.execute(f"SELECT pg_advisory_xact_lock({checkpoints._LOCK})")
+        with pytest.raises(CommandError, match=r"another session has held the lock.*pg_locks"):
+            asyncio.run(opened_and_closed(postgres_url))
