@@ -19,6 +19,8 @@ async def is_stuck(graph: Any, claim: Claim, config: dict[str, Any], position: P
     result, and does not run it again. `position`: that of the run, None if it has no checkpoint. Raises what the saver
     or the server raises.
     """
+    if not claim.checkpointed:
+        return False  # the store counts restarts where no checkpoint can show progress
     if claim.last_status is not RunStatus.INTERRUPTED or len(claim.interrupted) < RESTART_LIMIT:
         return False
     if position is None:
