@@ -6,7 +6,7 @@ import importlib.metadata
 import sys
 import zoneinfo
 from collections.abc import Iterator, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
-from scheduler import SchedulerError, TaskDefinition, TaskScheduler
+from scheduler import SchedulerError, StoreError, TaskDefinition, TaskScheduler
 from scheduler.cli.errors import ExitCode, sentence
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, opened, store_arguments
@@ -23,6 +23,7 @@ from scheduler.cli.output import console, show_json, show_table
 from scheduler.cli.permissions import open_to_others
 from scheduler.runner.graphs import server_problem
 from scheduler.server_url import is_server_url
+from scheduler.store import database_at
 
 _RELEASED: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _SLACK: Final = timedelta(seconds=5)
@@ -64,7 +65,10 @@ def check(
 
 
 def _files(db: Path | None, db_url: str | None) -> Iterator[Finding]:
-    store: Path | None = store_arguments(db, db_url).get("db_path")
+    place = store_arguments(db, db_url)
+    store: Path | None = place.get("db_path")
+    with suppress(StoreError):  # the finding of the store says it
+        store = database_at(store, place.get("db_url")).file  # a URL, too, can name a file
     problems = list(open_to_others(store, Path("tasks.toml")))
     for can_change, problem in problems:
         yield Finding("files", ok=not can_change, detail=problem)

@@ -56,11 +56,13 @@ def test_a_shared_folder_in_which_only_owners_replace_files_is_fine(project):
     assert found(project) == []
 
 
-def test_check_says_it(place):
+@pytest.mark.parametrize("by_url", [False, True])
+def test_check_says_it(place, by_url):
     """As a finding that is not ok where others can change what is run."""
     place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
     (place.folder / "scheduler.db").chmod(0o666)
-    checks = place.json("check", code=1)["checks"]
+    url = f"sqlite:///{place.folder}/scheduler.db"
+    checks = place.json("check", *(("--db-url", url) if by_url else ()), code=1)["checks"]
     [files] = [each for each in checks if each["name"] == "files"]
     assert not files["ok"]
     assert "can change" in files["detail"]
