@@ -17,7 +17,7 @@ from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
 from scheduler.models import RunStatus, TaskDefinition
 from scheduler.redaction import redact
-from scheduler.runner.beginning import Begin, Beginning, beginning
+from scheduler.runner.beginning import AnswerLostError, Begin, Beginning, beginning
 from scheduler.runner.bounded import TooLongError, callback_within, graph_within
 from scheduler.runner.callbacks import Callback, check_builder, load_builder, load_callback
 from scheduler.runner.calling import GraphCaller, Reply
@@ -198,7 +198,9 @@ class GraphRunner:
         if type(error) is ServerError:
             logbook.run_ended_by_server(claim.task.name, claim.task.id, claim.run_id, error.status, error)
             return self._ended(claim, RunStatus(error.status), error=error)
-        return self._failed(claim, error)
+        outcome = self._failed(claim, error)
+        outcome.is_last = type(error) is AnswerLostError
+        return outcome
 
     async def _prepare(self, task: TaskDefinition) -> _Prepared:
         key = _code_of(task)

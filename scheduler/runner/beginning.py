@@ -1,6 +1,6 @@
 """What an attempt begins with: the task's input, a checkpoint of the same run, or answers to what the graph asked."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
@@ -17,12 +17,21 @@ _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _MOVED_ON: Final = "the thread has moved on since the question was asked, so that nobody is left to hear the answer"
 
 _START_OVER: Final = " (it was changed since then); trigger the task to start over"
-_NOT_ASKED: Final = f"the graph no longer asks the question that was answered, so the answer has no effect{_START_OVER}"
 _NOTHING_SAVED: Final = "its process died or was stopped, and there is no checkpoint of the run to continue from"
 _STUCK: Final = (
     f"it was restarted {RESTART_LIMIT} times without progress: each time its process died or was stopped before"
     " the next checkpoint"
 )
+
+
+class AnswerLostError(ValueError):
+    """The question that was answered is asked no more; a further attempt would find a graph that seems to be done."""
+
+    def __init__(self) -> None:
+        """Say what that means, and what to do."""
+        super().__init__(
+            f"the graph no longer asks the question that was answered, so the answer has no effect{_START_OVER}"
+        )
 
 
 class Begin(Enum):
@@ -52,6 +61,8 @@ class Beginning:
     questions: tuple[Question, ...] = ()
     reason: str | None = None
     position: Position | None = None
+    answers: Collection[str] = ()
+    """The questions whose answers the input has, by id."""
 
 
 async def beginning(
@@ -107,7 +118,8 @@ async def _of_own_position(
         return Beginning(Begin.GIVEN_UP, reason=_STUCK)
     if claim.last_status is not RunStatus.WAITING and answers:
         answers = await _unheard(graph, config, position, answers)
-    return Beginning(Begin.CONTINUE, resume_command(graph, answers) if answers else None)
+    command = resume_command(graph, answers) if answers else None
+    return Beginning(Begin.CONTINUE, command, position=position, answers=tuple(answers))
 
 
 def _open_questions(position: Position, answers: Mapping[str, Any], *, may_continue: bool) -> tuple[Question, ...]:
@@ -132,7 +144,7 @@ def _fitting_answers(claim: Claim, position: Position) -> dict[str, Any]:
     ids = {question.id for question in position.questions}
     answers = {key: value for key, value in (claim.answers or {}).items() if key in ids}
     if _is_answered(claim) and not answers and breakpoint_id(position) not in (claim.answers or {}):
-        raise ValueError(_NOT_ASKED)
+        raise AnswerLostError
     return answers
 
 

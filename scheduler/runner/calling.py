@@ -10,7 +10,7 @@ from typing import Any, Final
 from scheduler import logbook
 from scheduler.errors import ServerError
 from scheduler.models import Durability, Question, RunStatus
-from scheduler.runner.beginning import Begin, Beginning, beginning
+from scheduler.runner.beginning import AnswerLostError, Begin, Beginning, beginning
 from scheduler.runner.breakpoints import answer_tool_calls, questions_at, where_it_stopped
 from scheduler.runner.langgraph_seam import (
     create_node_tasks_through_the_loop,
@@ -19,6 +19,7 @@ from scheduler.runner.langgraph_seam import (
     keeps_threads,
     new_control,
 )
+from scheduler.runner.levels import nobody_heard
 from scheduler.runner.messages import member
 from scheduler.runner.questions import questions_of
 from scheduler.runner.streaming import GraphCall, can_stream
@@ -129,7 +130,8 @@ class GraphCaller:
             with _without_default_limit(config, attempt) as inside:
                 reply = await self._call_next(attempt, graph, given, inside, options)
         except Exception as error:
-            if is_drained(error) or (type(error) is ServerError and error.status in _NOT_FAILED):
+            is_cut_off = type(error) is ServerError and error.status in _NOT_FAILED
+            if is_cut_off or is_drained(error) or type(error) is AnswerLostError:
                 raise _Left(error) from None
             raise
         if reply.waits:
@@ -219,6 +221,8 @@ class GraphCaller:
             position = await where_it_stopped(graph, attempt.config)
             if position is not None and position.run_id == attempt.claim.run_id:
                 questions = questions_at(position, questions)
+        if not questions and await _is_unheard(attempt, call):
+            raise AnswerLostError
         return Reply(result, questions)
 
     def _warn_of_missing_steps(self, graph: object, claim: Claim) -> None:
@@ -227,6 +231,15 @@ class GraphCaller:
         if task.stream and task.id not in self._without_steps and not any(map(can_stream, graphs_of(graph))):
             self._without_steps.add(task.id)
             logbook.no_steps(task.name, task.id, type(graph).__name__)
+
+
+async def _is_unheard(attempt: _Attempt, call: GraphCall) -> bool:
+    """Tell whether answers that were given to a local graph that has returned have reached nobody."""
+    begun = attempt.begun
+    if not begun.answers or begun.position is None or call.options.get("durability") == Durability.EXIT:
+        return False
+    saver = getattr(call.graph, "checkpointer", None)
+    return saver is not None and await nobody_heard(saver, begun.position.levels, begun.answers)
 
 
 def _checked(graph: object, reply: Reply) -> Reply:

@@ -4,7 +4,7 @@ LangGraph's own state says less: it passes over nodes that the graph does not kn
 renamed looks like one that has finished; and it does not show the breakpoints (`interrupt_before`, `interrupt_after`).
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,10 @@ _HIDDEN: Final = "langsmith:hidden"
 """The tag of nodes at which a breakpoint for all nodes does not stop."""
 
 
+_MOST_TASKS: Final = 100
+"""In the nodes of so many tasks of a step graphs are looked for that LangGraph does not find."""
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """One graph of those that are inside one another, and where it stands."""
@@ -34,21 +38,18 @@ class Level:
     """The `CheckpointTuple` that the state was read from."""
     path: tuple[str, ...]
     """The nodes that the graph is inside of."""
+    hidden: tuple[Any, ...] = ()
+    """The `CheckpointTuple`s of graphs in the nodes that LangGraph does not find, such as one that a method calls."""
 
     @property
     def finished(self) -> set[str]:
         """The ids of the tasks that have finished since the checkpoint."""
-        return {task for task, channel, _ in self._writes if channel not in _UNFINISHED}
+        return _finished_in(self._writes)
 
     @property
     def asked(self) -> dict[str, str]:
         """The interrupts of tasks that have not finished, each with the task's id."""
-        return {
-            each.id: task
-            for task, channel, interrupts in self._writes
-            if channel == _INTERRUPT and task not in self.finished
-            for each in interrupts
-        }
+        return _asked_in(self._writes)
 
     @property
     def answers(self) -> dict[str, Any]:
@@ -58,9 +59,8 @@ class Level:
     @property
     def has_begun(self) -> bool:
         """Whether a task of the step was run: it has asked, failed or finished, or there is a graph at work in it."""
-        return any(channel in _UNFINISHED or task in self.finished for task, channel, _ in self._writes) or any(
-            hasattr(task.state, "tasks") and task.state.metadata is not None for task in self.state.tasks
-        )
+        inside = [task.state for task in self.state.tasks if hasattr(task.state, "tasks")]
+        return bool(self._writes or self.hidden) or any(state.metadata is not None for state in inside)
 
     @property
     def _writes(self) -> Sequence[tuple[str, str, Any]]:
@@ -78,12 +78,54 @@ async def levels_of(
     saved = await saver.aget_tuple(state.config)
     if saved is None:
         return
-    yield Level(graph, state, saved, path)
     subgraphs = dict(graph.get_subgraphs()) if is_langgraph(graph) else {}
+    yield Level(graph, state, saved, path, await _hidden_in(saver, state))
     for task in state.tasks:
         if hasattr(task.state, "tasks") and task.name in subgraphs:
             async for level in levels_of(subgraphs[task.name], saver, task.state, (*path, task.name)):
                 yield level
+
+
+async def _hidden_in(saver: Any, state: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """Return what is saved of graphs in the nodes of a step that LangGraph does not find."""
+    own = state.config["configurable"]
+    found = []
+    for task in state.tasks[:_MOST_TASKS]:
+        if not hasattr(task.state, "tasks"):
+            name = "|".join(filter(None, [own.get("checkpoint_ns"), f"{task.name}:{task.id}"]))
+            found.append(
+                await saver.aget_tuple({"configurable": {"thread_id": own["thread_id"], "checkpoint_ns": name}})
+            )
+    return tuple(saved for saved in found if saved is not None)
+
+
+async def nobody_heard(saver: Any, levels: Sequence[Level], answers: Collection[str]) -> bool:  # noqa: ANN401
+    """Tell whether a graph that LangGraph does not find had asked something, and did not hear the answer.
+
+    `levels` says where the graphs stood before the answers were given, `answers` holds the ids of the interrupts. A
+    node that hears an answer notes it beside its checkpoint, and moves on to the next one when it has finished.
+    """
+    for saved in [saved for level in levels for saved in level.hidden]:
+        asking = {task for key, task in _asked_in(saved.pending_writes or ()).items() if key in answers}
+        own = saved.config["configurable"]
+        place = {"thread_id": own["thread_id"], "checkpoint_ns": own["checkpoint_ns"]}
+        now = await saver.aget_tuple({"configurable": place}) if asking else None
+        if now is not None and now.checkpoint["id"] == saved.checkpoint["id"]:
+            heard = {task for task, channel, _ in now.pending_writes or () if channel == _RESUME}
+            if not asking <= heard:
+                return True
+    return False
+
+
+def _finished_in(writes: Sequence[tuple[str, str, Any]]) -> set[str]:
+    return {task for task, channel, _ in writes if channel not in _UNFINISHED}
+
+
+def _asked_in(writes: Sequence[tuple[str, str, Any]]) -> dict[str, str]:
+    """Return the interrupts of tasks that have not finished, each with the task's id."""
+    finished = _finished_in(writes)
+    asked = [(task, found) for task, channel, found in writes if channel == _INTERRUPT and task not in finished]
+    return {each.id: task for task, interrupts in asked for each in interrupts}
 
 
 # --- What the graph no longer has ---

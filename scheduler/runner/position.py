@@ -52,15 +52,16 @@ async def position_of(graph: Any, config: Mapping[str, Any]) -> Position | None:
     levels = tuple([level async for level in levels_of(graph, graph.checkpointer, state)])
     if not levels:
         return None
+    saved = [each for level in levels for each in (level.saved, *level.hidden)]
     return Position(
         run_id=state.metadata.get("scheduler_run_id"),
         values=state.values,
         next=_next_nodes(state),
         questions=questions_of(state.interrupts),
         missing=tuple(dict.fromkeys(each for level in levels for each in missing_from(level))),
-        attempt=max(level.saved.metadata.get(ATTEMPT_KEY, 1) for level in levels),
+        attempt=max(each.metadata.get(ATTEMPT_KEY, 1) for each in saved),
         is_at_breakpoint=any([await is_at_breakpoint(graph, level) for level in levels]),
-        checkpoint_ids=tuple(level.saved.checkpoint["id"] for level in levels),
+        checkpoint_ids=tuple(each.checkpoint["id"] for each in saved),
         levels=levels,
     )
 

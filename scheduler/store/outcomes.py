@@ -52,7 +52,7 @@ class Outcome:
     resumed: bool = False
     """Whether the attempt continued from a checkpoint."""
     is_last: bool = False
-    """Whether there is no further attempt whatever the task grants: an interrupted run with nothing to continue."""
+    """Whether there is no further attempt whatever the task grants: there is nothing to continue."""
     usage: TokenUsage | None = None
     """The tokens that the run used up to here, as far as is known."""
 

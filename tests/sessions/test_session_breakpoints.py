@@ -315,8 +315,9 @@ def cut_off(runner, **claim):
         lambda steps: steps.graph("a", "b", interrupt_after="*"),
         lambda steps: chain(MessagesState, inner=steps.graph("a", "b", interrupt_before=["b"])).compile(),
         lambda steps: chain(MessagesState, inner=steps.graph("a", "b", interrupt_after=["a"])).compile(),
+        lambda steps: chain(MessagesState, inner=steps.graph("a", "b")).compile(interrupt_before=["inner"]),
     ],
-    ids=["before", "after", "before all", "after all", "before in a node", "after in a node"],
+    ids=["before", "after", "before all", "after all", "before in a node", "after in a node", "before a node"],
 )
 async def test_a_process_that_dies_at_a_breakpoint(steps, graph):
     """The next attempt waits like the first: a breakpoint that nobody has let the graph pass is not passed."""
@@ -342,6 +343,32 @@ async def test_a_process_that_dies_behind_a_breakpoint(steps):
         assert again.status is RunStatus.WAITING
         assert again.questions[0].value["next"] == ["c"]
         assert steps.done == ["a", "b"]
+
+
+async def test_a_process_that_dies_inside_a_node_behind_a_breakpoint():
+    """In a graph that a method calls: the yes was for the node, and it is not asked for again."""
+    entered, opened = asyncio.Event(), asyncio.Event()
+
+    async def wait(_state):
+        entered.set()
+        await opened.wait()
+
+    class Agent:
+        graph = chain(MessagesState, p=Steps().node("p"), wait=wait).compile()
+
+        async def run(self, state):
+            return await self.graph.ainvoke(state)
+
+    graph = chain(MessagesState, inner=Agent().run).compile(interrupt_before=["inner"])
+    runner = a_runner(graph, checkpointer=InMemorySaver())
+    first = await runner.run(a_claim(a_task(), checkpointed=True))
+    answers = {first.questions[0].id: True}
+    second = asyncio.ensure_future(cut_off(runner, last_status=RunStatus.WAITING, answers=answers))
+    await entered.wait()
+    second.cancel()
+    await asyncio.wait([second])
+    opened.set()
+    assert (await cut_off(runner, attempt=3, answers=answers)).status is RunStatus.SUCCEEDED
 
 
 async def test_a_step_that_fails_behind_a_breakpoint(scheduler_with, steps):

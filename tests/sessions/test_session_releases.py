@@ -235,6 +235,31 @@ async def test_an_entrypoint_that_was_renamed(releases):
     assert "the graph no longer has the node that asked where this run would continue" in run.error
 
 
+@pytest.mark.parametrize("name", ["pay", "pay_invoice"])
+async def test_a_node_of_a_graph_that_a_method_calls(releases, name):
+    """LangGraph does not find such a graph; an answer that reached nobody shows that its node was renamed."""
+
+    def release(name):
+        class Billing:
+            graph = edge(name, payment.pay)
+
+            async def run(self, state):
+                return await self.graph.ainvoke(state)
+
+        return chain(Log, billing=Billing().run, report=plan).compile()
+
+    payment = Payment("asks")
+    await releases.deploy(release("pay"))
+    run_id = await releases.begin(payment, **RETRY)
+    await releases.deploy(release(name))
+    run = await releases.end(run_id)
+    if name == "pay":
+        assert (run.status, payment.paid) == (RunStatus.SUCCEEDED, [100])
+    else:
+        assert (run.status, payment.paid) == (RunStatus.FAILED, [])
+        assert "the graph no longer asks the question that was answered" in run.error
+
+
 async def test_a_node_before_a_join_that_was_renamed(releases):
     """The edge from both nodes has heard of the old name; with the new one it would wait for ever, in silence."""
 
