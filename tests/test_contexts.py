@@ -199,5 +199,5 @@ async def test_a_listener_sees_what_held_where_it_was_added(new_scheduler):
     await in_a_request(scheduler.add_listener, look)
     scheduler.start()
     scheduler.add_task(one_time())
-    await wait_until(lambda: len(seen) == 2, scheduler)
+    await wait_until(lambda: len(seen) == 3, scheduler)  # started, succeeded, and the task is finished
     assert set(seen) == {"alice"}

@@ -246,8 +246,8 @@ async def test_a_listener_that_exits(new_scheduler, leave, caplog):
     scheduler = new_scheduler(on_event=listen)
     scheduler.start()
     scheduler.add_task(one_time())
-    await wait_until(lambda: len(kinds) == 2, scheduler)
-    assert kinds == ["started", "succeeded"]
+    await wait_until(lambda: len(kinds) == 3, scheduler)
+    assert kinds == ["started", "succeeded", "finished"]
     assert "failed at started of run" in caplog.text
 
 
