@@ -239,7 +239,8 @@ def test_a_second_ctrl_c_stops_at_once(quick_project, wait):
     program.send(signal.SIGINT)
     assert program.wait_for_end() == 130, program.text
     assert "Traceback" not in program.text
-    (run,) = quick_project.runs()
+    # On a busy machine the next due time may have come, and have been skipped, before the signal.
+    (run,) = [each for each in quick_project.runs() if each.status is not RunStatus.SKIPPED]
     assert run.status is RunStatus.PENDING
     assert [attempt.status for attempt in run.earlier_attempts] == [RunStatus.INTERRUPTED]
 
