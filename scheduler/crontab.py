@@ -135,14 +135,20 @@ class Crontab:
         return shortest
 
     def _shortest_of_days(self, first: date, last: date) -> timedelta:
-        """Return the least time between two matches by the local clock, within a day or from one day to the next."""
+        """Return the least time between two matches by the local clock, within a day or from one day to the next.
+
+        It is a whole day where no day of the span matches.
+        """
+        days = [first + timedelta(day) for day in range((last - first).days + 1)]
+        if not any(map(self._is_match_day, days)):
+            return _DAY
         minutes = sorted(hour * 60 + minute for hour in self._calendar.hours for minute in self._calendar.minutes)
         shortest = min((later - earlier for earlier, later in pairwise(minutes)), default=_MINUTES_OF_DAY)
         overnight = _MINUTES_OF_DAY - minutes[-1] + minutes[0]
-        if overnight < shortest:
-            matching = [self._is_match_day(first + timedelta(day)) for day in range((last - first).days + 1)]
-            if any(today and tomorrow for today, tomorrow in pairwise(matching)):
-                shortest = overnight
+        if overnight < shortest and any(
+            today and tomorrow for today, tomorrow in pairwise(map(self._is_match_day, days))
+        ):
+            shortest = overnight
         return timedelta(minutes=shortest)
 
     def _between(self, after: datetime, until: datetime, zone: ZoneInfo) -> Iterator[datetime]:

@@ -241,8 +241,17 @@ def test_the_shortest_interval_is_that_of_all_due_times(
     end, close = start + timedelta(hours=hours), timedelta(minutes=nearby)
     shortest = crontab.shortest_interval(close, start, end, zone)
     assert shortest <= min(_distances(crontab, start, end, zone), default=shortest)
-    if zone.key == "UTC" and shortest < close:
+    if zone.key == "UTC" and shortest < close:  # a day would be the answer if nothing were due on these days
         assert shortest in _distances(crontab, start - timedelta(days=2), end + timedelta(days=2), zone)
+
+
+def test_the_shortest_interval_of_days_without_a_due_time_is_a_day() -> None:
+    """Where no day matches, no two due times are near each other."""
+    new_year = datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    shortest = parse_crontab("* * 4 * *").shortest_interval(
+        timedelta(minutes=2), new_year, new_year + timedelta(hours=1), ZoneInfo("UTC")
+    )
+    assert shortest == timedelta(days=1)
 
 
 def _distances(crontab: Crontab, after: datetime, until: datetime, zone: ZoneInfo) -> list[timedelta]:
