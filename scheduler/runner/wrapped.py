@@ -194,9 +194,16 @@ def _rebuilt(
     start: object | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> Any:  # noqa: ANN401
-    """Return a copy of a runnable with its graphs replaced; `replace` gets a graph and the arguments bound to it."""
+    """Return a copy of a runnable with its graphs replaced; `replace` gets a graph and the arguments bound to it.
+
+    That includes graphs in branches, whose runs cannot be continued: the branch would be chosen anew.
+    """
     if _is_graph(runnable):
         return replace(runnable, given or {})
+    if _kind("branch", "RunnableBranch", runnable):
+        branches = [(condition, _rebuilt(taken, replace, start, given)) for condition, taken in runnable.branches]
+        default = _rebuilt(runnable.default, replace, start, given)
+        return runnable.model_copy(update={"branches": branches, "default": default})
     parts = _parts(runnable)
     if not parts:
         return runnable

@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 from helpers import hourly, wait_until
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel, RunnablePassthrough
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import interrupt
@@ -357,6 +357,36 @@ async def test_options_that_are_bound(scheduler_with, lab, monkeypatch):
     assert seen == ["exit", "async"]
 
 
+class Tenant(TypedDict):
+    tenant: str
+
+
+BRANCHES = {
+    "a branch": lambda graph: RunnableBranch((lambda given: "messages" in given, graph), sorry),
+    "the default of a branch": lambda graph: RunnableBranch((lambda given: "messages" not in given, sorry), graph),
+    "a branch in a branch": lambda graph: RunnableBranch((lambda _: True, BRANCHES["a branch"](graph)), sorry),
+    "a branch with retries": lambda graph: BRANCHES["a branch"](graph).with_retry(),
+    "a branch in a sequence": lambda graph: RunnablePassthrough() | BRANCHES["a branch"](graph),
+    "a branch of wrapped graphs": lambda graph: BRANCHES["a branch"](graph.with_retry()),
+}
+
+
+@pytest.mark.parametrize("kind", BRANCHES)
+async def test_options_reach_a_graph_in_a_branch(new_scheduler, kind):
+    """The context of the task reaches it, and its steps are noted."""
+
+    async def work(_state, runtime):
+        return {"messages": [AIMessage(f"for {runtime.context['tenant']}")]}
+
+    builder = StateGraph(MessagesState, context_schema=Tenant)
+    builder.add_node("work", work)
+    builder.add_edge(START, "work")
+    builder.add_edge("work", END)
+    scheduler = new_scheduler(BRANCHES[kind](builder.compile()), poll_interval=0.05)
+    run = await settled(scheduler, begin(scheduler, context={"tenant": "acme"}, stream=True))
+    assert (run.status, run.response, run.current_step) == (RunStatus.SUCCEEDED, "for acme", "work")
+
+
 # --- What cannot be known ---
 
 
@@ -388,7 +418,12 @@ def in_parallel(lab, saver):
     return RunnableParallel(one=graph) | (lambda result: result["one"])
 
 
-UNKNOWN = [two_in_a_row, two_as_a_fallback, the_same_twice, called_by_a_function, in_parallel]
+def in_a_branch(lab, saver):
+    graph = lab.graph("a", "ask", checkpointer=saver)
+    return RunnableBranch((lambda given: "messages" in given, graph), sorry)
+
+
+UNKNOWN = [two_in_a_row, two_as_a_fallback, the_same_twice, called_by_a_function, in_parallel, in_a_branch]
 
 
 @pytest.mark.parametrize("make", UNKNOWN)
