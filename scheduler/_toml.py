@@ -26,6 +26,7 @@ _STRINGS: Final = re.compile(_STRING, re.DOTALL)
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _KEY_PART: Final = re.compile(r"""[ \t]*([A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')[ \t]*""")
 _SCALAR: Final = re.compile(r"[^,\]}#\n]+")
+_KEY_TOKEN: Final = re.compile(rf"{_STRING}|\#[^\n]*|(?P<dot>\.)|(?P<end>[\n=,\[\]{{}}])", re.DOTALL)
 _TOKEN: Final = re.compile(rf"{_STRING}|\#[^\n]*|(?P<open>[\[{{])|(?P<close>[\]}}])", re.DOTALL)
 
 
@@ -169,6 +170,19 @@ def line_nested_deeper(text: str, levels: int) -> int | None:
     for found in _TOKEN.finditer(text):
         depth += 1 if found["open"] else -1 if found["close"] else 0
         if depth > levels:
+            return _line_at(text, found.start())
+    return None
+
+
+def line_of_dotted_key(text: str, parts: int) -> int | None:
+    """Return the first line with a dotted key of so many parts, of a text that may be wrong; None if there is none.
+
+    `tomllib` takes a time that grows with the square of their number.
+    """
+    dots = 0
+    for found in _KEY_TOKEN.finditer(text):
+        dots = 0 if found["end"] else dots + (found["dot"] is not None)
+        if dots + 1 >= parts:
             return _line_at(text, found.start())
     return None
 

@@ -146,7 +146,10 @@ def _tables(file: Path, text: str) -> list[dict[str, Any]]:
 
 
 def _parsed_toml(file: Path, text: str) -> dict[str, Any]:
-    line: int | None
+    line = _toml.line_of_dotted_key(text, _DEEPEST + 1)
+    if line is not None:
+        problem = f"a key has more than {_DEEPEST} parts; nest at most {_DEEPEST} lists and tables in one another"
+        raise TasksFileError(str(file), line, problem)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

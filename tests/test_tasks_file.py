@@ -153,6 +153,8 @@ WRONG = {
     ),
     "lists that are not closed": (HEAD + HOURLY + "[task.metadata]\n\nx = " + "[\n" * 99 + "[" * 3000, 107, "nested"),
     "tables in tables without end": (HEAD + "metadata = " + "{a=" * 3000, 5, "it is nested too deeply"),
+    "a dotted key without end": (HEAD + HOURLY + f"metadata{'.a' * 30_000} = 1", 6, "a key has more than 100 parts"),
+    "a table's name without end": (HEAD + HOURLY + f"[task.metadata{'.a' * 30_000}]", 6, "a key has more than 100"),
     "an integer without end": (
         HEAD + f"# {'1' * 5000}\n" + HOURLY + "[task.metadata]\nx = " + "1" * 5000,
         8,

@@ -80,6 +80,7 @@ def test_any_text_is_looked_through(text):
     assert all(1 <= line <= text.count("\n") + 1 for line in _toml.lines_of(text).values())
     _toml.line_nested_deeper(text, 1)
     _toml.line_of_digits(text, 1)
+    _toml.line_of_dotted_key(text, 2)
 
 
 def test_the_line_that_is_nested_too_deeply():
@@ -87,6 +88,13 @@ def test_the_line_that_is_nested_too_deeply():
     text = 'a = \'[[[[\'\nb = """\n[[[[""" # [[[[\nc = [[[]]]\nd = [{e = [[1]]}]\n'
     assert _toml.line_nested_deeper(text, 3) == 5
     assert _toml.line_nested_deeper(text, 4) is None
+
+
+def test_the_line_with_a_key_of_too_many_parts():
+    """Dots in strings, comments and numbers do not count, nor do those of several keys together."""
+    text = "a.b = 1.5 # c.d.e.f\nx = { a.b = 'a.b.c.d', c . \"d.e\" = [1.5, 2.5] }\n[a.b]\n[a.'b'.c]\n"
+    assert _toml.line_of_dotted_key(text, 3) == 4
+    assert _toml.line_of_dotted_key(text, 4) is None
 
 
 def test_the_line_with_too_many_digits():
