@@ -23,7 +23,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 def test(session: nox.Session) -> None:
     """Run the tests, or those that you name: nox -s test-3.11 -- tests/store -k claim."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
 
 
 @nox.session

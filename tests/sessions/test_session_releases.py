@@ -341,9 +341,9 @@ async def test_the_next_run_on_the_thread_is_not_concerned(kind, tmp_path, db_pa
 
 async def run_after_a_rename(saver, db_path):
     def release(name):
-        return TaskScheduler(
-            **store_at(("sqlite", db_path)), graph=join(name, payment.pay), checkpointer=saver, poll_interval=0.05
-        )
+        graph = join(name, payment.pay)
+        options = {"checkpointer": saver, "poll_interval": 0.05, "shutdown_grace_seconds": 0}
+        return TaskScheduler(**store_at(("sqlite", db_path)), graph=graph, **options)
 
     payment = Payment("is stopped")
     async with release("pay") as scheduler:
