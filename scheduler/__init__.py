@@ -20,10 +20,10 @@ if TYPE_CHECKING:
         TokenUsage,
     )
     from scheduler.observing import RunEvent, RunEventKind, TaskEvent, TaskEventKind
-    from scheduler.schedule import next_due_times
+    from scheduler.phrases import describe, parse_schedule
     from scheduler.task_scheduler import TaskScheduler
     from scheduler.tasks_file import load_tasks
-    from scheduler.words import describe, parse_schedule
+    from scheduler.timing.schedule import next_due_times
 
 __all__ = [
     "OverlapPolicy",
@@ -67,10 +67,10 @@ _MODULE_OF: Final = {
     "TaskScheduler": "task_scheduler",
     "TaskType": "models",
     "TokenUsage": "models",
-    "describe": "words",
+    "describe": "phrases",
     "load_tasks": "tasks_file",
-    "next_due_times": "schedule",
-    "parse_schedule": "words",
+    "next_due_times": "timing.schedule",
+    "parse_schedule": "phrases",
 }
 
 

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from scheduler._limits import ID_LIMIT
 from scheduler._texts import is_unicode, shown
-from scheduler.clock import to_micros
 from scheduler.errors import InvalidTaskError, RunNotFoundError, TaskNotFoundError
 from scheduler.models import TaskDefinition
+from scheduler.timing.clock import to_micros
 
 E = TypeVar("E", bound=StrEnum)
 

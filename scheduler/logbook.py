@@ -12,7 +12,7 @@ from typing import Final
 from scheduler import _containment
 from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text, message_text, traceback_text
 from scheduler._texts import escaped
-from scheduler.clock import to_datetime
+from scheduler.timing.clock import to_datetime
 
 _LONGEST: Final = 2_000
 """A longer text is cut."""

@@ -34,10 +34,10 @@ from scheduler._limits import (
     TEXT_LIMIT,
     WORD_LIMIT,
 )
-from scheduler._local_time import LocalTimeError, in_whole_minutes, instant_of
 from scheduler._texts import is_unicode, shown
-from scheduler.crontab import parse_crontab
 from scheduler.server_url import is_server_url, parse_server_url
+from scheduler.timing.crontab import parse_crontab
+from scheduler.timing.local_time import LocalTimeError, in_whole_minutes, instant_of
 
 STORED: Final = {"stored": True}
 """The validation context of definitions from a store: what earlier releases took within wider limits stays valid."""

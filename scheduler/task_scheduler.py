@@ -24,14 +24,14 @@ from scheduler._arguments import (
     choice,
     micros_of,
 )
-from scheduler._local_time import on_clock_of
 from scheduler.apscheduler_bridge import LoopSettings, NoTicker, StoreScheduler, ThreadTicker
-from scheduler.clock import SECOND, WallClock, to_datetime
 from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
 from scheduler.runner import GraphRunner, RunnerSettings, check_task
 from scheduler.store import Listed, Store, StoreTransaction, absolute_path, database_at
+from scheduler.timing.clock import SECOND, WallClock, to_datetime
+from scheduler.timing.local_time import on_clock_of
 
 DEFAULT_CONCURRENCY: Final = 32
 """For graphs that wait for a model. Short ones are over before so many have begun: 16 took as long as 32."""

@@ -23,7 +23,7 @@ from scheduler._definition_errors import id_of
 from scheduler._texts import escaped, shown
 from scheduler.errors import InvalidTaskError, TasksFileError
 from scheduler.models import TaskDefinition
-from scheduler.words import is_relative, parse_schedule
+from scheduler.phrases import is_relative, parse_schedule
 
 TABLE: Final = "task"
 """Each task is a table of this name."""

@@ -29,10 +29,10 @@ from scheduler.apscheduler_bridge.pass_log import log_pass
 from scheduler.apscheduler_bridge.settings import LoopSettings
 from scheduler.apscheduler_bridge.signals import Signal
 from scheduler.apscheduler_bridge.ticker import Ticker
-from scheduler.clock import Clock, Moment
 from scheduler.errors import NoEventLoopError, StillStoppingError, StoreError
 from scheduler.observing import Observers
 from scheduler.store import NotStarted, Outcome, PassResult, Store
+from scheduler.timing.clock import Clock, Moment
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from apscheduler.job import Job
 
 from scheduler._safe_text import frames_text
 from scheduler.apscheduler_bridge.guarded import TASKS
-from scheduler.clock import to_datetime
 from scheduler.models import RunStatus
 from scheduler.store import NotStarted, Outcome
+from scheduler.timing.clock import to_datetime
 
 
 def run_event(outcome: Outcome, job: Job, run_time: datetime) -> JobExecutionEvent:

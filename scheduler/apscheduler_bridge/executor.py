@@ -12,10 +12,10 @@ from apscheduler.job import Job
 from scheduler import _containment, logbook
 from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.apscheduler_bridge.events import run_event
-from scheduler.clock import Clock, Moment
 from scheduler.errors import ReachThroughError
 from scheduler.models import RunStatus
 from scheduler.store import STOPPED, Claim, Outcome
+from scheduler.timing.clock import Clock, Moment
 
 _ITSELF: Final = "the graph cancelled itself"
 _SUSPENDED: Final = 1.0

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from scheduler import logbook
 from scheduler.apscheduler_bridge.ticker import Ticker
-from scheduler.clock import Clock
 from scheduler.errors import StoreError
+from scheduler.timing.clock import Clock
 
 BEATS: Final = 6
 """Beats per lease. The lease is renewed at the first beat after half of it, so that two more may fail."""

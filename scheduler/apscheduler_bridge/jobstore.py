@@ -10,13 +10,13 @@ from apscheduler.jobstores.base import BaseJobStore, JobLookupError
 from apscheduler.triggers.base import BaseTrigger
 
 from scheduler._arguments import can_be_id
-from scheduler._local_time import on_clock_of
 from scheduler.apscheduler_bridge.triggers import ClaimedTrigger, TaskTrigger
-from scheduler.clock import to_datetime
 from scheduler.errors import ReachThroughError
 from scheduler.models import TaskDefinition
-from scheduler.schedule import schedule_of
 from scheduler.store import Claim, Listed, Store
+from scheduler.timing.clock import to_datetime
+from scheduler.timing.local_time import on_clock_of
+from scheduler.timing.schedule import schedule_of
 
 RUNS: Final = "runs"
 """The alias of the executor that launches runs of tasks."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from scheduler import logbook
-from scheduler.clock import Clock
 from scheduler.store import Claim, Outcome, PassResult, Store
+from scheduler.timing.clock import Clock
 
 TRIES: Final = 5
 """How often the last outcomes are tried to be written; each try waits a second for a lock."""

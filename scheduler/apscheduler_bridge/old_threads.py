@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Final
 
 from scheduler import _containment, logbook
-from scheduler.clock import SECOND, Clock
 from scheduler.errors import StoreError
 from scheduler.store import OldThread, Store
+from scheduler.timing.clock import SECOND, Clock
 
 _PATIENCE: Final = 5.0
 """How long a saver may take to leave off, in seconds."""

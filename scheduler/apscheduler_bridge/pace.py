@@ -3,7 +3,7 @@
 from typing import Final
 
 from scheduler.apscheduler_bridge.executor import GAP
-from scheduler.clock import SECOND
+from scheduler.timing.clock import SECOND
 
 _EARLY, _MOST_EARLY = 0.03, 0.2
 _PASSES_EARLY: Final = 3

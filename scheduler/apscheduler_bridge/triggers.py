@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.base import BaseTrigger
 
-from scheduler.clock import to_datetime, to_micros
 from scheduler.models import TaskDefinition
-from scheduler.schedule import Schedule
+from scheduler.timing.clock import to_datetime, to_micros
+from scheduler.timing.schedule import Schedule
 
 _TICK = timedelta(microseconds=1)
 

@@ -30,7 +30,7 @@ from scheduler.cli.project import (
     toml_task,
 )
 from scheduler.cli.words import schedule_fields
-from scheduler.words import is_relative
+from scheduler.phrases import is_relative
 
 _DEFAULT_GRAPH: Final = "graph:graph"
 _EXAMPLES: Final = {

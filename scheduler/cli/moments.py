@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from scheduler._local_time import LocalTimeError, instant_of, on_clock_of
 from scheduler._texts import shown
+from scheduler.timing.local_time import LocalTimeError, instant_of, on_clock_of
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,9}[smhdw])+")

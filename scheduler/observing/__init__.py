@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
-from scheduler.clock import SECOND, Clock, to_datetime
 from scheduler.models import Run, RunStatus
 from scheduler.observing.events import Event, EventKind, RunEvent, RunEventKind, TaskEvent, TaskEventKind
 from scheduler.observing.listeners import Callback, Listener, check_callback, kinds_of
 from scheduler.observing.telemetry import Telemetry
 from scheduler.store import Claim, Outcome, PassResult, Told
+from scheduler.timing.clock import SECOND, Clock, to_datetime
 
 __all__ = [
     "Attempt",

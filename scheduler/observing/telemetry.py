@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from scheduler import logbook
 from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text, frames_text, qualified_type_name
-from scheduler.clock import SECOND, Clock, to_datetime
 from scheduler.errors import TelemetryError
 from scheduler.models import OPEN_STATUSES, RunStatus
 from scheduler.observing.events import RunEvent, RunEventKind
 from scheduler.store import Claim, Outcome
+from scheduler.timing.clock import SECOND, Clock, to_datetime
 
 _SCOPE: Final = "scheduler"
 _NANOS: Final = 1_000

@@ -12,7 +12,6 @@ from typing import Any, Final, TypeAlias
 
 from scheduler import _containment, logbook
 from scheduler._safe_text import ERROR_LIMIT, error_text
-from scheduler.clock import Clock, to_datetime
 from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
 from scheduler.models import RunStatus, TaskDefinition
@@ -37,6 +36,7 @@ from scheduler.runner.wrapped import (
 )
 from scheduler.server_url import is_server_url
 from scheduler.store import STOPPED, Claim, Outcome
+from scheduler.timing.clock import Clock, to_datetime
 
 __all__ = ["GraphRunner", "RunnerSettings", "check_task"]
 

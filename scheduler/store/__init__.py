@@ -8,7 +8,6 @@ from typing import Final
 
 from sqlalchemy import bindparam, func, select
 
-from scheduler.clock import SECOND, Clock
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import adding, clock_steps, history, listing, outcomes, owners, runs, tasks
@@ -38,6 +37,7 @@ from scheduler.store.unloadable import (
     retry,
     retry_soon,
 )
+from scheduler.timing.clock import SECOND, Clock
 
 __all__ = [
     "RESTART_LIMIT",

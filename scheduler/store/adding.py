@@ -9,10 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, select, update
 
-from scheduler.clock import to_datetime, to_micros
 from scheduler.errors import InvalidTaskError
 from scheduler.models import TaskChanges, TaskDefinition, is_as_checked
-from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import unloadable
 from scheduler.store.expiring import warning_time
 from scheduler.store.schema import purged as purged_table
@@ -28,6 +26,8 @@ from scheduler.store.tasks import (
     remove,
     resumed,
 )
+from scheduler.timing.clock import to_datetime, to_micros
+from scheduler.timing.schedule import Schedule, is_one_time, schedule_of
 
 _OWED_CHANGED: Final = "the schedule of the task was changed before it could start"
 _OWED_ENDED: Final = "max_runs was reached before it could start"

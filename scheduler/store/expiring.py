@@ -6,9 +6,9 @@ from typing import Final
 
 from sqlalchemy import bindparam, select, update
 
-from scheduler.clock import SECOND, to_datetime
 from scheduler.store.schema import IS_WAITING, runs, tasks
 from scheduler.store.statements import Connection, Statement
+from scheduler.timing.clock import SECOND, to_datetime
 
 _LONGEST: Final = 86_400 * SECOND
 _SHARE: Final = 10

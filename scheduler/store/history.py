@@ -10,7 +10,6 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import bindparam, delete, not_, select, update
 
-from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
 from scheduler.models import (
     OPEN_STATUSES,
@@ -24,10 +23,11 @@ from scheduler.models import (
     TaskDefinition,
     TokenUsage,
 )
-from scheduler.planning import Firing
-from scheduler.schedule import Schedule, UnservedSchedule
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
 from scheduler.store.statements import Bulk, Connection, Row, Statement
+from scheduler.timing.clock import SECOND, to_datetime
+from scheduler.timing.planning import Firing
+from scheduler.timing.schedule import Schedule, UnservedSchedule
 
 _QUESTIONS: Final = TypeAdapter(tuple[Question, ...])
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])

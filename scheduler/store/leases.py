@@ -5,12 +5,12 @@ from typing import Final
 
 from sqlalchemy import bindparam, select
 
-from scheduler.clock import Clock
 from scheduler.store import outcomes, owners
 from scheduler.store.engine import PASS_TIMEOUT, Database
 from scheduler.store.owners import Owner
 from scheduler.store.schema import IS_RUNNING, runs
 from scheduler.store.statements import Connection, Row, Statement
+from scheduler.timing.clock import Clock
 
 _RENEWALS: Final = 3
 """A pass renews the lease when one of so many parts of it is over."""

@@ -8,10 +8,8 @@ from typing import Any, Final, Protocol
 from sqlalchemy import BigInteger, ColumnElement, Integer, Text, and_, bindparam, func, select, update
 from sqlalchemy.types import TypeEngine
 
-from scheduler.clock import SECOND, to_datetime
 from scheduler.errors import RunNotFoundError
 from scheduler.models import Attempt, Question, RunStatus, RunTrigger, TaskDefinition, TokenUsage
-from scheduler.planning import longest_retry_delay, retry_delay
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.answers import answers_json
@@ -21,6 +19,8 @@ from scheduler.store.reading import Unreadable, read
 from scheduler.store.runs import CANCELLED_BY_NEXT, Claim
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
 from scheduler.store.statements import Bulk, Connection, Row, Statement, parameter
+from scheduler.timing.clock import SECOND, to_datetime
+from scheduler.timing.planning import longest_retry_delay, retry_delay
 
 STOPPED: Final = "the scheduler was stopped"
 """The reason that stands in attempts which the stop of their scheduler ended."""

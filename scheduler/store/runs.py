@@ -20,10 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from scheduler.clock import to_micros
 from scheduler.models import OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
-from scheduler.planning import Decision, Firing, Plan, Situation, plan
-from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import answers, history, unloadable
 from scheduler.store import tasks as task_rows
 from scheduler.store.expiring import end_reason
@@ -42,6 +39,9 @@ from scheduler.store.schema import (
 )
 from scheduler.store.statements import Bulk, Connection, Row, Statement
 from scheduler.store.unloadable import Changes, NeedsLoading, Obstacle
+from scheduler.timing.clock import to_micros
+from scheduler.timing.planning import Decision, Firing, Plan, Situation, plan
+from scheduler.timing.schedule import Schedule, is_one_time, schedule_of
 
 _MOST_LATE: Final = 256
 """So many tasks that cannot be loaded here are looked at in one pass for due times that are too late."""

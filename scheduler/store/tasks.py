@@ -18,11 +18,8 @@ from sqlalchemy import (
     update,
 )
 
-from scheduler.clock import to_datetime
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
 from scheduler.models import RunStatus, TaskDefinition, TaskType
-from scheduler.planning import Decision, Firing
-from scheduler.schedule import Schedule, is_one_time, schedule_of
 from scheduler.store import history, unloadable
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.schema import (
@@ -36,6 +33,9 @@ from scheduler.store.schema import (
     tasks,
 )
 from scheduler.store.statements import Connection, Row, Statement
+from scheduler.timing.clock import to_datetime
+from scheduler.timing.planning import Decision, Firing
+from scheduler.timing.schedule import Schedule, is_one_time, schedule_of
 
 T = TypeVar("T")
 

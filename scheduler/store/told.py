@@ -8,7 +8,6 @@ from sqlalchemy import and_, bindparam, select
 
 from scheduler import logbook
 from scheduler.models import Run, RunStatus
-from scheduler.schedule import is_one_time
 from scheduler.store import history
 from scheduler.store.expiring import Expiring
 from scheduler.store.outcomes import Outcome
@@ -16,6 +15,7 @@ from scheduler.store.runs import Batch
 from scheduler.store.schema import runs, tasks
 from scheduler.store.statements import Connection, Row, Statement
 from scheduler.store.tasks import read_definition
+from scheduler.timing.schedule import is_one_time
 
 T = TypeVar("T")
 

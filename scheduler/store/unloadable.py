@@ -24,12 +24,12 @@ from sqlalchemy import (
     update,
 )
 
-from scheduler.clock import SECOND
 from scheduler.models import TaskDefinition
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.schema import owners, tasks, unloadable
 from scheduler.store.statements import Bulk, Connection, Row, Statement, Values, parameter
 from scheduler.store.storable import storable
+from scheduler.timing.clock import SECOND
 
 NeedsLoading = Callable[[TaskDefinition], str | None]
 """Returns what of a task's code has to be loaded before it can run here, as a key that equal code shares; else None."""

@@ -14,10 +14,10 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langgraph.prebuilt import ToolRuntime
 
 from scheduler import logbook
-from scheduler.clock import WallClock
 from scheduler.errors import InvalidTaskError, StoreError, TaskNotFoundError
 from scheduler.models import TaskDefinition, TaskType
 from scheduler.task_scheduler import TaskScheduler
+from scheduler.timing.clock import WallClock
 from scheduler.tools.callers import Caller, OwnerOf, caller_of, is_owner
 from scheduler.tools.desk import Desk
 from scheduler.tools.guards import Guards, default_rate

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from scheduler.clock import Clock, to_datetime, to_micros
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
 from scheduler.models import RunStatus, TaskDefinition
 from scheduler.runner import check_task
-from scheduler.schedule import next_due_times
 from scheduler.store import Listed, StoreTransaction
 from scheduler.task_scheduler import TaskScheduler
+from scheduler.timing.clock import Clock, to_datetime, to_micros
+from scheduler.timing.schedule import next_due_times
 from scheduler.tools import wording
 from scheduler.tools.callers import Caller
 from scheduler.tools.guards import Guards, runs_in_next_hour

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from scheduler.clock import to_micros
 from scheduler.models import Run, RunStatus, TaskDefinition
-from scheduler.schedule import next_due_times, schedule_of, shortest_interval
+from scheduler.phrases import describe
+from scheduler.timing.clock import to_micros
+from scheduler.timing.schedule import next_due_times, schedule_of, shortest_interval
 from scheduler.tools.callers import Caller
 from scheduler.tools.refusal import Refusal
 from scheduler.tools.wording import duration, moment
-from scheduler.words import describe
 
 _HOUR: Final = timedelta(hours=1)
 _BYTES_PER_CHARACTER: Final = 3

@@ -6,12 +6,12 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from scheduler._limits import LAST_YEAR
-from scheduler._local_time import LocalTimeError, instant_of
 from scheduler.models import TaskType
+from scheduler.phrases import parse_schedule
+from scheduler.timing.local_time import LocalTimeError, instant_of
 from scheduler.tools.guards import Guards
 from scheduler.tools.refusal import Refusal
 from scheduler.tools.requests import ScheduleRequest
-from scheduler.words import parse_schedule
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _WAYS: Final = ("schedule", "cron", "interval_seconds", "run_at")

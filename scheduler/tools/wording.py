@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from scheduler._texts import escaped
 from scheduler.models import Run, TaskDefinition
-from scheduler.words import describe
-from scheduler.words.cron import WEEKDAY_NAMES
-from scheduler.words.moments import moment_in_words, with_offset
+from scheduler.phrases import describe
+from scheduler.phrases.cron import WEEKDAY_NAMES
+from scheduler.phrases.moments import moment_in_words, with_offset
 
 _SHOWN: Final = 500
 _PROMPT_SHOWN: Final = 100

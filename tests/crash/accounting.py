@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scheduler import RunStatus
-from scheduler.clock import SECOND, to_micros
-from scheduler.schedule import schedule_of
+from scheduler.timing.clock import SECOND, to_micros
+from scheduler.timing.schedule import schedule_of
 
 NOT_STARTED = {RunStatus.SKIPPED, RunStatus.MISSED}
 BY_THE_GRAPH = {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.TIMED_OUT}

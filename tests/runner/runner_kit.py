@@ -1,10 +1,10 @@
 """Tasks, claims and attempts for the tests of the runner."""
 
 from scheduler import TaskDefinition
-from scheduler.clock import WallClock
 from scheduler.models import RunTrigger
 from scheduler.runner import GraphRunner, RunnerSettings
 from scheduler.store import Claim
+from scheduler.timing.clock import WallClock
 
 
 def a_task(**fields):

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 
 from scheduler import RunStatus, TaskDefinition
-from scheduler.clock import SECOND, to_datetime, to_micros
 from scheduler.store import Loaded, Outcome, Store
+from scheduler.timing.clock import SECOND, to_datetime, to_micros
 
 #: A Monday, midnight.
 START = to_micros(datetime(2026, 1, 5, tzinfo=UTC))

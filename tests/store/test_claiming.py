@@ -4,7 +4,7 @@ import pytest
 from store_kit import DAY, accounted, every, once, seconds_of
 
 from scheduler import RunStatus
-from scheduler.planning import BUFFER_LIMIT
+from scheduler.timing.planning import BUFFER_LIMIT
 
 
 def test_nothing_starts_before_its_time(process):

@@ -8,9 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from store_kit import START, Process, cron, every, instant, moment, seconds_of
 
 from scheduler import OverlapPolicy
-from scheduler.clock import SECOND, to_micros
-from scheduler.schedule import schedule_of
 from scheduler.store import database_at
+from scheduler.timing.clock import SECOND, to_micros
+from scheduler.timing.schedule import schedule_of
 
 #: How long before its due time a run may be claimed.
 EARLY = 1

@@ -7,8 +7,8 @@ import pytest
 from store_kit import DAY, HOUR, LEASE, RETENTION, START, Process, cron, every, instant, moment, once, seconds_of
 
 from scheduler import RunStatus, StoreError, TaskNotFoundError
-from scheduler.clock import SECOND, to_micros
 from scheduler.models import Question
+from scheduler.timing.clock import SECOND, to_micros
 
 # --- Due times that come again ---
 

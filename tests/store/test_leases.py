@@ -4,7 +4,7 @@ import pytest
 from store_kit import LEASE, START, every, instant, once
 
 from scheduler import StoreError
-from scheduler.clock import SECOND
+from scheduler.timing.clock import SECOND
 
 
 class Clock:

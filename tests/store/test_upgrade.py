@@ -8,10 +8,10 @@ from sqlalchemy import create_engine, inspect, text
 from store_kit import DAY, RETENTION, Process, instant, seconds_of
 
 from scheduler import TaskNotFoundError, TaskScheduler
-from scheduler.clock import SECOND
 from scheduler.models import TokenUsage
 from scheduler.store import database_at
 from scheduler.store.schema import VERSION
+from scheduler.timing.clock import SECOND
 
 HERE = Path(__file__).parent
 

@@ -4,9 +4,9 @@ import re
 from datetime import date
 from typing import Final, NamedTuple
 
-from scheduler.words.cron import MONTH_NAMES, MONTHS, WEEK, WEEKDAY_NAMES, Days
-from scheduler.words.reader import Reader, join_list, read_list
-from scheduler.words.refusal import Refusal
+from scheduler.phrases.cron import MONTH_NAMES, MONTHS, WEEK, WEEKDAY_NAMES, Days
+from scheduler.phrases.reader import Reader, join_list, read_list
+from scheduler.phrases.refusal import Refusal
 
 _WORKING_DAYS: Final = tuple(range(1, 6))
 _SHORT_WEEKDAYS: Final = {"sun": 0, "mon": 1, "tue": 2, "tues": 2, "wed": 3, "thu": 4, "thurs": 4, "fri": 5, "sat": 6}

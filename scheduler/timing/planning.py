@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from scheduler.clock import SECOND
 from scheduler.models import OverlapPolicy, TaskDefinition
-from scheduler.schedule import Schedule
+from scheduler.timing.clock import SECOND
+from scheduler.timing.schedule import Schedule
 
 BUFFER_LIMIT: Final = 1_000
 """How many due times of one task wait for their turn under `BUFFER_ALL`."""

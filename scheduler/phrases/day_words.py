@@ -2,9 +2,9 @@
 
 from typing import Final, NamedTuple, Self
 
-from scheduler.words.calendar_days import exist_always, ordinal
-from scheduler.words.cron import MONTH_DAYS, MONTH_NAMES, MONTHS, WEEK, WEEKDAY_NAMES, Days, expand
-from scheduler.words.reader import join_list
+from scheduler.phrases.calendar_days import exist_always, ordinal
+from scheduler.phrases.cron import MONTH_DAYS, MONTH_NAMES, MONTHS, WEEK, WEEKDAY_NAMES, Days, expand
+from scheduler.phrases.reader import join_list
 
 _WORKING_DAYS: Final = frozenset(range(1, 6))
 _MONDAY_FIRST: Final = (1, 2, 3, 4, 5, 6, 0)

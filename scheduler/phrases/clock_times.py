@@ -5,8 +5,8 @@ from datetime import UTC, time, timedelta, timezone
 from typing import Final, NamedTuple
 
 from scheduler._limits import INTERVAL_LIMIT
-from scheduler.words.reader import Reader, read_list
-from scheduler.words.refusal import Refusal
+from scheduler.phrases.reader import Reader, read_list
+from scheduler.phrases.refusal import Refusal
 
 MOST_TIMES: Final = 24
 """How many times of day, or minutes of an hour, a phrase may list."""

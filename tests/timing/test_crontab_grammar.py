@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cronsim import CronSim
 
-from scheduler.crontab import Crontab, parse_crontab
+from scheduler.timing.crontab import Crontab, parse_crontab
 
 ZONE = ZoneInfo("UTC")
 NEW_YEAR = datetime(2025, 1, 1, tzinfo=UTC)

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 from scheduler._arguments import check_definitions, check_whole, micros_of
 from scheduler._limits import LAST_YEAR
-from scheduler.clock import SECOND, WallClock, to_datetime, to_micros
-from scheduler.crontab import Crontab, parse_crontab
 from scheduler.models import TaskDefinition, TaskType
+from scheduler.timing.clock import SECOND, WallClock, to_datetime, to_micros
+from scheduler.timing.crontab import Crontab, parse_crontab
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from scheduler.crontab import parse_crontab
+from scheduler.timing.crontab import parse_crontab
 
 BERLIN_SPRING = "Europe/Berlin"  # 2025-03-30T01:00Z: 02:00+01:00 -> 03:00+02:00
 BERLIN_AUTUMN = "Europe/Berlin"  # 2025-10-26T01:00Z: 03:00+02:00 -> 02:00+01:00

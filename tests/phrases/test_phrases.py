@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scheduler import TaskDefinition, TaskType, parse_schedule
-from scheduler.words import is_relative
+from scheduler.phrases import is_relative
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
-PAGE = (Path(__file__).parent.parent / "docs" / "words.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "words.md").read_text(encoding="utf-8")
 
 CRON = [
     # Days

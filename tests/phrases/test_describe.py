@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler import TaskDefinition, TaskType, describe, parse_schedule
-from scheduler.crontab import parse_crontab, split_crontab
-from scheduler.words.calendar_days import ordinal
-from scheduler.words.cron import HOURS, MINUTES, MONTH_DAYS, MONTH_NAMES, MONTHS, WEEKDAY_NAMES, expand
-from scheduler.words.reader import join_list
+from scheduler.phrases.calendar_days import ordinal
+from scheduler.phrases.cron import HOURS, MINUTES, MONTH_DAYS, MONTH_NAMES, MONTHS, WEEKDAY_NAMES, expand
+from scheduler.phrases.reader import join_list
+from scheduler.timing.crontab import parse_crontab, split_crontab
 
 NOW = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")

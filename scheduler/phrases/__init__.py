@@ -6,7 +6,7 @@ local time on the clock of a zone, `grammar` reads whole phrases, `hints` knows 
 `parsing` puts these together; `description` and `day_words` go the other way.
 """
 
-from scheduler.words.description import describe
-from scheduler.words.parsing import is_relative, parse_schedule
+from scheduler.phrases.description import describe
+from scheduler.phrases.parsing import is_relative, parse_schedule
 
 __all__ = ["describe", "is_relative", "parse_schedule"]

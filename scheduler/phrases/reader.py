@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
-from scheduler.words.refusal import Refusal, Unreadable
+from scheduler.phrases.refusal import Refusal, Unreadable
 
 MAX_LENGTH: Final = 1_000
 """The longest phrase that is read, in characters."""

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from scheduler._limits import INTERVAL_LIMIT
 from scheduler.models import TaskType
-from scheduler.words.calendar_days import (
+from scheduler.phrases.calendar_days import (
     MONTH_NUMBERS,
     PLURAL,
     SINGULAR,
@@ -21,7 +21,7 @@ from scheduler.words.calendar_days import (
     read_weekdays,
     refuse_missing_days,
 )
-from scheduler.words.clock_times import (
+from scheduler.phrases.clock_times import (
     UNIT_SECONDS,
     read_exact_time,
     read_length,
@@ -30,10 +30,10 @@ from scheduler.words.clock_times import (
     read_times,
     seconds_of,
 )
-from scheduler.words.cron import HOURS, MINUTES, MONTHS, Days, compact, even_step
-from scheduler.words.moments import moment_in_words, place, with_offset
-from scheduler.words.reader import Reader
-from scheduler.words.refusal import Refusal
+from scheduler.phrases.cron import HOURS, MINUTES, MONTHS, Days, compact, even_step
+from scheduler.phrases.moments import moment_in_words, place, with_offset
+from scheduler.phrases.reader import Reader
+from scheduler.phrases.refusal import Refusal
 
 RELATIVE: Final = ("in", "today", "tomorrow")
 """The words that begin a phrase whose meaning depends on the present."""

@@ -10,12 +10,12 @@ from datetime import date, timedelta
 from difflib import get_close_matches
 from typing import Final
 
-from scheduler.words.calendar_days import MONTH_NUMBERS, PLURAL, SINGULAR
-from scheduler.words.clock_times import UNIT_SECONDS
-from scheduler.words.cron import WEEK
-from scheduler.words.description import describe_crontab
-from scheduler.words.grammar import interval_in_words
-from scheduler.words.refusal import Refusal, Unreadable
+from scheduler.phrases.calendar_days import MONTH_NUMBERS, PLURAL, SINGULAR
+from scheduler.phrases.clock_times import UNIT_SECONDS
+from scheduler.phrases.cron import WEEK
+from scheduler.phrases.description import describe_crontab
+from scheduler.phrases.grammar import interval_in_words
+from scheduler.phrases.refusal import Refusal, Unreadable
 
 EXAMPLES: Final = (
     "every day at 9am",

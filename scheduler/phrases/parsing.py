@@ -8,12 +8,12 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from scheduler._texts import shown
-from scheduler.clock import WallClock, to_datetime
-from scheduler.words.cron import MONTH_NAMES, WEEKDAY_NAMES
-from scheduler.words.grammar import RELATIVE, Present, read_phrase
-from scheduler.words.hints import EXAMPLES, explained
-from scheduler.words.reader import normalised
-from scheduler.words.refusal import Refusal, Unreadable
+from scheduler.phrases.cron import MONTH_NAMES, WEEKDAY_NAMES
+from scheduler.phrases.grammar import RELATIVE, Present, read_phrase
+from scheduler.phrases.hints import EXAMPLES, explained
+from scheduler.phrases.reader import normalised
+from scheduler.phrases.refusal import Refusal, Unreadable
+from scheduler.timing.clock import WallClock, to_datetime
 
 _NAMES: Final = rf"(?i)\b(?:{'|'.join((*WEEKDAY_NAMES, *MONTH_NAMES))})s?\b"
 _SHOWN: Final = 80

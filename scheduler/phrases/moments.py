@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
-from scheduler._local_time import LocalTimeError, instant_of, on_clock_of
-from scheduler.words.refusal import Refusal
+from scheduler.phrases.refusal import Refusal
+from scheduler.timing.local_time import LocalTimeError, instant_of, on_clock_of
 
 
 def place(local: datetime, zone: ZoneInfo) -> datetime:

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from scheduler.crontab import parse_crontab
+from scheduler.timing.crontab import parse_crontab
 
 with (Path(__file__).parent / "debian_corpus.csv").open(newline="", encoding="utf-8") as file:
     ROWS = list(csv.DictReader(file))

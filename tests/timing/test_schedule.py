@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler import TaskDefinition, next_due_times
-from scheduler.clock import SECOND, to_datetime, to_micros
-from scheduler.crontab import parse_crontab
-from scheduler.schedule import (
+from scheduler.timing.clock import SECOND, to_datetime, to_micros
+from scheduler.timing.crontab import parse_crontab
+from scheduler.timing.schedule import (
     BoundedSchedule,
     CronSchedule,
     IntervalSchedule,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scheduler.crontab import Crontab, parse_crontab
+from scheduler.timing.crontab import Crontab, parse_crontab
 
 MICROSECOND = timedelta(microseconds=1)
 

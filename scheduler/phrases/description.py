@@ -6,14 +6,14 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from scheduler._arguments import check_definitions
-from scheduler.crontab import parse_crontab, split_crontab
 from scheduler.models import TaskDefinition
-from scheduler.words.clock_times import MOST_TIMES
-from scheduler.words.cron import HOURS, MINUTES, even_step, expand, runs
-from scheduler.words.day_words import DayWords
-from scheduler.words.grammar import interval_in_words
-from scheduler.words.moments import moment_in_words, with_offset
-from scheduler.words.reader import join_list
+from scheduler.phrases.clock_times import MOST_TIMES
+from scheduler.phrases.cron import HOURS, MINUTES, even_step, expand, runs
+from scheduler.phrases.day_words import DayWords
+from scheduler.phrases.grammar import interval_in_words
+from scheduler.phrases.moments import moment_in_words, with_offset
+from scheduler.phrases.reader import join_list
+from scheduler.timing.crontab import parse_crontab, split_crontab
 
 _SHORTEST_RANGE: Final = 3
 

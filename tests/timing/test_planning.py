@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scheduler import OverlapPolicy, TaskDefinition
-from scheduler.clock import SECOND
-from scheduler.planning import (
+from scheduler.timing.clock import SECOND
+from scheduler.timing.planning import (
     BUFFER_LIMIT,
     SKIPPED_BUFFER_FULL,
     SKIPPED_BUFFER_ONE,
@@ -22,7 +22,7 @@ from scheduler.planning import (
     plan,
     retry_delay,
 )
-from scheduler.schedule import IntervalSchedule
+from scheduler.timing.schedule import IntervalSchedule
 
 SKIP, BUFFER_ONE, BUFFER_ALL, CANCEL_OTHER, ALLOW_ALL = OverlapPolicy
 START, BUFFER, SKIPPED, MISSED = Decision
