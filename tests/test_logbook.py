@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import logbook
-from scheduler.cli.serve import _OneLineFormatter
+from scheduler.cli.commands.serve import _OneLineFormatter
 
 FORGED = "2026-11-25 22:00:00,000 ERROR Task payroll (payroll) failed: run 01a2"
 HOSTILE = "".join(f"ok{end}{FORGED}" for end in "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029") + "\x1b[31m\u202e\ud800\x00"

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from scheduler.cli.errors import exit_code, sentence
-from scheduler.cli.output import fail, say
+from scheduler.cli.ui.output import fail, say
 from scheduler.errors import SchedulerError
 
 
@@ -67,7 +67,7 @@ class Command:
 
     name: str
     path: str
-    """Module and function, in this package."""
+    """Module and function, in `scheduler.cli.commands`."""
     example: str
 
 
@@ -109,7 +109,7 @@ def _built(panel: str, command: Command) -> Any:  # noqa: ANN401 (typer's own ty
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     epilog = f"Example: task-scheduler {command.example}"
     decorate = alone.command(command.name, cls=_Command, epilog=epilog, rich_help_panel=panel)
-    decorate(getattr(import_module(f"scheduler.cli.{module}"), function))
+    decorate(getattr(import_module(f"scheduler.cli.commands.{module}"), function))
     return typer.main.get_command(alone)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from scheduler import SchedulerError, StoreError, TaskScheduler
+from scheduler.cli.commands.files import applied, loaded, new_code
 from scheduler.cli.errors import sentence
-from scheduler.cli.files import applied, loaded, new_code
 from scheduler.tasks_file import watch_tasks
 
 _RETRY_SECONDS: Final = 5.0

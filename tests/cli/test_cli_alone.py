@@ -278,4 +278,4 @@ def test_listing_leaves_langgraph_out(place):
         output = process.stdout.read()
     assert " scheduler.cli" in output
     assert not re.search(r"\|\s+lang(graph|chain)", output)
-    assert "scheduler.cli.serve" not in output, "a command is imported when it is asked for"
+    assert "scheduler.cli.commands.serve" not in output, "a command is imported when it is asked for"

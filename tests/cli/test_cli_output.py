@@ -20,12 +20,12 @@ from scheduler import RunStatus, TaskDefinition, load_tasks
 from scheduler._texts import escaped, escaped_lines
 from scheduler.apscheduler_bridge.jobstore import TaskJobStore
 from scheduler.cli import app
-from scheduler.cli.add import add
 from scheduler.cli.app import COMMANDS
-from scheduler.cli.following import RunFeed
-from scheduler.cli.moments import in_local_words, parse_duration, parse_instant, parse_since, shown_seconds
+from scheduler.cli.commands.add import add
 from scheduler.cli.options import complete_run
 from scheduler.cli.project import find_graphs, lines_for_dependencies, lines_for_program, program
+from scheduler.cli.ui.following import RunFeed
+from scheduler.cli.ui.moments import in_local_words, parse_duration, parse_instant, parse_since, shown_seconds
 
 NAMES = [each.name for commands in COMMANDS.values() for each in commands]
 DOCS = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
@@ -336,7 +336,7 @@ def test_preview_without_a_store(place):
 def test_removing_asks(place, monkeypatch):
     """On a terminal; no is no."""
     place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
-    monkeypatch.setattr("scheduler.cli.changes.is_person", lambda: True)
+    monkeypatch.setattr("scheduler.cli.commands.changes.is_person", lambda: True)
     result = place.quick("remove", "a", given="maybe\nn\n", code=1)
     assert result.stderr == "Remove task 'a'? [y/N]: Answer y or n.\nRemove task 'a'? [y/N]: Nothing was removed.\n"
     assert place.quick("remove", "a", given="y\n").stdout == "Removed a.\n"

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from scheduler.cli.output import note, one_line
+from scheduler.cli.ui.output import note, one_line
 
 _YES, _NO = frozenset({"y", "yes"}), frozenset({"n", "no"})
 

@@ -7,10 +7,10 @@ import typer
 
 from scheduler import Run
 from scheduler.cli.errors import CommandError, ExitCode
-from scheduler.cli.moments import local
 from scheduler.cli.options import Db, DbUrl, Json, RunId, opened
-from scheduler.cli.output import cell, note, one_line, say, show_json, show_table
-from scheduler.cli.shapes import run_shape
+from scheduler.cli.ui.moments import local
+from scheduler.cli.ui.output import cell, note, one_line, say, show_json, show_table
+from scheduler.cli.ui.shapes import run_shape
 from scheduler.models import RunStatus
 
 _MOST = 100_000

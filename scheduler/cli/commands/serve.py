@@ -20,7 +20,7 @@ from scheduler.cli.applying import kept_applied
 from scheduler.cli.checkpoints import VARIABLE, beside, opened_saver
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, store_arguments
-from scheduler.cli.output import say
+from scheduler.cli.ui.output import say
 from scheduler.models import Durability
 
 BANNER: Final = "Scheduler running. Press Ctrl+C to stop."

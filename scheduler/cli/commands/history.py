@@ -9,10 +9,10 @@ from rich.text import Text
 
 from scheduler import Run, RunStatus, TaskNotFoundError, TaskScheduler
 from scheduler.cli.errors import ExitCode, unusable_tasks_fail
-from scheduler.cli.following import RunFeed, polled, wait_for_end
-from scheduler.cli.moments import local, parse_duration, parse_since, shown_seconds, took
 from scheduler.cli.options import Db, DbUrl, Json, RunId, TaskId, complete_task, opened
-from scheduler.cli.output import (
+from scheduler.cli.ui.following import RunFeed, polled, wait_for_end
+from scheduler.cli.ui.moments import local, parse_duration, parse_since, shown_seconds, took
+from scheduler.cli.ui.output import (
     STYLES,
     cell,
     console,
@@ -24,7 +24,7 @@ from scheduler.cli.output import (
     show_table,
     status_cell,
 )
-from scheduler.cli.shapes import run_shape
+from scheduler.cli.ui.shapes import run_shape
 
 _TAIL: Final = 10
 _SHOWN: Final = 20

@@ -13,11 +13,9 @@ from rich.text import Text
 
 from scheduler import TaskDefinition, TaskType, load_tasks
 from scheduler._texts import escaped_lines
-from scheduler.cli.asking import agrees, ask
-from scheduler.cli.check import graph_problem
+from scheduler.cli.commands.check import graph_problem
 from scheduler.cli.errors import CommandError, ExitCode, sentence
 from scheduler.cli.options import Json
-from scheduler.cli.output import console, fail, note, say, show_json
 from scheduler.cli.project import (
     PROGRAM_FILE,
     PROJECT_FILE,
@@ -29,7 +27,9 @@ from scheduler.cli.project import (
     program,
     toml_task,
 )
-from scheduler.cli.words import schedule_fields
+from scheduler.cli.schedule_options import schedule_fields
+from scheduler.cli.ui.asking import agrees, ask
+from scheduler.cli.ui.output import console, fail, note, say, show_json
 from scheduler.phrases import is_relative
 
 _DEFAULT_GRAPH: Final = "graph:graph"

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from scheduler import OverlapPolicy, TaskDefinition, TaskNotFoundError, TaskScheduler
-from scheduler.cli.changes import report
+from scheduler.cli.commands.changes import report
+from scheduler.cli.commands.look import exists
 from scheduler.cli.errors import CommandError, ExitCode
-from scheduler.cli.look import exists
 from scheduler.cli.modules import modules_of_working_directory
-from scheduler.cli.moments import parse_duration, parse_instant
 from scheduler.cli.options import Db, DbUrl, Json, opened
-from scheduler.cli.words import one_schedule
+from scheduler.cli.schedule_options import one_schedule
+from scheduler.cli.ui.moments import parse_duration, parse_instant
 from scheduler.models import Durability, SessionMode
 
 _WHEN: Final = "Schedule: give one of the first four"

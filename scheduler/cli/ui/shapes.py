@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from scheduler import Run, TaskDefinition, TaskType, describe, next_due_times
-from scheduler.cli.moments import took
+from scheduler.cli.ui.moments import took
 
 _TROUBLE: Final = "error: "
 _STATES: Final = frozenset({"paused", "running", "waiting"})

@@ -13,7 +13,7 @@ from scheduler import TaskChanges, TaskDefinition, TaskScheduler, load_tasks
 from scheduler.cli.errors import CommandError, sentence
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, complete_task, opened
-from scheduler.cli.output import console, note, one_line, say, say_as_utf8, show_json
+from scheduler.cli.ui.output import console, note, one_line, say, say_as_utf8, show_json
 from scheduler.errors import InvalidTaskError, StoreNotFoundError
 from scheduler.tasks_file import dump_tasks, located
 

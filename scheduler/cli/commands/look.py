@@ -7,14 +7,14 @@ import typer
 from rich.text import Text
 
 from scheduler import Run, TaskDefinition, TaskNotFoundError, TaskScheduler, TaskType, next_due_times
+from scheduler.cli.commands.history import run_rows
 from scheduler.cli.errors import CommandError, ExitCode, sentence
-from scheduler.cli.history import run_rows
-from scheduler.cli.moments import in_local_words, on_the_clock
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
-from scheduler.cli.output import cell, note, one_line, say, show_json, show_pairs, show_table, status_cell, table
-from scheduler.cli.output import show as show_parts
-from scheduler.cli.shapes import due_of, due_times, finished_shape, in_words, run_shape, state_of, task_shape
-from scheduler.cli.words import schedule_fields
+from scheduler.cli.schedule_options import schedule_fields
+from scheduler.cli.ui.moments import in_local_words, on_the_clock
+from scheduler.cli.ui.output import cell, note, one_line, say, show_json, show_pairs, show_table, status_cell, table
+from scheduler.cli.ui.output import show as show_parts
+from scheduler.cli.ui.shapes import due_of, due_times, finished_shape, in_words, run_shape, state_of, task_shape
 
 _DUE_TIMES: Final = 5
 _RUNS: Final = 5

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from scheduler import TaskType, parse_schedule
 from scheduler.cli.errors import CommandError, ExitCode
-from scheduler.cli.moments import parse_duration, parse_instant
+from scheduler.cli.ui.moments import parse_duration, parse_instant
 
 _CRON: Final = re.compile(r"[*@]|[0-9*,/-]+[ \t]+[0-9*,/-]+[ \t]+\S+[ \t]+\S")
 """How a cron expression begins; words may begin with a digit, too."""

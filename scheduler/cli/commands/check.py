@@ -19,8 +19,8 @@ from scheduler import SchedulerError, StoreError, TaskDefinition, TaskScheduler
 from scheduler.cli.errors import ExitCode, sentence
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, opened, store_arguments
-from scheduler.cli.output import console, show_json, show_table
 from scheduler.cli.permissions import open_to_others
+from scheduler.cli.ui.output import console, show_json, show_table
 from scheduler.runner.graphs import server_problem
 from scheduler.server_url import is_server_url
 from scheduler.store import database_at

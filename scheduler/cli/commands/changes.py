@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from scheduler import TaskScheduler
-from scheduler.cli.asking import agrees, is_person
+from scheduler.cli.commands.look import describe_task, exists
 from scheduler.cli.errors import CommandError, ExitCode, unusable_tasks_fail
-from scheduler.cli.look import describe_task, exists
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
-from scheduler.cli.output import note, say, show_json
+from scheduler.cli.ui.asking import agrees, is_person
+from scheduler.cli.ui.output import note, say, show_json
 from scheduler.errors import TaskNotFoundError
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]

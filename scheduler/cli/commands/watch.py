@@ -12,12 +12,12 @@ from rich.live import Live
 from rich.text import Text
 
 from scheduler import Run, RunStatus, TaskScheduler
-from scheduler.cli.history import run_rows
-from scheduler.cli.look import next_due_cell
-from scheduler.cli.moments import local, shown_seconds, took
+from scheduler.cli.commands.history import run_rows
+from scheduler.cli.commands.look import next_due_cell
 from scheduler.cli.options import Db, DbUrl, Json, opened
-from scheduler.cli.output import cell, console, one_line, show, show_json, status_cell, table
-from scheduler.cli.shapes import in_words, run_shape, task_shape
+from scheduler.cli.ui.moments import local, shown_seconds, took
+from scheduler.cli.ui.output import cell, console, one_line, show, show_json, status_cell, table
+from scheduler.cli.ui.shapes import in_words, run_shape, task_shape
 
 _OPEN: Final = (RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PENDING)
 _REFRESH_SECONDS: Final = 1.0
