@@ -11,7 +11,7 @@ import typer
 from scheduler import TaskScheduler
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.ui.output import one_line
-from scheduler.store.address import is_url
+from scheduler.store.database.address import is_url
 
 DEFAULT_STORE: Final = "scheduler.db"
 VARIABLE: Final = "SCHEDULER_DB"

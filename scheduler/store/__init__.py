@@ -11,9 +11,10 @@ from sqlalchemy import bindparam, func, select
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import adding, clock_steps, history, listing, outcomes, owners, runs, tasks
-from scheduler.store.address import absolute_path, database_at
 from scheduler.store.clock_steps import STEP_BACK, ClockWatch
-from scheduler.store.engine import PASS_TIMEOUT, Database, StoreThread
+from scheduler.store.database.address import absolute_path, database_at
+from scheduler.store.database.interface import PASS_TIMEOUT, Database
+from scheduler.store.database.statements import Connection, Statement
 from scheduler.store.expiring import Expiring, find_expiring
 from scheduler.store.isolation import RefusedError, Steps, Write, Written, write_one_by_one, write_together
 from scheduler.store.leases import Leases, running_others
@@ -25,7 +26,7 @@ from scheduler.store.runs import Claim, Claimer, NotStarted
 from scheduler.store.schema import CAN_BE_DUE, IS_PENDING
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
-from scheduler.store.statements import Connection, Statement
+from scheduler.store.store_thread import StoreThread
 from scheduler.store.told import Told, note_batch, note_changed, note_ended, note_expiring, note_finished, note_newest
 from scheduler.store.transaction import StoreTransaction
 from scheduler.store.unloadable import (

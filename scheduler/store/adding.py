@@ -12,10 +12,10 @@ from sqlalchemy import bindparam, select, update
 from scheduler.errors import InvalidTaskError
 from scheduler.models import TaskChanges, TaskDefinition, is_as_checked
 from scheduler.store import unloadable
+from scheduler.store.database.statements import Bulk, Connection, Row, Statement
 from scheduler.store.expiring import warning_time
 from scheduler.store.schema import purged as purged_table
 from scheduler.store.schema import tasks
-from scheduler.store.statements import Bulk, Connection, Row, Statement
 from scheduler.store.tasks import (
     account_for_owed,
     chunks,

@@ -12,8 +12,8 @@ from sqlalchemy import BigInteger, Column, ColumnElement, and_, bindparam, case,
 from scheduler.models import TaskDefinition
 from scheduler.store import history, outcomes, owners
 from scheduler.store import tasks as task_rows
+from scheduler.store.database.statements import Bulk, Connection, Row, Statement
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_PENDING, IS_SCHEDULED, IS_WAITING, clock, runs, tasks
-from scheduler.store.statements import Bulk, Connection, Row, Statement
 from scheduler.store.unloadable import retry_soon
 from scheduler.timing.clock import SECOND
 from scheduler.timing.schedule import Schedule, UnservedSchedule, is_one_time, longest_gap, moved_anchor, schedule_of

@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import bindparam, select, update
 
+from scheduler.store.database.statements import Connection, Statement
 from scheduler.store.schema import IS_WAITING, runs, tasks
-from scheduler.store.statements import Connection, Statement
 from scheduler.timing.clock import SECOND, to_datetime
 
 _LONGEST: Final = 86_400 * SECOND

@@ -6,8 +6,8 @@ from sqlalchemy import bindparam, update
 
 from scheduler.models import RunStatus
 from scheduler.store import tasks as task_rows
+from scheduler.store.database.statements import Connection, Statement
 from scheduler.store.schema import tasks
-from scheduler.store.statements import Connection, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

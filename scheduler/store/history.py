@@ -23,8 +23,8 @@ from scheduler.models import (
     TaskDefinition,
     TokenUsage,
 )
+from scheduler.store.database.statements import Bulk, Connection, Row, Statement
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
-from scheduler.store.statements import Bulk, Connection, Row, Statement
 from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.timing.planning import Firing
 from scheduler.timing.schedule import Schedule, UnservedSchedule

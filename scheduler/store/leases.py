@@ -6,10 +6,10 @@ from typing import Final
 from sqlalchemy import bindparam, select
 
 from scheduler.store import outcomes, owners
-from scheduler.store.engine import PASS_TIMEOUT, Database
+from scheduler.store.database.interface import PASS_TIMEOUT, Database
+from scheduler.store.database.statements import Connection, Row, Statement
 from scheduler.store.owners import Owner
 from scheduler.store.schema import IS_RUNNING, runs
-from scheduler.store.statements import Connection, Row, Statement
 from scheduler.timing.clock import Clock
 
 _RENEWALS: Final = 3

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from scheduler import logbook
 from scheduler.store import history, outcomes
+from scheduler.store.database.statements import Connection
 from scheduler.store.isolation import Written, write_one_by_one
 from scheduler.store.outcome_file import LeftOutcome, OutcomeFile, read_file, write_file
 from scheduler.store.outcomes import Outcome
-from scheduler.store.statements import Connection
 
 _INFIX, _SUFFIX = "-outcomes-", ".json"
 

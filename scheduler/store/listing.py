@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from scheduler.models import RunStatus, TaskDefinition
 from scheduler.store import tasks, unloadable
+from scheduler.store.database.statements import Connection, Row
 from scheduler.store.reading import Unreadable, read
-from scheduler.store.statements import Connection, Row
 from scheduler.store.unloadable import LeftBy
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, exists, func, not_, select
 
+from scheduler.store.database.statements import Connection, Statement
 from scheduler.store.schema import (
     CAN_BE_DUE,
     HAS_THREAD_TO_DELETE,
@@ -15,7 +16,6 @@ from scheduler.store.schema import (
     runs,
     tasks,
 )
-from scheduler.store.statements import Connection, Statement
 from scheduler.store.unloadable import is_left, is_to_be_retried, latest_retry
 
 

@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from scheduler.models import RunStatus, TokenUsage
 from scheduler.store import history
+from scheduler.store.database.storable import storable
 from scheduler.store.outcomes import Outcome
-from scheduler.store.storable import storable
 
 SIZE_LIMIT: Final = 64 << 20
 """The largest content that is written or read, in bytes."""

@@ -13,12 +13,12 @@ from scheduler.models import Attempt, Question, RunStatus, RunTrigger, TaskDefin
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.answers import answers_json
+from scheduler.store.database.statements import Bulk, Connection, Row, Statement, parameter
 from scheduler.store.expiring import warning_time
 from scheduler.store.failures import FAILURES, count_failures
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.runs import CANCELLED_BY_NEXT, Claim
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
-from scheduler.store.statements import Bulk, Connection, Row, Statement, parameter
 from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.timing.planning import longest_retry_delay, retry_delay
 

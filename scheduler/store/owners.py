@@ -8,8 +8,8 @@ from typing import Final
 
 from sqlalchemy import BigInteger, bindparam, delete, exists, func, insert, not_, select, update
 
+from scheduler.store.database.statements import Connection, Row, Statement, parameter
 from scheduler.store.schema import IS_RUNNING, owners, runs, unloadable
-from scheduler.store.statements import Connection, Row, Statement, parameter
 from scheduler.timing.clock import SECOND
 
 _PROC: Final = Path("/proc")

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from scheduler.models import OverlapPolicy, RunStatus, RunTrigger, SessionMode, TaskDefinition
 from scheduler.store import answers, history, unloadable
 from scheduler.store import tasks as task_rows
+from scheduler.store.database.statements import Bulk, Connection, Row, Statement
 from scheduler.store.expiring import end_reason
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.schema import (
@@ -37,7 +38,6 @@ from scheduler.store.schema import (
     runs,
     tasks,
 )
-from scheduler.store.statements import Bulk, Connection, Row, Statement
 from scheduler.store.unloadable import Changes, NeedsLoading, Obstacle
 from scheduler.timing.clock import to_micros
 from scheduler.timing.planning import Decision, Firing, Plan, Situation, plan

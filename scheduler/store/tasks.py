@@ -21,6 +21,7 @@ from sqlalchemy import (
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
 from scheduler.models import RunStatus, TaskDefinition, TaskType
 from scheduler.store import history, unloadable
+from scheduler.store.database.statements import Connection, Row, Statement
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.schema import (
     HAS_THREAD_TO_DELETE,
@@ -32,7 +33,6 @@ from scheduler.store.schema import (
     runs,
     tasks,
 )
-from scheduler.store.statements import Connection, Row, Statement
 from scheduler.timing.clock import to_datetime
 from scheduler.timing.planning import Decision, Firing
 from scheduler.timing.schedule import Schedule, is_one_time, schedule_of

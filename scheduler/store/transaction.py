@@ -2,8 +2,8 @@
 
 from scheduler.models import Run, TaskDefinition
 from scheduler.store import adding, history, listing, runs, tasks
+from scheduler.store.database.statements import Connection
 from scheduler.store.listing import Listed
-from scheduler.store.statements import Connection
 
 
 class StoreTransaction:

@@ -25,10 +25,10 @@ from sqlalchemy import (
 )
 
 from scheduler.models import TaskDefinition
+from scheduler.store.database.statements import Bulk, Connection, Row, Statement, Values, parameter
+from scheduler.store.database.storable import storable
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.schema import owners, tasks, unloadable
-from scheduler.store.statements import Bulk, Connection, Row, Statement, Values, parameter
-from scheduler.store.storable import storable
 from scheduler.timing.clock import SECOND
 
 NeedsLoading = Callable[[TaskDefinition], str | None]

@@ -23,8 +23,8 @@ import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 import time_machine
 
 from scheduler import SchedulerError, StoreError, TaskDefinition, TaskScheduler
-from scheduler.store.postgres import PostgresDatabase
-from scheduler.store.sqlite import SqliteDatabase
+from scheduler.store.database.postgres import PostgresDatabase
+from scheduler.store.database.sqlite import SqliteDatabase
 
 UNBLOCK = "unblock"
 """The file beside the ledger whose coming ends what blocks a loop."""

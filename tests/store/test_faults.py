@@ -9,7 +9,7 @@ from store_kit import Process, every, once
 
 from scheduler import RunStatus, StoreError
 from scheduler.store import database_at
-from scheduler.store.sqlite_connections import Mode
+from scheduler.store.database.sqlite_connections import Mode
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from store_kit import DAY, LEASE, RETENTION, every, once, seconds_of
 
 from scheduler import RunStatus
-from scheduler.store.statements import Bulk, Connection
+from scheduler.store.database.statements import Bulk, Connection
 
 
 @pytest.fixture

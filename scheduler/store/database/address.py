@@ -12,11 +12,11 @@ from sqlalchemy.exc import ArgumentError
 
 from scheduler.errors import StoreError
 from scheduler.redaction import shown_url
-from scheduler.store.engine import Database
-from scheduler.store.postgres import PostgresDatabase
-from scheduler.store.sqlite import SqliteDatabase
-from scheduler.store.sqlite_files import identity, shown
-from scheduler.store.storable import odd_character
+from scheduler.store.database.interface import Database
+from scheduler.store.database.postgres import PostgresDatabase
+from scheduler.store.database.sqlite import SqliteDatabase
+from scheduler.store.database.sqlite_files import identity, shown
+from scheduler.store.database.storable import odd_character
 
 _FORMS: Final = "postgresql+psycopg://user:password@host/database or sqlite:////folder/file.db"
 _POSTGRES: Final = re.compile(r"postgres(?:ql)?(?:\+\w*)?://", re.IGNORECASE)

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy import Connection as CoreConnection
 from sqlalchemy.types import TypeEngine
 
-from scheduler.store.storable import storable, storable_values
+from scheduler.store.database.storable import storable, storable_values
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler

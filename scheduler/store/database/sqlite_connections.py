@@ -11,9 +11,9 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, event
 from sqlalchemy import Connection as CoreConnection
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.store.engine import CALL_TIMEOUT
-from scheduler.store.sqlite_files import Identity, Snapshot, identity, snapshot
-from scheduler.store.statements import Connection
+from scheduler.store.database.interface import CALL_TIMEOUT
+from scheduler.store.database.sqlite_files import Identity, Snapshot, identity, snapshot
+from scheduler.store.database.statements import Connection
 
 
 class Mode(Enum):

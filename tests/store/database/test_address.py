@@ -8,7 +8,7 @@ from store_kit import Process, every
 
 from scheduler import TaskScheduler
 from scheduler.store import database_at
-from scheduler.store.address import is_postgres, libpq_url
+from scheduler.store.database.address import is_postgres, libpq_url
 
 SCHEMES = ["postgresql+psycopg", "postgresql", "postgres", "postgresql+psycopg2", "postgresql+asyncpg", "POSTGRES"]
 

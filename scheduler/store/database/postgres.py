@@ -13,10 +13,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from scheduler.errors import StoreError
 from scheduler.redaction import redact, secrets_in, shown_url
-from scheduler.store.engine import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
+from scheduler.store.database.interface import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
+from scheduler.store.database.semaphore import FairSemaphore
+from scheduler.store.database.statements import Connection, Statement
 from scheduler.store.schema import VERSION, metadata, refuse_newer, upgrade, version_of
-from scheduler.store.semaphore import FairSemaphore
-from scheduler.store.statements import Connection, Statement
 
 POOL_SIZE: Final = 4
 """The most connections that one scheduler opens: one for its passes, the others for calls from other threads."""

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import select, update
 
+from scheduler.store.database.statements import Bulk, Statement
 from scheduler.store.schema import owners
-from scheduler.store.statements import Bulk, Statement
 
 COLUMNS = owners.c.keys()
 LEASE = {"lease_until": 0, "lease_length": 0}

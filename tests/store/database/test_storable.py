@@ -8,7 +8,7 @@ from store_kit import every, instant, once
 from scheduler import RunNotFoundError, RunStatus, TaskNotFoundError
 from scheduler.models import Question, TokenUsage
 from scheduler.store import Outcome, history
-from scheduler.store.storable import storable
+from scheduler.store.database.storable import storable
 
 ODD = {
     "surrogate": ("caf\udce9.txt", "caf\ufffd.txt"),

@@ -16,8 +16,8 @@ from store_kit import Process, every
 import scheduler
 from scheduler import StoreError
 from scheduler.store import database_at
-from scheduler.store.sqlite import READERS
-from scheduler.store.sqlite_connections import Engines, Mode
+from scheduler.store.database.sqlite import READERS
+from scheduler.store.database.sqlite_connections import Engines, Mode
 
 LONG = 20
 
@@ -357,7 +357,7 @@ def test_a_log_that_cannot_be_read_is_named(readable):
 @pytest.fixture
 def only_readable(monkeypatch):
     """Let this process be one that may not change the file, which root always may."""
-    monkeypatch.setattr("scheduler.store.sqlite.may_write", lambda _: False)
+    monkeypatch.setattr("scheduler.store.database.sqlite.may_write", lambda _: False)
 
 
 def test_a_closed_store_that_is_changed_while_it_is_read(readable, only_readable):
@@ -391,7 +391,7 @@ def test_a_read_leaves_nothing_in_a_folder_that_may_be_changed(readable, only_re
 def test_a_store_that_is_closed_at_the_moment_of_reading(readable, only_readable, monkeypatch):
     """The log was there when it was looked for."""
     filled(readable).store.close()
-    monkeypatch.setattr("scheduler.store.sqlite.has_index", lambda _: True)
+    monkeypatch.setattr("scheduler.store.database.sqlite.has_index", lambda _: True)
     real = Engines.of
 
     def of(engines, mode):
@@ -455,8 +455,8 @@ def test_who_may_only_read_finds_no_old_tables(readable, only_readable):
 def test_a_change_by_who_may_only_read_is_refused(readable, monkeypatch):
     """In words; the store stays as it is."""
     filled(readable).store.close()
-    monkeypatch.setattr("scheduler.store.sqlite_files.os.access", lambda *_: False)
-    monkeypatch.setattr("scheduler.store.sqlite.may_write", lambda _: False)
+    monkeypatch.setattr("scheduler.store.database.sqlite_files.os.access", lambda *_: False)
+    monkeypatch.setattr("scheduler.store.database.sqlite.may_write", lambda _: False)
     before = readable.read_bytes()
     process = Process(database_at(readable, None))
     assert process.due() == 120

@@ -11,7 +11,8 @@ from store_kit import Process, every
 from scheduler import StoreError
 from scheduler.cli import checkpoints
 from scheduler.cli.errors import CommandError
-from scheduler.store import database_at, postgres
+from scheduler.store import database_at
+from scheduler.store.database import postgres
 from scheduler.store.schema import tasks
 
 

@@ -1,12 +1,16 @@
-"""What the store asks of a database, the store's thread, and how long each waits."""
+"""What the store asks of a database.
+
+A third kind of database is one more file beside `sqlite.py` and `postgres.py`, with a class that keeps to `Database`,
+and a line in `address.py`. The database must have transactions that exclude other writers, `RETURNING`, `ON CONFLICT`
+and partial unique indexes, or an equivalent of each; `statements.py` says how many rows are written at once.
+"""
 
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
 from scheduler.errors import StoreError
-from scheduler.store.statements import Connection
+from scheduler.store.database.statements import Connection
 
 CALL_TIMEOUT: Final = 5.0
 """How long a call waits for a database that is locked, in seconds."""
@@ -48,27 +52,6 @@ class Database(Protocol):
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
         ...
-
-
-class StoreThread:
-    """The one thread in which passes use the database, started when it is first needed."""
-
-    def __init__(self) -> None:
-        """Start nothing yet."""
-        self._executor: ThreadPoolExecutor | None = None
-
-    @property
-    def executor(self) -> ThreadPoolExecutor:
-        """The thread as an executor."""
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scheduler-store")
-        return self._executor
-
-    def close(self, *, wait: bool = True) -> None:
-        """End the thread, once what it is doing is done; wait for that, unless it is known to do nothing."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=wait)
-            self._executor = None
 
 
 def refuse_fork(name: str) -> StoreError:

@@ -13,11 +13,18 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.errors import StoreError
-from scheduler.store.engine import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
-from scheduler.store.schema import VERSION, refuse_newer, upgrade, version_of
-from scheduler.store.semaphore import FairSemaphore
-from scheduler.store.sqlite_connections import Engines, KeptConnection, Mode, close_all, code_of, is_busy, use_wal
-from scheduler.store.sqlite_files import (
+from scheduler.store.database.interface import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
+from scheduler.store.database.semaphore import FairSemaphore
+from scheduler.store.database.sqlite_connections import (
+    Engines,
+    KeptConnection,
+    Mode,
+    close_all,
+    code_of,
+    is_busy,
+    use_wal,
+)
+from scheduler.store.database.sqlite_files import (
     Identity,
     check_path,
     create_private,
@@ -28,7 +35,8 @@ from scheduler.store.sqlite_files import (
     shown,
     uses_log,
 )
-from scheduler.store.statements import Connection
+from scheduler.store.database.statements import Connection
+from scheduler.store.schema import VERSION, refuse_newer, upgrade, version_of
 
 READERS: Final = 4
 """How many threads read a file at once; more of them would only share the GIL."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from scheduler.errors import StoreError
-from scheduler.store.storable import odd_character
+from scheduler.store.database.storable import odd_character
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode: another file in the same place has another one."""

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from scheduler.store.semaphore import FairSemaphore
+from scheduler.store.database.semaphore import FairSemaphore
 
 SHORT, LONG = 0.05, 20
 

@@ -1,0 +1,1 @@
+"""Connections, transactions and dialects: everything that differs between SQLite and PostgreSQL."""
