@@ -30,7 +30,7 @@ def is_server_url(graph: str) -> bool:
 
 
 def parse_server_url(text: str) -> ServerUrl:
-    """Return what an address means. Raises `ValueError`, with the reason and the mend; it never shows a password."""
+    """Return what an address means. Raises `ValueError`, with the reason and the hint; it never shows a password."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port

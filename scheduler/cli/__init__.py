@@ -1,4 +1,4 @@
-"""The command line over the face of the package: `task-scheduler`, or `python -m scheduler`."""
+"""The command line over the public API: `task-scheduler`, or `python -m scheduler`."""
 
 import sys
 

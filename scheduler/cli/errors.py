@@ -62,6 +62,6 @@ def sentence(error: Exception) -> str:
             f"there is no run {shown(error.run_id)}, or it is too old to be kept; task-scheduler runs shows the latest"
         )
     if isinstance(error, StoreNotFoundError):
-        mend = "name another one with --db or --db-url, or add a task to create it"
-        return redact(f"there is no store at {error.store}; {mend}")
+        hint = "name another one with --db or --db-url, or add a task to create it"
+        return redact(f"there is no store at {error.store}; {hint}")
     return redact(" ".join(str(error).split()))

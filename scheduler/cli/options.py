@@ -21,7 +21,7 @@ _COMPLETED_RUNS: Final = 50
 
 @contextmanager
 def opened(db: Path | None, db_url: str | None, *, create: bool = False, **options: Any) -> Iterator[TaskScheduler]:  # noqa: ANN401
-    """Open the store that the options, the environment or the default name; create one only if told to.
+    """Open the store that the options, the environment or the default name; create one only if `create` is true.
 
     `options` are those of `TaskScheduler`. Raises `CommandError`, `StoreError`.
     """

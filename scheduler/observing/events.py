@@ -31,7 +31,7 @@ class RunEventKind(StrEnum):
     TIMED_OUT = "timed_out"
     #: The run was cancelled.
     CANCELLED = "cancelled"
-    #: Its process died or was stopped, and it will not go on.
+    #: Its process died or was stopped, and it will not continue.
     INTERRUPTED = "interrupted"
     #: A due time was not started, because of the overlap policy.
     SKIPPED = "skipped"
@@ -62,7 +62,7 @@ class RunEvent(BaseModel):
     at: AwareDatetime
     """When, in UTC."""
     run: Run
-    """The run as it stands in the store then; with its `current_step`, for a step."""
+    """The run as stored at that moment; for a step, with its `current_step`."""
 
 
 class TaskEvent(BaseModel):

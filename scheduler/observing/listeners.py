@@ -19,7 +19,7 @@ Callback = Callable[[Any], Awaitable[object]]
 
 
 class Listener:
-    """A callback that is told of runs until it is removed; `add_listener` returns it."""
+    """A callback that receives events until it is removed; `add_listener` returns it."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Listener:
         self._work()
 
     def _work(self) -> "asyncio.Task[None]":
-        """Return the task that empties the queue, begun anew if there is none, or its loop was closed."""
+        """Return the task that empties the queue, started again if there is none, or its loop was closed."""
         loop = asyncio.get_running_loop()
         if self._worker is None or self._worker.done() or self._worker.get_loop() is not loop:
             self._worker = loop.create_task(self._deliver(), name=f"listener {self._name}", context=self._context)
@@ -112,7 +112,7 @@ def check_callback(callback: object, name: str) -> None:
     call = getattr(inner, "__call__", None)  # noqa: B004 (an object whose `__call__` is async will do)
     if not (inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(call)):
         given = getattr(callback, "__qualname__", None) or shown(callback)
-        message = f"{name}={given} is no async function; give one, such as `async def told(event): ...`"
+        message = f"{name}={given} is no async function; give one, such as `async def on_event(event): ...`"
         raise ValueError(message)
 
 

@@ -56,7 +56,7 @@ class Telemetry:
         self._instruments = _Instruments()
         self._cut_off: dict[tuple[str, int], _CutOff] = {}
         self.queue_depth: Callable[[], int | None] = lambda: None
-        """Returns how many runs could begin and have not begun, None if that is not known; called from any thread."""
+        """Returns how many runs are ready to start, None if that is not known; called from any thread."""
         _live.add(self)
 
     def store_failed(self) -> None:
@@ -134,7 +134,7 @@ class _Instruments:
         metrics = _imported("opentelemetry.metrics")
         meter = metrics.get_meter(_SCOPE)
         self.runs = meter.create_counter("scheduler.runs", "{run}", "Runs that are over, by status")
-        self.running = meter.create_up_down_counter("scheduler.runs.running", "{run}", "Attempts that are going on")
+        self.running = meter.create_up_down_counter("scheduler.runs.running", "{run}", "Attempts that are running")
         self.store_errors = meter.create_counter(
             "scheduler.store.errors", "{error}", "Passes in which the store could not be used"
         )
@@ -154,7 +154,7 @@ class _Instruments:
             "scheduler.queue.depth",
             [_queue_depth(metrics.Observation)],
             "{run}",
-            "Runs that could begin and have not begun",
+            "Runs that are ready to start",
         )
 
 

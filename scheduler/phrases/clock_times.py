@@ -88,8 +88,8 @@ def _of_half_day(reader: Reader, found: re.Match[str]) -> time:
     if _AFTERNOON < hour <= _LAST_HOUR:
         raise Refusal(f"{found[0]!r} mixes the 24-hour clock with am or pm", reader.with_last(f"{hour}:{minute:02}"))
     if not 1 <= hour <= _AFTERNOON:
-        mends = [f"00:{minute:02}"] if hour == 0 else ["9am", "9pm"]
-        raise Refusal(f"{found[0]!r} is no time of day", reader.with_last(*mends))
+        hints = [f"00:{minute:02}"] if hour == 0 else ["9am", "9pm"]
+        raise Refusal(f"{found[0]!r} is no time of day", reader.with_last(*hints))
     if hour == _AFTERNOON and minute == 0:
         order = ("noon", "00:00") if half == "pm" else ("00:00", "noon")
         raise Refusal(f"{found[0]!r} is noon to some and midnight to others", reader.with_last(*order))
@@ -101,8 +101,8 @@ def _of_clock(reader: Reader, found: re.Match[str]) -> time:
     if (hour, minute) == (_LAST_HOUR + 1, 0):
         raise Refusal("24:00 is the beginning of the next day", reader.with_last("00:00", "23:59"))
     if hour > _LAST_HOUR or minute > _LAST_MINUTE:
-        mend = f"{min(hour, _LAST_HOUR):02}:{min(minute, _LAST_MINUTE):02}"
-        raise Refusal(f"{found[0]!r} is no time of day", reader.with_last(mend))
+        hint = f"{min(hour, _LAST_HOUR):02}:{min(minute, _LAST_MINUTE):02}"
+        raise Refusal(f"{found[0]!r} is no time of day", reader.with_last(hint))
     return time(hour, minute)
 
 
@@ -110,14 +110,14 @@ def _refuse_time(reader: Reader) -> None:
     if found := reader.match(_BARE_HOUR):
         raise Refusal(f"{found[0]!r} may be morning or evening", reader.with_last(*_times_of_hour(int(found[0]))))
     if found := reader.match(_SHORT_CLOCK):
-        mends = (f"{found[0]}am", f"{found[0]}pm", f"0{found[0]}")
-        raise Refusal(f"{found[0]!r} may be morning or evening", reader.with_last(*mends))
+        hints = (f"{found[0]}am", f"{found[0]}pm", f"0{found[0]}")
+        raise Refusal(f"{found[0]!r} may be morning or evening", reader.with_last(*hints))
     if found := reader.match(_ODD_CLOCK):
-        mend = f"{found[1]}:{found[2]}{found[3] or ''}"
-        raise Refusal(f"{found[0]!r} is no time of day: a colon stands before minutes", reader.with_last(mend))
+        hint = f"{found[1]}:{found[2]}{found[3] or ''}"
+        raise Refusal(f"{found[0]!r} is no time of day: a colon stands before minutes", reader.with_last(hint))
     if found := reader.match(_DIGITS_ONLY):
-        mend = f"{found[1]}:{found[2]}"
-        raise Refusal(f"{found[0]!r} is no time of day: a colon stands before minutes", reader.with_last(mend))
+        hint = f"{found[1]}:{found[2]}"
+        raise Refusal(f"{found[0]!r} is no time of day: a colon stands before minutes", reader.with_last(hint))
 
 
 def _times_of_hour(hour: int) -> list[str]:
@@ -169,8 +169,8 @@ def read_marks(reader: Reader) -> list[int]:
 def _read_mark(reader: Reader) -> int | None:
     if found := reader.match(_MARK_OR_NUMBER):
         if not re.fullmatch(_MARK, found[0]) or int(found[1]) > _LAST_MINUTE:
-            mend = f":{min(int(found[1]), _LAST_MINUTE):02}"
-            raise Refusal(f"{found[0]!r} is no minute of an hour, which is written :00 to :59", reader.with_last(mend))
+            hint = f":{min(int(found[1]), _LAST_MINUTE):02}"
+            raise Refusal(f"{found[0]!r} is no minute of an hour, which is written :00 to :59", reader.with_last(hint))
         return int(found[1])
     return None
 

@@ -63,7 +63,7 @@ def _bounds(task: TaskDefinition) -> list[str]:
     if task.max_runs is not None:
         bounds.append(f"at most {_counted(task.max_runs, 'run')}")
     if task.jitter_seconds:
-        bounds.append(f"put off by up to {_counted(task.jitter_seconds, 'second')}")
+        bounds.append(f"delayed by up to {_counted(task.jitter_seconds, 'second')}")
     return bounds
 
 

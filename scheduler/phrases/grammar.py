@@ -204,8 +204,8 @@ def _read_hours(reader: Reader, present: Present) -> dict[str, Any]:
 
 def _hours(reader: Reader, first: time, last: time) -> str:
     if first.minute != last.minute:
-        mend = " ".join(reader.words).partition(" from ")[0]
-        phrase = f"{mend} from {first:%H:%M} to {last.hour:02}:{first.minute:02}"
+        hint = " ".join(reader.words).partition(" from ")[0]
+        phrase = f"{hint} from {first:%H:%M} to {last.hour:02}:{first.minute:02}"
         raise Refusal("the first and the last hour have other minutes", [phrase])
     if last.hour - first.hour < _FEWEST_HOURS - 1:
         reason = "it runs backwards" if last <= first else "these are two times"
@@ -337,12 +337,12 @@ def _next_year(due: datetime, present: Present) -> str:
     )
 
 
-def _once_later(due: datetime, present: Present, mends: list[str]) -> dict[str, Any]:
+def _once_later(due: datetime, present: Present, hints: list[str]) -> dict[str, Any]:
     wait = (due.astimezone(UTC) - present.now).total_seconds()
     if wait <= 0:
-        raise Refusal(f"{moment_in_words(due)} has passed", mends)
+        raise Refusal(f"{moment_in_words(due)} has passed", hints)
     if wait > INTERVAL_LIMIT:
-        raise Refusal(f"{moment_in_words(due)} is more than a hundred years away", mends)
+        raise Refusal(f"{moment_in_words(due)} is more than a hundred years away", hints)
     return _once(due)
 
 

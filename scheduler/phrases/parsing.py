@@ -27,7 +27,7 @@ def parse_schedule(text: str, *, timezone: str | None = None, now: datetime | No
     The phrase is one of a small, strict English grammar (docs/words.md), in any case. `timezone` is the IANA zone of
     its local times; None: the crontab expression names no zone, and instants are in UTC. The phrase may name the zone
     itself, at its end: `every Monday at 8:30am (Europe/Berlin)`. `now`, aware, is what *in 30 minutes*, *today* and
-    *tomorrow* are reckoned from; None: the present.
+    *tomorrow* are computed from; None: the present.
 
     The fields are `task_type`, and `cron_expression` (with `timezone`, if one was named), `interval_seconds`, or
     `run_at`, which is aware.
@@ -62,8 +62,8 @@ def _aware(now: datetime | None) -> datetime:
 def _zone_argument(name: str) -> ZoneInfo:
     zone = _zone_named(name)
     if zone is None:
-        mend = "give the name of an IANA zone, such as 'Europe/Berlin'"
-        raise ValueError(f"timezone={shown(name)}: no time zone has this name; {mend}")
+        hint = "give the name of an IANA zone, such as 'Europe/Berlin'"
+        raise ValueError(f"timezone={shown(name)}: no time zone has this name; {hint}")
     return zone
 
 
@@ -127,8 +127,8 @@ def _worded(text: str, refusal: Refusal, present: Present) -> str:
     working = (_spelt(phrase) for phrase in _working(refusal.candidates, present))
     phrases = list(dict.fromkeys(islice(working, _MOST_PHRASES)))
     # An example always works: it is recurring, and needs no zone.
-    mend = " or ".join(repr(phrase) for phrase in phrases or [EXAMPLES[0]])
-    return f"schedule {shown!r}: {refusal.reason}; write {mend}"
+    hint = " or ".join(repr(phrase) for phrase in phrases or [EXAMPLES[0]])
+    return f"schedule {shown!r}: {refusal.reason}; write {hint}"
 
 
 def _spelt(phrase: str) -> str:

@@ -10,7 +10,7 @@ MAX_LENGTH: Final = 1_000
 """The longest phrase that is read, in characters."""
 
 _T = TypeVar("_T")
-# The patterns of this room are compiled when they are used first, so that an import does not pay for them.
+# The patterns of this package are compiled when they are used first, so that an import does not pay for them.
 _DATE_AND_TIME: Final = r"\b(\d{4}-\d{2}-\d{2})t(?=\d)"
 _MERIDIEM: Final = r"(?<=[\d\s])([ap])\.m\.(?!\w)"
 _HOUR_AND_MERIDIEM: Final = r"\b(\d{1,2}(?::\d{2})?) (am|pm)\b"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 
-class Refusal(Exception):  # noqa: N818 - it never leaves the room: a caller sees a ValueError
+class Refusal(Exception):  # noqa: N818 - it never leaves the package: a caller sees a ValueError
     """A phrase is not taken: the reason, and candidates for what to write instead, nearest first.
 
     A candidate may turn out to be refused as well; `parsing` shows those only that work.

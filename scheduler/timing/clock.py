@@ -1,6 +1,7 @@
 """What time it is, as an object that is passed in, and instants as integer microseconds.
 
-Everything below the face reckons in microseconds since 1970 in UTC: exact, ordered, and the same in each database.
+Everything below the public API computes in microseconds since 1970 in UTC: exact, ordered, and the same in each
+database.
 """
 
 import time

@@ -324,7 +324,7 @@ def parse_crontab(expression: str) -> Crontab:
     else either. Instead of the five fields, an alias: `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`,
     `@yearly`, `@annually`.
 
-    Raises `ValueError`, with the expression, the field, its value and the mend, for anything else, and for a date that
+    Raises `ValueError`, with the expression, the field, its value and the hint, for anything else, and for a date that
     never comes, such as 30 February.
     """
     try:
@@ -423,11 +423,11 @@ def _value(spec: _Field, text: str) -> int:
     if text.lower() in spec.names:
         return spec.low + spec.names.index(text.lower())
     names = f", or a name from {spec.names[0]} to {spec.names[-1]}" if spec.names else ""
-    mend = f"write a number from {spec.low} to {spec.high}{names}"
+    hint = f"write a number from {spec.low} to {spec.high}{names}"
     if not text.isdecimal():
-        raise ValueError(f"{spec.title} {text!r} is not a number; {mend}")
+        raise ValueError(f"{spec.title} {text!r} is not a number; {hint}")
     if not spec.low <= int(text) <= spec.high:
-        raise ValueError(f"{spec.title} {text!r} is outside {spec.low}-{spec.high}; {mend}")
+        raise ValueError(f"{spec.title} {text!r} is outside {spec.low}-{spec.high}; {hint}")
     return int(text)
 
 

@@ -52,7 +52,7 @@ class Situation:
     started: int
     """Scheduled runs that were started or buffered so far (for `max_runs`)."""
     busy: bool
-    """Whether a run of the task is going, or between two attempts."""
+    """Whether a run of the task is running, or between two attempts."""
     buffered: int
     """Scheduled runs that wait for their turn."""
     slots: int

@@ -65,7 +65,7 @@ class OnceSchedule:
 
 @dataclass(frozen=True, slots=True)
 class IntervalSchedule:
-    """`first` + k · `every`, for ever."""
+    """`first` + k · `every`, without end."""
 
     first: int
     every: int
@@ -139,7 +139,7 @@ class BoundedSchedule:
 
 @dataclass(frozen=True, slots=True)
 class JitteredSchedule:
-    """Another schedule, each of whose due times is put off by a share of `most` that depends on it and the task alone.
+    """Another schedule, each of whose due times is delayed by a share of `most` that depends on it and the task alone.
 
     The delay stays below the distance to the base's next due time (and to `end`), so the order never changes.
     """

@@ -70,7 +70,7 @@ def test_an_answer(place, asked, value, answer):
     run_id = asked(1)
     shown = place.quick("answer", run_id, *value)
     assert shown.stdout == f"Answered run {run_id} of report.\n"
-    assert shown.stderr == "No scheduler is running on this store; the run goes on when one does.\n"
+    assert shown.stderr == "No scheduler is running on this store; the run continues when one does.\n"
     assert stored_answer(place, run_id) == ("pending", {"q1": answer})
 
 

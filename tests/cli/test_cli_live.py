@@ -183,7 +183,7 @@ def test_a_wait_that_takes_too_long(live):
     late = live.quick("trigger", "endless", "--wait", "--timeout", "0.5s", code=2)
     assert "no duration" in late.stderr
     late = live.run("trigger", "endless", "--wait", "--timeout", "1s", code=1)
-    assert "is still running after 1 s; it goes on" in late.stderr
+    assert "is still running after 1 s; it continues" in late.stderr
     screen = live.json("watch")
     assert list(screen) == ["at", "schedulers", "now", "next", "lately"]
     assert screen["schedulers"] == 1

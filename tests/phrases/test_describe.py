@@ -124,7 +124,7 @@ OTHERS = [
     ({"interval_seconds": 420, "end_at": NOW}, "Every 7 minutes, until 2026-06-01 10:00+00:00"),
     ({"interval_seconds": 420, "max_runs": 1}, "Every 7 minutes, at most 1 run"),
     ({"interval_seconds": 420, "max_runs": 10}, "Every 7 minutes, at most 10 runs"),
-    ({"interval_seconds": 420, "jitter_seconds": 1}, "Every 7 minutes, put off by up to 1 second"),
+    ({"interval_seconds": 420, "jitter_seconds": 1}, "Every 7 minutes, delayed by up to 1 second"),
     (
         {
             "cron_expression": "0 9 * * *",
@@ -136,7 +136,7 @@ OTHERS = [
         },
         (
             "Every day at 09:00 (Europe/Berlin), from 2026-06-01 12:00+02:00, until 2026-12-18 11:00+01:00, "
-            "at most 3 runs, put off by up to 30 seconds"
+            "at most 3 runs, delayed by up to 30 seconds"
         ),
     ),
 ]

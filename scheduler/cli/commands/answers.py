@@ -1,4 +1,4 @@
-"""waiting, answer: graphs that ask, and what they are told."""
+"""waiting, answer: questions of graphs, and their answers."""
 
 import json
 from typing import Annotated, Any
@@ -65,7 +65,7 @@ def answer(
     with opened(db, db_url) as scheduler:
         scheduler.answer_run(run_id, given)
         if not scheduler.running_schedulers():
-            note("No scheduler is running on this store; the run goes on when one does.")
+            note("No scheduler is running on this store; the run continues when one does.")
         run = scheduler.get_run(run_id)
     if as_json:
         show_json(run_shape(run))

@@ -74,7 +74,7 @@ def _follow(scheduler: TaskScheduler, run_id: str, seconds: float | None) -> Run
 
             return wait_for_end(scheduler, run_id, seconds, changed)
     except KeyboardInterrupt:
-        note(f"Run {run_id} goes on.")
+        note(f"Run {run_id} is still running.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
@@ -168,8 +168,8 @@ def _show_change(people: Any, run: Run, *, as_json: bool) -> None:  # noqa: ANN4
     seconds = took(run.started_at, run.finished_at)
     line.append(f"  {run.id}" + ("" if seconds is None else f"  {shown_seconds(seconds)}"))
     step = run.current_step if run.status is RunStatus.RUNNING else None
-    if told := one_line(step or run.error or run.response):
-        line.append(f"  {told}")
+    if text := one_line(step or run.error or run.response):
+        line.append(f"  {text}")
     people.print(line, soft_wrap=True)
     people.file.flush()
 
@@ -211,8 +211,8 @@ def _run_facts(run: Run, prompt: str | None) -> list[tuple[str, str | Text]]:
     facts += [(name, text) for name, text in (("response", run.response), ("error", run.error)) if text]
     for attempt in run.earlier_attempts:
         seconds = shown_seconds(took(attempt.started_at, attempt.finished_at))
-        told = f"{attempt.status}, {local(attempt.started_at)}, {seconds}"
-        facts.append((f"attempt {attempt.number}", f"{told}: {attempt.error}" if attempt.error else told))
+        ended = f"{attempt.status}, {local(attempt.started_at)}, {seconds}"
+        facts.append((f"attempt {attempt.number}", f"{ended}: {attempt.error}" if attempt.error else ended))
     if run.attempt > 1:
         seconds = shown_seconds(took(run.started_at, run.finished_at))
         facts.append((f"attempt {run.attempt}", f"{run.status}, {local(run.started_at)}, {seconds}"))

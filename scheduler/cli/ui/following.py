@@ -85,4 +85,4 @@ def wait_for_end(scheduler: TaskScheduler, run_id: str, seconds: float | None, c
         if run.status is not before:
             before = run.status
             changed(run)
-    raise CommandError(f"run {run_id} is still {before} after {seconds:g} s; it goes on")
+    raise CommandError(f"run {run_id} is still {before} after {seconds:g} s; it continues")

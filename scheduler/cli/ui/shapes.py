@@ -60,7 +60,7 @@ def in_words(task: TaskDefinition, timezone: str | None) -> str:
 
 
 def due_times(listed: dict[str, Any], number: int) -> list[datetime]:
-    """Return the next due times of a listed task in its zone, as far as they can be told; none while it is paused."""
+    """Return the next due times of a listed task in its zone, where they can be computed; none while it is paused."""
     due, task = due_of(listed), listed["definition"]
     if due is None or task is None:
         return []

@@ -65,7 +65,7 @@ class Statement:
 
 
 def parameter(name: str, kind: type[TypeEngine[Any]] = Text) -> ColumnElement[Any]:
-    """Return a parameter of a statement; `kind` is what PostgreSQL has to be told of it."""
+    """Return a parameter of a statement; `kind` is the type that PostgreSQL needs to know."""
     return bindparam(name, type_=kind())
 
 
@@ -150,7 +150,7 @@ class _Rows:
 
 
 class _TableOfValues:
-    """A statement for many rows on SQLite: half as dear as one text of JSON, which each column has to be sought in."""
+    """A statement for many rows on SQLite: costs half as much as one text of JSON."""
 
     def __init__(self, build: Build, dialect: Dialect, kinds: Kinds) -> None:
         # Not WITH before all: Python counts the rows that were changed only where INSERT or UPDATE comes first.
@@ -297,7 +297,7 @@ class Result:
 
 
 class Connection:
-    """A transaction that is under way, or a view for reading."""
+    """A transaction in progress, or a view for reading."""
 
     def __init__(self, core: CoreConnection) -> None:
         """Take SQLAlchemy's connection; what it is used for here is done on the driver's own."""
