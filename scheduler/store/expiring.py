@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
-from scheduler.store.database.statements import Connection, Statement
+from scheduler.store.database.statements import Connection, Query, Statement
 from scheduler.store.schema import IS_WAITING, runs, tasks
 from scheduler.timing.clock import SECOND, to_datetime
 
@@ -34,6 +34,38 @@ def warning_time(begin: int, end: int) -> int:
     return end - min(_LONGEST, max(0, end - begin) // _SHARE)
 
 
+class _ExpiringTask(NamedTuple):
+    id: str
+    schedule: str
+    next_due: int | None
+
+
+class _ExpiringRun(NamedTuple):
+    id: str
+    task_id: str
+    expires_at: int | None
+
+
+_TASKS: Final = Query(
+    _ExpiringTask,
+    lambda: (
+        select(tasks.c.id, tasks.c.schedule, tasks.c.next_due)
+        .where(tasks.c.warn_at <= bindparam("now"), tasks.c.finished_at.is_(None))
+        .limit(_MOST)
+    ),
+)
+_RUNS: Final = Query(
+    _ExpiringRun,
+    lambda: (
+        select(runs.c.id, runs.c.task_id, runs.c.expires_at)
+        .where(IS_WAITING, runs.c.warn_at <= bindparam("now"))
+        .limit(_MOST)
+    ),
+)
+_TASK_IS_KNOWN: Final = Statement(lambda: update(tasks).where(tasks.c.id == bindparam("task")).values(warn_at=None))
+_RUN_IS_KNOWN: Final = Statement(lambda: update(runs).where(runs.c.id == bindparam("run")).values(warn_at=None))
+
+
 def find_expiring(connection: Connection, now: int) -> Expiring:
     """Return what will expire and has not been returned before; what has expired already is left out."""
     found = connection.execute(_TASKS, {"now": now}).all()
@@ -52,21 +84,3 @@ def find_expiring(connection: Connection, now: int) -> Expiring:
 def end_reason(end: int) -> str:
     """Return why a task expires that ends at an instant."""
     return f"no due time comes after end_at={to_datetime(end).isoformat()}"
-
-
-_TASKS: Final = Statement(
-    lambda: (
-        select(tasks.c.id, tasks.c.schedule, tasks.c.next_due)
-        .where(tasks.c.warn_at <= bindparam("now"), tasks.c.finished_at.is_(None))
-        .limit(_MOST)
-    )
-)
-_RUNS: Final = Statement(
-    lambda: (
-        select(runs.c.id, runs.c.task_id, runs.c.expires_at)
-        .where(IS_WAITING, runs.c.warn_at <= bindparam("now"))
-        .limit(_MOST)
-    )
-)
-_TASK_IS_KNOWN: Final = Statement(lambda: update(tasks).where(tasks.c.id == bindparam("task")).values(warn_at=None))
-_RUN_IS_KNOWN: Final = Statement(lambda: update(runs).where(runs.c.id == bindparam("run")).values(warn_at=None))

@@ -18,6 +18,11 @@ FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 """The statuses of attempts that failed."""
 
 
+_SET_FAILURES: Final = Statement(
+    lambda: update(tasks).where(tasks.c.id == bindparam("task")).values(failures=bindparam("number"))
+)
+
+
 def count_failures(connection: Connection, outcomes: "Sequence[Outcome]", now: int) -> list[tuple[str, str]]:
     """Count the failures in a row of tasks that are paused for them, and return those that are paused now.
 
@@ -49,8 +54,3 @@ def _add_failure(connection: Connection, outcome: "Outcome", most: int, now: int
     reason = f"{failures} runs in a row failed, the last with {outcome.error}"
     task_rows.pause(connection, task_id, now, reason)
     return reason
-
-
-_SET_FAILURES: Final = Statement(
-    lambda: update(tasks).where(tasks.c.id == bindparam("task")).values(failures=bindparam("number"))
-)

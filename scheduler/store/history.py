@@ -5,7 +5,7 @@ import json
 import os
 import random
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import bindparam, delete, not_, select, update
@@ -23,7 +23,8 @@ from scheduler.models import (
     TaskDefinition,
     TokenUsage,
 )
-from scheduler.store.database.statements import Bulk, Connection, Row, Statement
+from scheduler.store.database.statements import Bulk, Connection, Query, Statement
+from scheduler.store.rows import RunRow, TaskRow
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
 from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.timing.planning import Firing
@@ -60,6 +61,11 @@ def keep_own_thread(connection: Connection, task: TaskDefinition, run_id: str, t
         keep_thread(connection, run_id, ended + round(task.session_retention * SECOND))
 
 
+_KEEP_THREAD: Final = Statement(
+    lambda: update(runs).where(runs.c.id == bindparam("run")).values(thread_until=bindparam("until"))
+)
+
+
 def keep_thread(connection: Connection, run_id: str, until: int | None) -> None:
     """Note until when the thread of a run is kept; None: it is gone, or kept for ever."""
     connection.execute(_KEEP_THREAD, {"run": run_id, "until": until})
@@ -90,152 +96,6 @@ def new_row(task: TaskDefinition, seq: int, scheduled_at: int, now: int, status:
     }
 
 
-def insert_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert runs. Raises SQLAlchemy's `IntegrityError` where a due time has its row already."""
-    connection.execute_many(_INSERT, rows)
-
-
-def without_served(connection: Connection, task_id: str, schedule: Schedule, due: int) -> tuple[Schedule, int | None]:
-    """Return a task's schedule without the due times that have a row already, and the first one from `due` on.
-
-    There are such rows if the clock was set back, or if the task was removed and is added again.
-    """
-    served = tuple(connection.execute(_SERVED, {"task_id": task_id, "since": due}).scalars())
-    if not served:
-        return schedule, due
-    unserved = UnservedSchedule(schedule, served)
-    return unserved, unserved.next_after(due) if due in served else due
-
-
-def insert_skipped(connection: Connection, task: TaskDefinition, row: Row, firing: Firing, now: int) -> int:
-    """Account for due times that are not started: in the row before, if it says the same, else in one of their own.
-
-    Returns the number of the task's newest run.
-    """
-    previous = connection.execute(_NEWEST, {"task_id": task.id, "seq": row.last_seq}).first()
-    if previous and previous.status == RunStatus.SKIPPED and previous.error == firing.reason:
-        coalesced = previous.coalesced + firing.coalesced + 1
-        values = {"last": firing.scheduled_at, "others": coalesced, "now": now}
-        connection.execute(_GROW, {"run": previous.id, **values})
-        return int(row.last_seq)
-    seq = int(row.last_seq) + 1
-    skipped = new_row(task, seq, firing.scheduled_at, now, RunStatus.SKIPPED)
-    insert_rows(connection, [{**skipped, "coalesced": firing.coalesced, "error": firing.reason}])
-    note_newest(connection, task.id, seq)
-    return seq
-
-
-def note_newest(connection: Connection, task_id: str, seq: int) -> None:
-    """Note the number of a task's newest run."""
-    connection.execute(_NEWEST_IS, {"task": task_id, "newest": seq})
-
-
-def trim(connection: Connection, newest: Iterable[tuple[str, int]], limit: int, now: int) -> None:
-    """Delete what exceeds `limit` runs of a task, oldest first, given the number of its newest.
-
-    Open runs stay, and so do those whose thread is still to be deleted, and those for due times that come again
-    because the clock was set back.
-    """
-    over = [{"of_task": task_id, "until": seq - limit, "now": now} for task_id, seq in newest if seq > limit]
-    if over:
-        connection.execute_many(_TRIM, over)
-
-
-def read_run(connection: Connection, run_id: str) -> Run:
-    """Return one run. Raises `RunNotFoundError`."""
-    row = connection.execute(_BY_ID, {"run_id": run_id}).first()
-    if row is None:
-        raise RunNotFoundError(run_id)
-    return to_run(row)
-
-
-def read_runs(
-    connection: Connection, task_id: str | None, status: RunStatus | None, since: int | None, limit: int
-) -> list[Run]:
-    """Return runs, newest first; `since` leaves out those that were scheduled earlier."""
-    query = select(runs).order_by(runs.c.id.desc() if task_id is None else runs.c.seq.desc()).limit(limit)
-    if task_id is not None:
-        query = query.where(runs.c.task_id == task_id)
-    if status is not None:
-        query = query.where(runs.c.status == status)
-    if since is not None:
-        query = query.where(runs.c.scheduled_at >= since)
-    return [to_run(row) for row in connection.execute(query)]
-
-
-def to_run(row: Row) -> Run:
-    """Return a row of the table as the public model."""
-    return Run(
-        id=row.id,
-        task_id=row.task_id,
-        scheduled_at=to_datetime(row.scheduled_at),
-        started_at=None if row.started_at is None else to_datetime(row.started_at),
-        finished_at=None if row.finished_at is None else to_datetime(row.finished_at),
-        status=RunStatus(row.status),
-        attempt=row.attempt,
-        coalesced=row.coalesced,
-        trigger=RunTrigger(row.trigger),
-        thread_id=row.thread_id,
-        response=row.response,
-        error=row.error,
-        earlier_attempts=earlier_attempts(row),
-        resumed=bool(row.resumed),
-        questions=questions(row) if row.status == RunStatus.WAITING else (),
-        current_step=row.current_step,
-        usage=_usage(row),
-    )
-
-
-def earlier_attempts(row: Row) -> tuple[Attempt, ...]:
-    """Return the attempts before the latest one."""
-    try:
-        return () if row.earlier_attempts is None else _ATTEMPTS.validate_json(row.earlier_attempts)
-    except ValidationError:  # changed by hand; the run itself must be able to end
-        return ()
-
-
-def questions(row: Row) -> tuple[Question, ...]:
-    """Return what a run asks; nothing if the stored text cannot be read, since a listing must not fail for one row."""
-    try:
-        return _QUESTIONS.validate_json(row.questions)
-    except ValidationError:
-        pass
-    try:
-        return _QUESTIONS.validate_python(json.loads(row.questions, parse_int=_int_or_text))
-    except (TypeError, ValueError, RecursionError):
-        return ()
-
-
-def _int_or_text(digits: str) -> int | str:
-    """Return an integer; one that is too long for Python's `int()`, as earlier releases stored them, stays text."""
-    return int(digits) if len(digits) <= _INTEGER_DIGITS else digits
-
-
-def _usage(row: Row) -> TokenUsage | None:
-    try:
-        return None if row.usage is None else TokenUsage.model_validate_json(row.usage)
-    except ValidationError:
-        return None
-
-
-def questions_json(questions: tuple[Question, ...]) -> str:
-    """Return questions as the table holds them."""
-    return _json(_QUESTIONS.dump_python(questions))
-
-
-def attempts_json(attempts: tuple[Attempt, ...]) -> str:
-    """Return attempts as the table holds them."""
-    return _json(_ATTEMPTS.dump_python(attempts, mode="json"))
-
-
-def _json(value: object) -> str:
-    """Return JSON; pydantic refuses lone surrogates, which are replaced where all texts are made storable."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-_KEEP_THREAD: Final = Statement(
-    lambda: update(runs).where(runs.c.id == bindparam("run")).values(thread_until=bindparam("until"))
-)
 _NEW: Final = (
     "id",
     "task_id",
@@ -257,25 +117,14 @@ _NEW: Final = (
     "error",
 )
 """The columns of `new_row`; the others are empty at first."""
-
-
-INSERT_IF_NEW: Final = Bulk(lambda given: given.insert(runs, _NEW).on_conflict_do_nothing())
-"""Inserts a `new_row` whose due time has no row yet."""
 _INSERT: Final = Bulk(lambda given: given.insert(runs, _NEW))
-_GROW: Final = Statement(
-    lambda: (
-        update(runs)
-        .where(runs.c.id == bindparam("run"))
-        .values(scheduled_at=bindparam("last"), coalesced=bindparam("others"), finished_at=bindparam("now"))
-    )
-)
-_NEWEST_IS: Final = Statement(
-    lambda: update(tasks).where(tasks.c.id == bindparam("task")).values(last_seq=bindparam("newest"))
-)
-_BY_ID: Final = Statement(lambda: select(runs).where(runs.c.id == bindparam("run_id")))
-_NEWEST: Final = Statement(
-    lambda: select(runs).where(runs.c.task_id == bindparam("task_id"), runs.c.seq == bindparam("seq"))
-)
+
+
+def insert_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert runs. Raises SQLAlchemy's `IntegrityError` where a due time has its row already."""
+    connection.execute_many(_INSERT, rows)
+
+
 _SERVED: Final = Statement(
     lambda: (
         select(runs.c.scheduled_at)
@@ -283,6 +132,60 @@ _SERVED: Final = Statement(
         .order_by(runs.c.scheduled_at)
     )
 )
+
+
+def without_served(connection: Connection, task_id: str, schedule: Schedule, due: int) -> tuple[Schedule, int | None]:
+    """Return a task's schedule without the due times that have a row already, and the first one from `due` on.
+
+    There are such rows if the clock was set back, or if the task was removed and is added again.
+    """
+    served = tuple(connection.execute(_SERVED, {"task_id": task_id, "since": due}).scalars())
+    if not served:
+        return schedule, due
+    unserved = UnservedSchedule(schedule, served)
+    return unserved, unserved.next_after(due) if due in served else due
+
+
+_GROW: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(scheduled_at=bindparam("last"), coalesced=bindparam("others"), finished_at=bindparam("now"))
+    )
+)
+_NEWEST: Final = Query(
+    RunRow, lambda: select(runs).where(runs.c.task_id == bindparam("task_id"), runs.c.seq == bindparam("seq"))
+)
+
+
+def insert_skipped(connection: Connection, task: TaskDefinition, row: TaskRow, firing: Firing, now: int) -> int:
+    """Account for due times that are not started: in the row before, if it says the same, else in one of their own.
+
+    Returns the number of the task's newest run.
+    """
+    previous = connection.execute(_NEWEST, {"task_id": task.id, "seq": row.last_seq}).first()
+    if previous and previous.status == RunStatus.SKIPPED and previous.error == firing.reason:
+        coalesced = previous.coalesced + firing.coalesced + 1
+        values = {"last": firing.scheduled_at, "others": coalesced, "now": now}
+        connection.execute(_GROW, {"run": previous.id, **values})
+        return row.last_seq
+    seq = row.last_seq + 1
+    skipped = new_row(task, seq, firing.scheduled_at, now, RunStatus.SKIPPED)
+    insert_rows(connection, [{**skipped, "coalesced": firing.coalesced, "error": firing.reason}])
+    note_newest(connection, task.id, seq)
+    return seq
+
+
+_NEWEST_IS: Final = Statement(
+    lambda: update(tasks).where(tasks.c.id == bindparam("task")).values(last_seq=bindparam("newest"))
+)
+
+
+def note_newest(connection: Connection, task_id: str, seq: int) -> None:
+    """Note the number of a task's newest run."""
+    connection.execute(_NEWEST_IS, {"task": task_id, "newest": seq})
+
+
 _TRIM: Final = Statement(
     lambda: delete(runs).where(
         runs.c.task_id == bindparam("of_task"),
@@ -292,3 +195,124 @@ _TRIM: Final = Statement(
         not_(is_open()),
     )
 )
+
+
+def trim(connection: Connection, newest: Iterable[tuple[str, int]], limit: int, now: int) -> None:
+    """Delete what exceeds `limit` runs of a task, oldest first, given the number of its newest.
+
+    Open runs stay, and so do those whose thread is still to be deleted, and those for due times that come again
+    because the clock was set back.
+    """
+    over = [{"of_task": task_id, "until": seq - limit, "now": now} for task_id, seq in newest if seq > limit]
+    if over:
+        connection.execute_many(_TRIM, over)
+
+
+_BY_ID: Final = Query(RunRow, lambda: select(runs).where(runs.c.id == bindparam("run_id")))
+
+
+def read_run(connection: Connection, run_id: str) -> Run:
+    """Return one run. Raises `RunNotFoundError`."""
+    row = connection.execute(_BY_ID, {"run_id": run_id}).first()
+    if row is None:
+        raise RunNotFoundError(run_id)
+    return to_run(row)
+
+
+def read_runs(
+    connection: Connection, task_id: str | None, status: RunStatus | None, since: int | None, limit: int
+) -> list[Run]:
+    """Return runs, newest first; `since` leaves out those that were scheduled earlier."""
+    query = select(runs).order_by(runs.c.id.desc() if task_id is None else runs.c.seq.desc()).limit(limit)
+    if task_id is not None:
+        query = query.where(runs.c.task_id == task_id)
+    if status is not None:
+        query = query.where(runs.c.status == status)
+    if since is not None:
+        query = query.where(runs.c.scheduled_at >= since)
+    return [to_run(row) for row in connection.execute(Query(RunRow, lambda: query))]
+
+
+def to_run(row: RunRow) -> Run:
+    """Return a row of the table as the public model."""
+    return Run(
+        id=row.id,
+        task_id=row.task_id,
+        scheduled_at=to_datetime(row.scheduled_at),
+        started_at=None if row.started_at is None else to_datetime(row.started_at),
+        finished_at=None if row.finished_at is None else to_datetime(row.finished_at),
+        status=RunStatus(row.status),
+        attempt=row.attempt,
+        coalesced=row.coalesced,
+        trigger=RunTrigger(row.trigger),
+        thread_id=row.thread_id,
+        response=row.response,
+        error=row.error,
+        earlier_attempts=earlier_attempts(row),
+        resumed=bool(row.resumed),
+        questions=questions(row) if row.status == RunStatus.WAITING else (),
+        current_step=row.current_step,
+        usage=_usage(row.usage),
+    )
+
+
+class _HasAttempts(Protocol):
+    @property
+    def earlier_attempts(self) -> str | None: ...
+
+
+def earlier_attempts(row: _HasAttempts) -> tuple[Attempt, ...]:
+    """Return the attempts before the latest one."""
+    stored = row.earlier_attempts
+    try:
+        return () if stored is None else _ATTEMPTS.validate_json(stored)
+    except ValidationError:  # changed by hand; the run itself must be able to end
+        return ()
+
+
+class _HasQuestions(Protocol):
+    @property
+    def questions(self) -> str | None: ...
+
+
+def questions(row: _HasQuestions) -> tuple[Question, ...]:
+    """Return what a run asks; nothing if the stored text cannot be read, since a listing must not fail for one row."""
+    try:
+        return _QUESTIONS.validate_json(row.questions or "[]")
+    except ValidationError:
+        pass
+    try:
+        return _QUESTIONS.validate_python(json.loads(row.questions or "[]", parse_int=_int_or_text))
+    except (TypeError, ValueError, RecursionError):
+        return ()
+
+
+def _int_or_text(digits: str) -> int | str:
+    """Return an integer; one that is too long for Python's `int()`, as earlier releases stored them, stays text."""
+    return int(digits) if len(digits) <= _INTEGER_DIGITS else digits
+
+
+def _usage(stored: str | None) -> TokenUsage | None:
+    try:
+        return None if stored is None else TokenUsage.model_validate_json(stored)
+    except ValidationError:
+        return None
+
+
+def questions_json(questions: tuple[Question, ...]) -> str:
+    """Return questions as the table holds them."""
+    return _json(_QUESTIONS.dump_python(questions))
+
+
+def attempts_json(attempts: tuple[Attempt, ...]) -> str:
+    """Return attempts as the table holds them."""
+    return _json(_ATTEMPTS.dump_python(attempts, mode="json"))
+
+
+def _json(value: object) -> str:
+    """Return JSON; pydantic refuses lone surrogates, which are replaced where all texts are made storable."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+INSERT_IF_NEW: Final = Bulk(lambda given: given.insert(runs, _NEW).on_conflict_do_nothing())
+"""Inserts a `new_row` whose due time has no row yet."""

@@ -7,8 +7,9 @@ from sqlalchemy import bindparam, select
 
 from scheduler.store import outcomes, owners
 from scheduler.store.database.interface import PASS_TIMEOUT, Database
-from scheduler.store.database.statements import Connection, Row, Statement
+from scheduler.store.database.statements import Connection, Statement
 from scheduler.store.owners import Owner
+from scheduler.store.rows import OwnerRow
 from scheduler.store.schema import IS_RUNNING, runs
 from scheduler.timing.clock import Clock
 
@@ -97,7 +98,7 @@ class Leases:
                 owners.retire(connection, owner_id)
         return recovered
 
-    def _death_of(self, row: Row | None, here: Owner, now: int) -> str | None:
+    def _death_of(self, row: OwnerRow | None, here: Owner, now: int) -> str | None:
         """Return why an owner counts as dead, or None if it may be alive."""
         if row is None or owners.is_known_dead(row, here):
             return _DIED
@@ -112,8 +113,8 @@ def running_others(connection: Connection, owner: Owner) -> list[str]:
     return [each for each in outcomes.owners_of_running(connection) if each != owner.id]
 
 
+_OWN: Final = Statement(lambda: select(runs.c.id).where(runs.c.owner == bindparam("me"), IS_RUNNING))
+
+
 def _no_longer_owned(connection: Connection, owner_id: str, running: Collection[str]) -> list[str]:
     return sorted(set(running) - set(connection.execute(_OWN, {"me": owner_id}).scalars()))
-
-
-_OWN: Final = Statement(lambda: select(runs.c.id).where(runs.c.owner == bindparam("me"), IS_RUNNING))

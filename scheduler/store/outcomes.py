@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Text, and_, bindparam, func, select, update
+from sqlalchemy import BigInteger, ColumnElement, Integer, Select, Text, and_, bindparam, func, select, update
 from sqlalchemy.types import TypeEngine
 
 from scheduler.errors import RunNotFoundError
@@ -13,10 +13,11 @@ from scheduler.models import Attempt, Question, RunStatus, RunTrigger, TaskDefin
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.answers import answers_json
-from scheduler.store.database.statements import Bulk, Connection, Row, Statement, parameter
+from scheduler.store.database.statements import Bulk, Connection, Query, Statement, parameter
 from scheduler.store.expiring import warning_time
 from scheduler.store.failures import FAILURES, count_failures
 from scheduler.store.reading import Unreadable, read
+from scheduler.store.rows import RunRow
 from scheduler.store.runs import CANCELLED_BY_NEXT, Claim
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
 from scheduler.timing.clock import SECOND, to_datetime
@@ -67,6 +68,41 @@ class Finished:
     """Tasks that were paused by their failures, each with the reason."""
 
 
+class _RunOfTask(NamedTuple):
+    """A run, and what is asked of its task."""
+
+    id: str
+    task_id: str
+    scheduled_at: int
+    started_at: int
+    attempt: int
+    coalesced: int
+    trigger: str
+    thread_id: str
+    checkpointed: int
+    cancel_requested: int
+    earlier_attempts: str | None
+    definition: str
+    zone: str
+    removed: int
+
+
+def _with_task(condition: ColumnElement[bool]) -> Select[Any]:
+    columns = [
+        tasks.c[name] if name in {"definition", "zone", "removed"} else runs.c[name] for name in _RunOfTask._fields
+    ]
+    return select(*columns).join(tasks, tasks.c.id == runs.c.task_id).where(condition)
+
+
+_TAKE_BACK: Final = Bulk(
+    lambda given: (
+        update(runs)
+        .where(_mine(given))
+        .values(status=RunStatus.PENDING, owner=None, started_at=None, attempt=runs.c.attempt - 1)
+    )
+)
+
+
 def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now: int) -> Finished:
     """Write how attempts ended."""
     final = []
@@ -84,6 +120,9 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
     _keep_thread_for_a_while(connection, kept, now)
     task_rows.finish_if_over(connection, dict.fromkeys(outcome.claim.task.id for outcome in kept), now)
     return Finished(lost, paused)
+
+
+_OWN_RUN: Final = Query(_RunOfTask, lambda: _with_task(_mine(parameter)))
 
 
 def claim_of(connection: Connection, owner: str, run_id: str, attempt: int) -> Claim | None:
@@ -105,6 +144,9 @@ def claim_of(connection: Connection, owner: str, run_id: str, attempt: int) -> C
     )
 
 
+_STEP: Final = Bulk(lambda given: update(runs).where(_mine(given)).values(current_step=given("step")))
+
+
 def note_steps(connection: Connection, owner: str, steps: Iterable[tuple[Claim, str]]) -> None:
     """Write which step of its graph each streaming run finished last; one that is not this owner's is left alone."""
     values = [{"run": claim.run_id, "by": owner, "try": claim.attempt, "step": step} for claim, step in steps]
@@ -114,6 +156,23 @@ def note_steps(connection: Connection, owner: str, steps: Iterable[tuple[Claim, 
 
 def _key(owner: str, outcome: Outcome) -> dict[str, Any]:
     return {"run": outcome.claim.run_id, "by": owner, "try": outcome.claim.attempt}
+
+
+_FINISH: Final = Bulk(
+    lambda given: (
+        update(runs)
+        .where(_mine(given))
+        .values(
+            status=given("state"),
+            finished_at=given("end", BigInteger),
+            response=given("reply"),
+            error=given("problem"),
+            resumed=given("continued", Integer),
+            owner=None,
+            usage=_known_usage(given("tokens")),
+        )
+    )
+)
 
 
 def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -134,6 +193,25 @@ def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]
     if connection.execute_many(_FINISH, values) == len(values):
         return []
     return [outcome for outcome in outcomes if not _was_written(connection, outcome)]
+
+
+_WAIT: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(_mine(parameter))
+        .values(
+            status=RunStatus.WAITING,
+            owner=None,
+            questions=bindparam("asked"),
+            expires_at=bindparam("until"),
+            warn_at=bindparam("warn"),
+            response=bindparam("reply"),
+            resumed=bindparam("continued"),
+            error=None,
+            usage=_known_usage(parameter("tokens")),
+        )
+    )
+)
 
 
 def _wait(connection: Connection, owner: str, outcome: Outcome, now: int) -> list[Outcome]:
@@ -167,6 +245,9 @@ def _keep_thread_for_a_while(connection: Connection, outcomes: Iterable[Outcome]
 
 def _usage_json(outcome: Outcome) -> str | None:
     return None if outcome.usage is None else outcome.usage.model_dump_json()
+
+
+_BY_ID: Final = Query(RunRow, lambda: select(runs).where(runs.c.id == bindparam("run")))
 
 
 def _was_written(connection: Connection, outcome: Outcome) -> bool:
@@ -212,7 +293,24 @@ def _since(ending: _Ending, now: int) -> int:
     return min(ending.finished_at, now)
 
 
-def _queue_again(connection: Connection, row: Row, task: TaskDefinition | None, ending: _Ending, now: int) -> bool:
+_QUEUE_AGAIN: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(
+            status=RunStatus.PENDING,
+            owner=None,
+            ready_at=bindparam("ready"),
+            earlier_attempts=bindparam("tries"),
+            error=bindparam("problem"),
+        )
+    )
+)
+
+
+def _queue_again(
+    connection: Connection, row: _RunOfTask, task: TaskDefinition | None, ending: _Ending, now: int
+) -> bool:
     """Put a run back into the queue, if it has a further attempt.
 
     Without a task, whose definition cannot be used here, an interrupted run goes back: who can use it decides then.
@@ -264,6 +362,21 @@ def longest_wait(task: TaskDefinition, attempts: Sequence[Attempt]) -> int:
 # --- Waiting for a human ---
 
 
+_ANSWER: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(
+            status=RunStatus.PENDING,
+            ready_at=bindparam("now"),
+            expires_at=None,
+            answer=bindparam("answers"),
+            earlier_attempts=bindparam("tries"),
+        )
+    )
+)
+
+
 def answer(connection: Connection, run_id: str, value: object, now: int) -> None:
     """Store the answer to a waiting run's questions, and put the run back into the queue.
 
@@ -279,7 +392,7 @@ def answer(connection: Connection, run_id: str, value: object, now: int) -> None
     asked = Attempt(
         number=row.attempt,
         status=RunStatus.WAITING,
-        started_at=to_datetime(row.started_at),
+        started_at=to_datetime(now if row.started_at is None else row.started_at),
         finished_at=to_datetime(now),
     )
     values = {
@@ -289,6 +402,9 @@ def answer(connection: Connection, run_id: str, value: object, now: int) -> None
         "tries": history.attempts_json((*attempts, asked)),
     }
     connection.execute(_ANSWER, values)
+
+
+_EXPIRED: Final = Statement(lambda: task_rows.cancellable(and_(IS_WAITING, runs.c.expires_at <= bindparam("now"))))
 
 
 def expire(connection: Connection, now: int) -> list[str]:
@@ -312,6 +428,24 @@ class OldThread:
     """The graph that its task names, as far as its definition can be read."""
 
 
+class _ThreadRow(NamedTuple):
+    id: str
+    thread_id: str
+    definition: str
+
+
+_THREADS: Final = Query(
+    _ThreadRow,
+    lambda: (
+        select(runs.c.id, runs.c.thread_id, tasks.c.definition)
+        .join(tasks, tasks.c.id == runs.c.task_id)
+        .where(HAS_THREAD_TO_DELETE, runs.c.thread_until <= bindparam("now"))
+        .order_by(runs.c.thread_until)
+        .limit(20)
+    ),
+)
+
+
 def threads_to_delete(connection: Connection, now: int) -> list[OldThread]:
     """Return the threads of single runs that have been kept long enough; some at a time."""
     rows = connection.execute(_THREADS, {"now": now}).all()
@@ -328,6 +462,16 @@ def _graph_of(definition: str) -> str | None:
 
 
 # --- Runs whose owner is gone ---
+
+
+_INTERRUPT: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(status=RunStatus.INTERRUPTED, owner=None, finished_at=bindparam("end"), error=bindparam("problem"))
+    )
+)
+_RUNNING_OF: Final = Query(_RunOfTask, lambda: _with_task(and_(IS_RUNNING, runs.c.owner == bindparam("by"))))
 
 
 def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[str]:
@@ -354,26 +498,12 @@ def take_back_unlaunched(connection: Connection, owner: str, running: Collection
         connection.execute_many(_TAKE_BACK, left)
 
 
+_OWNERS: Final = Statement(lambda: select(runs.c.owner).where(IS_RUNNING).distinct())
+
+
 def owners_of_running(connection: Connection) -> Iterable[str]:
     """Return the owners that have running runs."""
     return connection.execute(_OWNERS).scalars()
-
-
-_BY_ID: Final = Statement(lambda: select(runs).where(runs.c.id == bindparam("run")))
-_ANSWER: Final = Statement(
-    lambda: (
-        update(runs)
-        .where(runs.c.id == bindparam("run"))
-        .values(
-            status=RunStatus.PENDING,
-            ready_at=bindparam("now"),
-            expires_at=None,
-            answer=bindparam("answers"),
-            earlier_attempts=bindparam("tries"),
-        )
-    )
-)
-_EXPIRED: Final = Statement(lambda: task_rows.cancellable(and_(IS_WAITING, runs.c.expires_at <= bindparam("now"))))
 
 
 def _mine(given: Callable[[str, type[TypeEngine[Any]]], ColumnElement[Any]]) -> ColumnElement[bool]:
@@ -389,80 +519,3 @@ def _mine(given: Callable[[str, type[TypeEngine[Any]]], ColumnElement[Any]]) -> 
 def _known_usage(tokens: ColumnElement[str | None]) -> ColumnElement[str | None]:
     """Return what a run has used: an attempt that failed knows nothing of the attempts before."""
     return func.coalesce(tokens, runs.c.usage)
-
-
-_FINISH: Final = Bulk(
-    lambda given: (
-        update(runs)
-        .where(_mine(given))
-        .values(
-            status=given("state"),
-            finished_at=given("end", BigInteger),
-            response=given("reply"),
-            error=given("problem"),
-            resumed=given("continued", Integer),
-            owner=None,
-            usage=_known_usage(given("tokens")),
-        )
-    )
-)
-_STEP: Final = Bulk(lambda given: update(runs).where(_mine(given)).values(current_step=given("step")))
-_WAIT: Final = Statement(
-    lambda: (
-        update(runs)
-        .where(_mine(parameter))
-        .values(
-            status=RunStatus.WAITING,
-            owner=None,
-            questions=bindparam("asked"),
-            expires_at=bindparam("until"),
-            warn_at=bindparam("warn"),
-            response=bindparam("reply"),
-            resumed=bindparam("continued"),
-            error=None,
-            usage=_known_usage(parameter("tokens")),
-        )
-    )
-)
-_THREADS: Final = Statement(
-    lambda: (
-        select(runs.c.id, runs.c.thread_id, tasks.c.definition, tasks.c.zone)
-        .join(tasks, tasks.c.id == runs.c.task_id)
-        .where(HAS_THREAD_TO_DELETE, runs.c.thread_until <= bindparam("now"))
-        .order_by(runs.c.thread_until)
-        .limit(20)
-    )
-)
-_TAKE_BACK: Final = Bulk(
-    lambda given: (
-        update(runs)
-        .where(_mine(given))
-        .values(status=RunStatus.PENDING, owner=None, started_at=None, attempt=runs.c.attempt - 1)
-    )
-)
-_QUEUE_AGAIN: Final = Statement(
-    lambda: (
-        update(runs)
-        .where(runs.c.id == bindparam("run"))
-        .values(
-            status=RunStatus.PENDING,
-            owner=None,
-            ready_at=bindparam("ready"),
-            earlier_attempts=bindparam("tries"),
-            error=bindparam("problem"),
-        )
-    )
-)
-_INTERRUPT: Final = Statement(
-    lambda: (
-        update(runs)
-        .where(runs.c.id == bindparam("run"))
-        .values(status=RunStatus.INTERRUPTED, owner=None, finished_at=bindparam("end"), error=bindparam("problem"))
-    )
-)
-_WITH_TASK: Final = select(runs, tasks.c.definition, tasks.c.zone, tasks.c.removed).join(
-    tasks, tasks.c.id == runs.c.task_id
-)
-_OWN_RUN: Final = Statement(lambda: _WITH_TASK.where(_mine(parameter)))
-_RUNNING_OF: Final = Statement(lambda: _WITH_TASK.where(IS_RUNNING, runs.c.owner == bindparam("by")))
-_OWNERS: Final = Statement(lambda: select(runs.c.owner).where(IS_RUNNING).distinct())

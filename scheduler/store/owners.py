@@ -8,7 +8,8 @@ from typing import Final
 
 from sqlalchemy import BigInteger, bindparam, delete, exists, func, insert, not_, select, update
 
-from scheduler.store.database.statements import Connection, Row, Statement, parameter
+from scheduler.store.database.statements import Connection, Query, Statement, parameter
+from scheduler.store.rows import OwnerRow
 from scheduler.store.schema import IS_RUNNING, owners, runs, unloadable
 from scheduler.timing.clock import SECOND
 
@@ -43,7 +44,7 @@ def this_process() -> Owner:
     )
 
 
-def is_known_dead(row: Row, here: Owner) -> bool:
+def is_known_dead(row: OwnerRow, here: Owner) -> bool:
     """Tell whether an owner's process has certainly ended; a zombie has."""
     comparable = here.boot and here.namespace and (row.boot, row.namespace) == (here.boot, here.namespace)
     if not comparable:
@@ -87,6 +88,9 @@ def _namespace() -> str:
 # --- Leases ---
 
 
+_INSERT: Final = Statement(lambda: insert(owners))
+
+
 def renew(connection: Connection, owner: Owner, now: int, length: int) -> bool:
     """Move an owner's lease; return False if it had none, because it is new or was taken for dead, and give it one."""
     if extend(connection, owner.id, now + length):
@@ -104,9 +108,17 @@ def renew(connection: Connection, owner: Owner, now: int, length: int) -> bool:
     return False
 
 
+_RENEW: Final = Statement(
+    lambda: update(owners).where(owners.c.id == bindparam("by")).values(lease_until=bindparam("until"))
+)
+
+
 def extend(connection: Connection, owner_id: str, lease_until: int) -> bool:
     """Move an owner's lease; return False if it has none."""
     return connection.execute(_RENEW, {"by": owner_id, "until": lease_until}).rowcount > 0
+
+
+_LEASE: Final = Statement(lambda: select(owners.c.lease_until).where(owners.c.id == bindparam("by")))
 
 
 def has_lease(connection: Connection, owner: Owner) -> bool:
@@ -114,14 +126,30 @@ def has_lease(connection: Connection, owner: Owner) -> bool:
     return connection.execute(_LEASE, {"by": owner.id}).first() is not None
 
 
-def others(connection: Connection, owner: Owner) -> list[Row]:
+_OTHERS: Final = Query(OwnerRow, lambda: select(owners).where(owners.c.id != bindparam("by")))
+
+
+def others(connection: Connection, owner: Owner) -> list[OwnerRow]:
     """Return the other owners."""
     return connection.execute(_OTHERS, {"by": owner.id}).all()
+
+
+_LEASED: Final = Query(OwnerRow, lambda: select(owners).where(owners.c.lease_until >= bindparam("now")))
 
 
 def count_alive(connection: Connection, here: Owner, now: int) -> int:
     """Return how many owners have a lease that is not over and a process that is not known to be dead."""
     return sum(not is_known_dead(row, here) for row in connection.execute(_LEASED, {"now": now}))
+
+
+_OWN_LENGTH: Final = func.coalesce(owners.c.lease_length, parameter("length", BigInteger))
+_SHORTEN: Final = Statement(
+    lambda: (
+        update(owners)
+        .where(owners.c.lease_until > parameter("tolerated", BigInteger) + _OWN_LENGTH)
+        .values(lease_until=parameter("now", BigInteger) + _OWN_LENGTH)
+    )
+)
 
 
 def shorten_leases(connection: Connection, now: int, length: int) -> int:
@@ -132,40 +160,27 @@ def shorten_leases(connection: Connection, now: int, length: int) -> int:
     return connection.execute(_SHORTEN, {"now": now, "tolerated": now + _TOLERANCE, "length": length}).rowcount
 
 
+_DELETE: Final = Statement(lambda: delete(owners).where(owners.c.id == bindparam("by")))
+_DELETE_UNLOADABLE: Final = Statement(lambda: delete(unloadable).where(unloadable.c.owner == bindparam("by")))
+
+
 def retire(connection: Connection, owner_id: str) -> None:
     """Forget an owner that has ended, and what it could not load."""
     connection.execute(_DELETE, {"by": owner_id})
     connection.execute(_DELETE_UNLOADABLE, {"by": owner_id})
 
 
-def forget(connection: Connection, lease_before: int) -> None:
-    """Delete owners whose lease ended before an instant and which have no running run: their processes were killed."""
-    connection.execute(_FORGET, {"before": lease_before})
-    connection.execute(_FORGET_UNLOADABLE)
-
-
-_RENEW: Final = Statement(
-    lambda: update(owners).where(owners.c.id == bindparam("by")).values(lease_until=bindparam("until"))
-)
-_OWN_LENGTH: Final = func.coalesce(owners.c.lease_length, parameter("length", BigInteger))
-_SHORTEN: Final = Statement(
-    lambda: (
-        update(owners)
-        .where(owners.c.lease_until > parameter("tolerated", BigInteger) + _OWN_LENGTH)
-        .values(lease_until=parameter("now", BigInteger) + _OWN_LENGTH)
-    )
-)
-_LEASE: Final = Statement(lambda: select(owners.c.lease_until).where(owners.c.id == bindparam("by")))
-_INSERT: Final = Statement(lambda: insert(owners))
-_OTHERS: Final = Statement(lambda: select(owners).where(owners.c.id != bindparam("by")))
-_LEASED: Final = Statement(lambda: select(owners).where(owners.c.lease_until >= bindparam("now")))
-_DELETE: Final = Statement(lambda: delete(owners).where(owners.c.id == bindparam("by")))
 _FORGET: Final = Statement(
     lambda: delete(owners).where(
         owners.c.lease_until < bindparam("before"), not_(exists().where(IS_RUNNING, runs.c.owner == owners.c.id))
     )
 )
-_DELETE_UNLOADABLE: Final = Statement(lambda: delete(unloadable).where(unloadable.c.owner == bindparam("by")))
 _FORGET_UNLOADABLE: Final = Statement(
     lambda: delete(unloadable).where(not_(exists().where(owners.c.id == unloadable.c.owner)))
 )
+
+
+def forget(connection: Connection, lease_before: int) -> None:
+    """Delete owners whose lease ended before an instant and which have no running run: their processes were killed."""
+    connection.execute(_FORGET, {"before": lease_before})
+    connection.execute(_FORGET_UNLOADABLE)

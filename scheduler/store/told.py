@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from sqlalchemy import and_, bindparam, select
 
 from scheduler import logbook
 from scheduler.models import Run, RunStatus
 from scheduler.store import history
-from scheduler.store.database.statements import Connection, Row, Statement
+from scheduler.store.database.statements import Connection, Query
 from scheduler.store.expiring import Expiring
 from scheduler.store.outcomes import Outcome
+from scheduler.store.rows import RunRow
 from scheduler.store.runs import Batch
 from scheduler.store.schema import runs, tasks
 from scheduler.store.tasks import read_definition
@@ -61,12 +62,43 @@ def note_expiring(connection: Connection, told: Told, expiring: Expiring) -> Non
     told.expiring += _read(connection, [run_id for run_id, _, _ in expiring.runs])
 
 
+class _FinishedRow(NamedTuple):
+    id: str
+    definition: str
+    zone: str
+    started_runs: int
+
+
+_FINISHED_NOW: Final = Query(
+    _FinishedRow,
+    lambda: (
+        select(tasks.c.id, tasks.c.definition, tasks.c.zone, tasks.c.started_runs)
+        .where(
+            tasks.c.id.in_(bindparam("ids", expanding=True)),
+            tasks.c.finished_at == bindparam("now"),
+            tasks.c.removed == 0,
+        )
+        .order_by(tasks.c.id)
+    ),
+)
+
+
 def note_finished(connection: Connection, told: Told, now: int) -> None:
     """Note which tasks this transaction has finished: only one of whose runs something has become can be over."""
     ids = list(dict.fromkeys(run.task_id for run in told.changed))
     for chunk in _chunks(ids):
         for row in connection.execute(_FINISHED_NOW, {"ids": chunk, "now": now}):
             told.finished.append((row.id, _why_finished(row)))
+
+
+_NEWEST: Final = Query(
+    RunRow,
+    lambda: (
+        select(runs)
+        .join(tasks, and_(tasks.c.id == runs.c.task_id, tasks.c.last_seq == runs.c.seq))
+        .where(runs.c.task_id.in_(bindparam("ids", expanding=True)))
+    ),
+)
 
 
 def note_newest(connection: Connection, told: Told, task_ids: Iterable[str]) -> None:
@@ -78,7 +110,7 @@ def note_newest(connection: Connection, told: Told, task_ids: Iterable[str]) -> 
     told.newest.update((run.task_id, run) for run in told.changed if run.task_id in ids)
 
 
-def _why_finished(row: Row) -> str:
+def _why_finished(row: _FinishedRow) -> str:
     task = read_definition(row)
     if task is None:
         return "no due time is left"
@@ -87,6 +119,11 @@ def _why_finished(row: Row) -> str:
     if task.max_runs is not None and row.started_runs >= task.max_runs:
         return f"max_runs={task.max_runs} is reached"
     return "no due time is left" if task.end_at is None else f"end_at={task.end_at.isoformat()} is reached"
+
+
+_BY_SEQ: Final = Query(
+    RunRow, lambda: select(runs).where(runs.c.task_id == bindparam("task"), runs.c.seq == bindparam("number"))
+)
 
 
 def note_batch(connection: Connection, told: Told, batch: Batch) -> None:
@@ -100,14 +137,17 @@ def note_batch(connection: Connection, told: Told, batch: Batch) -> None:
     told.claimed += _read(connection, [claim.run_id for claim in batch.claims])
 
 
+_BY_IDS: Final = Query(RunRow, lambda: select(runs).where(runs.c.id.in_(bindparam("ids", expanding=True))))
+
+
 def _read(connection: Connection, run_ids: Sequence[str]) -> list[Run]:
-    found: dict[str, Row] = {}
+    found: dict[str, RunRow] = {}
     for chunk in _chunks(list(dict.fromkeys(run_ids))):
         found.update((row.id, row) for row in connection.execute(_BY_IDS, {"ids": chunk}))
     return _readable(found[run_id] for run_id in dict.fromkeys(run_ids) if run_id in found)
 
 
-def _readable(rows: Iterable[Row]) -> list[Run]:
+def _readable(rows: Iterable[RunRow]) -> list[Run]:
     """Return rows as runs, but for those that cannot be read: what was done to them must be committed all the same."""
     readable = []
     for row in rows:
@@ -121,27 +161,3 @@ def _readable(rows: Iterable[Row]) -> list[Run]:
 def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
     for start in range(0, len(items), _CHUNK):
         yield items[start : start + _CHUNK]
-
-
-_NEWEST: Final = Statement(
-    lambda: (
-        select(runs)
-        .join(tasks, and_(tasks.c.id == runs.c.task_id, tasks.c.last_seq == runs.c.seq))
-        .where(runs.c.task_id.in_(bindparam("ids", expanding=True)))
-    )
-)
-_FINISHED_NOW: Final = Statement(
-    lambda: (
-        select(tasks.c.id, tasks.c.definition, tasks.c.zone, tasks.c.started_runs)
-        .where(
-            tasks.c.id.in_(bindparam("ids", expanding=True)),
-            tasks.c.finished_at == bindparam("now"),
-            tasks.c.removed == 0,
-        )
-        .order_by(tasks.c.id)
-    )
-)
-_BY_IDS: Final = Statement(lambda: select(runs).where(runs.c.id.in_(bindparam("ids", expanding=True))))
-_BY_SEQ: Final = Statement(
-    lambda: select(runs).where(runs.c.task_id == bindparam("task"), runs.c.seq == bindparam("number"))
-)

@@ -11,7 +11,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, overload
 
 from sqlalchemy import (
     JSON,
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 Row: TypeAlias = Any
-"""A named tuple of the columns that a statement asks for."""
+"""A named tuple of the columns of a statement that is no `Query`."""
+RowT = TypeVar("RowT", bound=tuple[Any, ...])
+RowT_co = TypeVar("RowT_co", bound=tuple[Any, ...], covariant=True)
 Values: TypeAlias = Mapping[str, Any]
 """What the parameters of a statement are, by their names; a list for one that takes any number."""
 Call: TypeAlias = tuple[str, Values | Sequence[Any]]
@@ -51,6 +53,9 @@ _NONE: Final[Values] = {}
 class Statement:
     """A statement that is built and compiled when it is first used, which keeps imports cheap."""
 
+    row: type[tuple[Any, ...]] | None = None
+    """The type of its rows; None: they are made from the columns."""
+
     def __init__(self, build: Callable[[], ClauseElement]) -> None:
         """Take what builds it; it is called once."""
         self._build = build
@@ -60,8 +65,17 @@ class Statement:
         """Return its text for a kind of database."""
         found = self._compiled.get(dialect.name)
         if found is None:
-            found = self._compiled[dialect.name] = Compiled(self._build(), dialect)
+            found = self._compiled[dialect.name] = Compiled(self._build(), dialect, self.row)
         return found
+
+
+class Query(Statement, Generic[RowT]):
+    """A statement with rows of a type: a `NamedTuple` whose fields are the columns, by name and in their order."""
+
+    def __init__(self, row: type[RowT], build: Callable[[], ClauseElement]) -> None:
+        """Take the type of the rows, and what builds the statement."""
+        super().__init__(build)
+        self.row = row
 
 
 def parameter(name: str, kind: type[TypeEngine[Any]] = Text) -> ColumnElement[Any]:
@@ -213,8 +227,8 @@ def _insert_into(table: Table, dialect: Dialect) -> Any:  # noqa: ANN401
 class Compiled:
     """The text of a statement for one kind of database, the values that it brings itself, and the form of its rows."""
 
-    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
-        """Compile it."""
+    def __init__(self, statement: ClauseElement, dialect: Dialect, row: type[tuple[Any, ...]] | None = None) -> None:
+        """Compile it; `row` is the type of its rows. Raises `TypeError` if its fields are not the columns."""
         self._sql: SQLCompiler = statement.compile(dialect=dialect)  # type: ignore[assignment]  # it says: Compiled
         self._text = str(self._sql)
         self._lists = [str(name) for name, bind in self._sql.binds.items() if bind.expanding]
@@ -223,7 +237,8 @@ class Compiled:
         self._own = storable_values(own)
         self._texts: dict[tuple[int, ...], str] = {}
         columns = getattr(statement, "selected_columns", None)
-        self.row: Callable[[Sequence[Any]], Row] | None = None if columns is None else _row_of(columns.keys())
+        names = None if columns is None else tuple(columns.keys())
+        self.row: Callable[[Sequence[Any]], Row] | None = _row_maker(row, names)
 
     def call(self, values: Values) -> tuple[str, Values]:
         """Return text and parameters for one execution."""
@@ -255,6 +270,16 @@ class Compiled:
         return text, storable_values(given)
 
 
+def _row_maker(row: Any, columns: tuple[str, ...] | None) -> Callable[[Sequence[Any]], Row] | None:  # noqa: ANN401 (a NamedTuple)
+    if row is None:
+        return None if columns is None else _row_of(columns)
+    if columns is not None and row._fields != columns:
+        message = f"{row.__name__} has the fields {row._fields}, its query has the columns {columns}"
+        raise TypeError(message)
+    make: Callable[[Sequence[Any]], Row] = row._make
+    return make
+
+
 def _row_of(columns: Sequence[str]) -> Callable[[Sequence[Any]], Row]:
     made: Any = namedtuple("Row", columns, rename=True)  # type: ignore[misc]  # noqa: PYI024 (its columns are known at run time only)
     make: Callable[[Sequence[Any]], Row] = made._make
@@ -271,23 +296,23 @@ _REFUSALS_OF_POSTGRES: Final = frozenset({"21", "22", "23", "44", "54", "P0"})
 _REFUSALS_OF_SQLITE: Final = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG})
 
 
-class Result:
+class Result(Generic[RowT_co]):
     """What a statement has given: its rows, as named tuples, and how many rows it has changed."""
 
-    def __init__(self, rows: list[Row], rowcount: int) -> None:
+    def __init__(self, rows: list[RowT_co], rowcount: int) -> None:
         """Take both."""
         self._rows = rows
         self.rowcount = rowcount
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[RowT_co]:
         """Go through the rows."""
         return iter(self._rows)
 
-    def all(self) -> list[Row]:
+    def all(self) -> list[RowT_co]:
         """Return the rows."""
         return self._rows
 
-    def first(self) -> Row | None:
+    def first(self) -> RowT_co | None:
         """Return the first row, or None."""
         return self._rows[0] if self._rows else None
 
@@ -340,7 +365,13 @@ class Connection:
         # The driver itself has refused a value, before it was sent.
         return isinstance(error, (database.DataError, database.ProgrammingError))
 
-    def execute(self, statement: Statement | ClauseElement, values: Values = _NONE) -> Result:
+    @overload
+    def execute(self, statement: Query[RowT], values: Values = _NONE) -> Result[RowT]: ...
+
+    @overload
+    def execute(self, statement: Statement | ClauseElement, values: Values = _NONE) -> Result[Row]: ...
+
+    def execute(self, statement: Statement | ClauseElement, values: Values = _NONE) -> Result[Row]:
         """Execute a statement once. One that is no `Statement` is compiled for this one time."""
         compiled = self._compiled(statement)
         with contextlib.closing(self.driver.cursor()) as cursor:
