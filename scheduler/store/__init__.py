@@ -10,7 +10,8 @@ from sqlalchemy import bindparam, func, select
 
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
-from scheduler.store import adding, clock_steps, history, listing, outcomes, owners, runs, tasks
+from scheduler.store import adding, clock_steps, history, listing, outcomes, owners, queue, tasks
+from scheduler.store.claims import Claim, Claimer, NotStarted
 from scheduler.store.clock_steps import STEP_BACK, ClockWatch
 from scheduler.store.database.address import absolute_path, database_at
 from scheduler.store.database.interface import PASS_TIMEOUT, Database
@@ -22,7 +23,6 @@ from scheduler.store.left_outcomes import LeftOutcomes
 from scheduler.store.listing import Listed
 from scheduler.store.look import look_at
 from scheduler.store.outcomes import RESTART_LIMIT, STOPPED, OldThread, Outcome
-from scheduler.store.runs import Claim, Claimer, NotStarted
 from scheduler.store.schema import CAN_BE_DUE, IS_PENDING
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
@@ -194,7 +194,7 @@ class Store:
     def trigger_task(self, task_id: str, now: int) -> str:
         """Queue a run by hand; return its id. Raises `TaskNotFoundError`."""
         with self._change(now) as connection:
-            return runs.trigger(connection, task_id, now, self._history_limit)
+            return queue.trigger(connection, task_id, now, self._history_limit)
 
     def answer_run(self, run_id: str, value: object, now: int) -> None:
         """Answer a waiting run. Raises `RunNotFoundError`, `ValueError`."""
@@ -412,7 +412,7 @@ class Store:
         look = look_at(connection, self._owner.id, now)
         self._has_expiring = look.has_expiring
         if look.has_cancels:
-            result.cancels = runs.cancel_requests(connection, self._owner.id)
+            result.cancels = queue.cancel_requests(connection, self._owner.id)
         result.has_old_threads = look.has_old_threads
         result.has_more = look.is_ready or (look.next_due is not None and look.next_due <= now)
         free = (slots or 0) - len(result.claims)
@@ -424,7 +424,7 @@ class Store:
             result.unloadable += retry(connection, self._owner.id, self._needs_loading, now)
         # What cannot be loaded here has been left to others for one lease length before it counts as too late.
         late_until = now - self._lease if result.unloadable.has_failed else None
-        batch = runs.claim(connection, self._claimer(), now, slots, now + early, late_until=late_until)
+        batch = queue.claim(connection, self._claimer(), now, slots, now + early, late_until=late_until)
         result.claims, result.not_started = batch.claims, batch.not_started
         result.quarantined = batch.quarantined
         result.expiring.tasks.extend(batch.last_runs)

@@ -24,7 +24,7 @@ from scheduler.models import (
     TokenUsage,
 )
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement
-from scheduler.store.rows import RunRow, TaskRow
+from scheduler.store.rows import RunRow
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
 from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.timing.planning import Firing
@@ -158,18 +158,18 @@ _NEWEST: Final = Query(
 )
 
 
-def insert_skipped(connection: Connection, task: TaskDefinition, row: TaskRow, firing: Firing, now: int) -> int:
+def insert_skipped(connection: Connection, task: TaskDefinition, last_seq: int, firing: Firing, now: int) -> int:
     """Account for due times that are not started: in the row before, if it says the same, else in one of their own.
 
     Returns the number of the task's newest run.
     """
-    previous = connection.execute(_NEWEST, {"task_id": task.id, "seq": row.last_seq}).first()
+    previous = connection.execute(_NEWEST, {"task_id": task.id, "seq": last_seq}).first()
     if previous and previous.status == RunStatus.SKIPPED and previous.error == firing.reason:
         coalesced = previous.coalesced + firing.coalesced + 1
         values = {"last": firing.scheduled_at, "others": coalesced, "now": now}
         connection.execute(_GROW, {"run": previous.id, **values})
-        return row.last_seq
-    seq = row.last_seq + 1
+        return last_seq
+    seq = last_seq + 1
     skipped = new_row(task, seq, firing.scheduled_at, now, RunStatus.SKIPPED)
     insert_rows(connection, [{**skipped, "coalesced": firing.coalesced, "error": firing.reason}])
     note_newest(connection, task.id, seq)

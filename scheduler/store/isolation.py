@@ -7,9 +7,9 @@ from typing import Final, TypeAlias
 
 from scheduler.models import RunStatus
 from scheduler.store import outcomes
+from scheduler.store.claims import Claim
 from scheduler.store.database.statements import Connection
 from scheduler.store.outcomes import Outcome
-from scheduler.store.runs import Claim
 
 _REASON_LIMIT: Final = 300
 """The longest description of why an outcome was refused, in characters."""

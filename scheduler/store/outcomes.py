@@ -1,6 +1,7 @@
 """How attempts end in the runs table: outcomes, retries, runs that are taken back, and runs of owners that are gone."""
 
 import json
+import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Protocol
@@ -13,12 +14,12 @@ from scheduler.models import Attempt, Question, RunStatus, RunTrigger, TaskDefin
 from scheduler.store import history
 from scheduler.store import tasks as task_rows
 from scheduler.store.answers import answers_json
+from scheduler.store.claims import CANCELLED_BY_NEXT, Claim
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement, parameter
 from scheduler.store.expiring import warning_time
 from scheduler.store.failures import FAILURES, count_failures
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.rows import RunRow
-from scheduler.store.runs import CANCELLED_BY_NEXT, Claim
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
 from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.timing.planning import longest_retry_delay, retry_delay
@@ -349,7 +350,7 @@ def _delay(
     if task is None:
         return None
     failed = 1 + sum(attempt.status in FAILURES for attempt in attempts)
-    return retry_delay(task, failed) if failed < task.max_attempts else None
+    return retry_delay(task, failed, random.random()) if failed < task.max_attempts else None  # noqa: S311 (no secret)
 
 
 def longest_wait(task: TaskDefinition, attempts: Sequence[Attempt]) -> int:

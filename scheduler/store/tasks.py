@@ -156,14 +156,14 @@ def account_for_owed(connection: Connection, row: Row, now: int, reason: str) ->
     task = read_definition(row)
     if task is None:
         firing = Firing(Decision.SKIP, row.next_due, 0, f"{reason}; {_NOT_COUNTED}")
-        history.insert_skipped(connection, _stand_in(row), row, firing, now)
+        history.insert_skipped(connection, _stand_in(row), row.last_seq, firing, now)
         return
     schedule, first = history.without_served(connection, task.id, schedule_of(task, row.zone, row.anchor), row.next_due)
     if first is None or first > now:
         return
     latest = schedule.latest(first, now) or first
     firing = Firing(Decision.SKIP, latest, schedule.count(first, latest), reason)
-    history.insert_skipped(connection, task, row, firing, now)
+    history.insert_skipped(connection, task, row.last_seq, firing, now)
 
 
 def _stand_in(row: Row) -> TaskDefinition:

@@ -9,11 +9,11 @@ from sqlalchemy import and_, bindparam, select
 from scheduler import logbook
 from scheduler.models import Run, RunStatus
 from scheduler.store import history
+from scheduler.store.claims import Batch
 from scheduler.store.database.statements import Connection, Query
 from scheduler.store.expiring import Expiring
 from scheduler.store.outcomes import Outcome
 from scheduler.store.rows import RunRow
-from scheduler.store.runs import Batch
 from scheduler.store.schema import runs, tasks
 from scheduler.store.tasks import read_definition
 from scheduler.timing.schedule import is_one_time

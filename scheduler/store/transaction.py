@@ -1,7 +1,7 @@
 """Looks and changes that belong together: nobody else changes the store between them, in this process or another."""
 
 from scheduler.models import Run, TaskDefinition
-from scheduler.store import adding, history, listing, runs, tasks
+from scheduler.store import adding, history, listing, queue, tasks
 from scheduler.store.database.statements import Connection
 from scheduler.store.listing import Listed
 
@@ -34,4 +34,4 @@ class StoreTransaction:
 
     def trigger_task(self, task_id: str) -> str:
         """Queue a run by hand; return its id. Raises `TaskNotFoundError`."""
-        return runs.trigger(self._connection, task_id, self._now, self._history_limit)
+        return queue.trigger(self._connection, task_id, self._now, self._history_limit)

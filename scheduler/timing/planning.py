@@ -1,13 +1,13 @@
 """What becomes of due times that have come: started, buffered, skipped or missed; and how long a retry waits.
 
-Pure rules over one task; the store reads the situation, asks here, and writes the answer. The overlap policies are
+Pure functions over one task: the store reads the situation, asks here, and writes the answer. The overlap policies are
 those of Temporal's schedules; misfire grace and coalescing mean what they mean to APScheduler.
 """
 
-import random
+import math
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import Final, assert_never
 
 from scheduler.models import OverlapPolicy, TaskDefinition
 from scheduler.timing.clock import SECOND
@@ -33,7 +33,7 @@ class Decision(Enum):
     MISS = auto()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Firing:
     """A due time, what becomes of it, how many earlier ones it stands for beside itself, and why it was not started."""
 
@@ -43,9 +43,9 @@ class Firing:
     reason: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Situation:
-    """What the store knows of a task whose next due time has come; it changes as due times are decided."""
+    """What the store knows of a task whose next due time has come."""
 
     next_due: int
     now: int
@@ -59,13 +59,30 @@ class Situation:
     """Runs that may be started now."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to write for one task: rows of history in order, and the next due time (None: there is none any more)."""
 
     next_due: int | None
+    firings: tuple[Firing, ...]
+    started: int
+    """`Situation.started`, with the runs that the plan starts or buffers."""
+    cancel_running: bool
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making: the situation changes with each decision."""
+
+    started: int
+    busy: bool
+    buffered: int
+    slots: int
     firings: list[Firing] = field(default_factory=list)
     cancel_running: bool = False
+
+    def plan(self, next_due: int | None) -> Plan:
+        return Plan(next_due, tuple(self.firings), self.started, self.cancel_running)
 
 
 def plan(task: TaskDefinition, schedule: Schedule, situation: Situation) -> Plan:
@@ -73,98 +90,105 @@ def plan(task: TaskDefinition, schedule: Schedule, situation: Situation) -> Plan
 
     Due times that have to wait for a free slot stay due: `next_due` of the plan is then the first of them.
     """
+    draft = _Draft(situation.started, situation.busy, situation.buffered, situation.slots)
     following = schedule.next_after(situation.next_due)
     single = following is None or following > situation.now
     if single or not task.coalesce:
-        return _plan_each(task, schedule, situation)
-    return _plan_together(task, schedule, situation)
+        return draft.plan(_plan_each(task, schedule, situation, draft))
+    return draft.plan(_plan_together(task, schedule, situation, draft))
 
 
-def _plan_together(task: TaskDefinition, schedule: Schedule, situation: Situation) -> Plan:
-    """One run, or one row, for all that has passed."""
+def _plan_together(task: TaskDefinition, schedule: Schedule, situation: Situation, draft: _Draft) -> int | None:
+    """One run, or one row, for all that has passed. Return the next due time."""
     latest, others = _group(schedule, situation.next_due, situation.now)
-    decided = _decide(task, situation, latest, others)
+    decided = _decide(task, draft, situation.now, latest, others)
     if decided is None:
-        return Plan(situation.next_due)
-    result = Plan(None)
-    _add(result, task, situation, decided)
-    result.next_due = _next_due(task, schedule, situation, latest)
-    return result
+        return situation.next_due
+    _add(draft, task, decided)
+    return _next_due(task, schedule, draft, latest)
 
 
-def _plan_each(task: TaskDefinition, schedule: Schedule, situation: Situation) -> Plan:
-    """Judge each due time by itself, oldest first; what is not started is grouped."""
-    result = Plan(None)
+def _plan_each(task: TaskDefinition, schedule: Schedule, situation: Situation, draft: _Draft) -> int | None:
+    """Judge each due time by itself, oldest first; what is not started is grouped. Return the next due time."""
+    now = situation.now
     due: int | None = situation.next_due
-    while due is not None and due <= situation.now:
+    while due is not None and due <= now:
         last, others = due, 0
-        if _is_late(task, due, situation.now):
-            last, others = _group(schedule, due, situation.now - _grace(task) - 1)
+        if _is_late(task, due, now):
+            last, others = _group(schedule, due, now - _grace(task) - 1)
         elif task.overlap is OverlapPolicy.CANCEL_OTHER:
-            due = last = _supersede(result, schedule, due, situation.now)
-        decided = _decide(task, situation, last, others)
+            due = last = _supersede(draft, schedule, due, now)
+        decided = _decide(task, draft, now, last, others)
         if decided is None:
             break
         if decided.decision is Decision.SKIP:
-            last, others = _group(schedule, due, situation.now)
+            last, others = _group(schedule, due, now)
             decided = Firing(Decision.SKIP, last, others, decided.reason)
-        _add(result, task, situation, decided)
-        due = _next_due(task, schedule, situation, last)
-    result.next_due = due
-    return result
+        _add(draft, task, decided)
+        due = _next_due(task, schedule, draft, last)
+    return due
 
 
-def _supersede(result: Plan, schedule: Schedule, due: int, now: int) -> int:
+def _supersede(draft: _Draft, schedule: Schedule, due: int, now: int) -> int:
     """Skip all but the latest due time, and return it: each would be cancelled by the next one at once."""
     last, others = _group(schedule, due, now)
     if others:
         before = schedule.latest(due, last - 1)
-        result.firings.append(Firing(Decision.SKIP, before or due, others - 1, SKIPPED_SUPERSEDED))
+        draft.firings.append(Firing(Decision.SKIP, before or due, others - 1, SKIPPED_SUPERSEDED))
     return last
 
 
-def _decide(task: TaskDefinition, situation: Situation, due: int, others: int) -> Firing | None:
+def _decide(task: TaskDefinition, draft: _Draft, now: int, due: int, others: int) -> Firing | None:
     """Return what becomes of a due time that stands for `others` too; None: it waits for a free slot."""
-    if _is_late(task, due, situation.now):
+    if _is_late(task, due, now):
         reason = f"later than misfire_grace_seconds={task.misfire_grace_seconds:g}"
         return Firing(Decision.MISS, due, others, reason)
-    waiting = situation.busy or situation.buffered > 0
-    if waiting and task.overlap is not OverlapPolicy.ALLOW_ALL:
-        return _overlapping(task.overlap, situation, due, others)
-    if situation.buffered >= BUFFER_LIMIT:
-        # They wait for the thread that they share.
-        return Firing(Decision.SKIP, due, others, SKIPPED_THREAD_FULL)
-    return Firing(Decision.START, due, others) if situation.slots > 0 else None
-
-
-def _overlapping(policy: OverlapPolicy, situation: Situation, due: int, others: int) -> Firing:
-    if policy is OverlapPolicy.CANCEL_OTHER:
+    allows_all = task.overlap is OverlapPolicy.ALLOW_ALL
+    has_to_wait = not allows_all and (draft.busy or draft.buffered > 0)
+    room, reason = _waiting_room(task.overlap)
+    if (has_to_wait or allows_all) and draft.buffered >= room:
+        return Firing(Decision.SKIP, due, others, reason)
+    if has_to_wait:
         return Firing(Decision.BUFFER, due, others)
-    if policy is OverlapPolicy.BUFFER_ONE:
-        if situation.buffered == 0:
-            return Firing(Decision.BUFFER, due, others)
-        return Firing(Decision.SKIP, due, others, SKIPPED_BUFFER_ONE)
-    if policy is OverlapPolicy.BUFFER_ALL:
-        if situation.buffered < BUFFER_LIMIT:
-            return Firing(Decision.BUFFER, due, others)
-        return Firing(Decision.SKIP, due, others, SKIPPED_BUFFER_FULL)
-    return Firing(Decision.SKIP, due, others, SKIPPED_OVERLAP)
+    return Firing(Decision.START, due, others) if draft.slots > 0 else None
 
 
-def _add(result: Plan, task: TaskDefinition, situation: Situation, firing: Firing) -> None:
-    result.firings.append(firing)
-    if firing.decision is Decision.START:
-        situation.started += 1
-        situation.slots -= 1
-        situation.busy = True
-    elif firing.decision is Decision.BUFFER:
-        situation.started += 1
-        situation.buffered += 1
-        result.cancel_running = task.overlap is OverlapPolicy.CANCEL_OTHER
+def _waiting_room(policy: OverlapPolicy) -> tuple[float, str]:
+    """Return how many due times of a task may wait, and why a further one is skipped."""
+    match policy:
+        case OverlapPolicy.SKIP:
+            return 0, SKIPPED_OVERLAP
+        case OverlapPolicy.BUFFER_ONE:
+            return 1, SKIPPED_BUFFER_ONE
+        case OverlapPolicy.BUFFER_ALL:
+            return BUFFER_LIMIT, SKIPPED_BUFFER_FULL
+        case OverlapPolicy.CANCEL_OTHER:  # each takes the place of the one before
+            return math.inf, SKIPPED_SUPERSEDED
+        case OverlapPolicy.ALLOW_ALL:  # they wait for the thread that they share
+            return BUFFER_LIMIT, SKIPPED_THREAD_FULL
+        case _:
+            assert_never(policy)
 
 
-def _next_due(task: TaskDefinition, schedule: Schedule, situation: Situation, last: int) -> int | None:
-    if task.max_runs is not None and situation.started >= task.max_runs:
+def _add(draft: _Draft, task: TaskDefinition, firing: Firing) -> None:
+    draft.firings.append(firing)
+    match firing.decision:
+        case Decision.START:
+            draft.started += 1
+            draft.slots -= 1
+            draft.busy = True
+        case Decision.BUFFER:
+            draft.started += 1
+            draft.buffered += 1
+            draft.cancel_running = task.overlap is OverlapPolicy.CANCEL_OTHER
+        case Decision.SKIP | Decision.MISS:
+            pass
+        case _:
+            assert_never(firing.decision)
+
+
+def _next_due(task: TaskDefinition, schedule: Schedule, draft: _Draft, last: int) -> int | None:
+    if task.max_runs is not None and draft.started >= task.max_runs:
         return None
     return schedule.next_after(last)
 
@@ -185,13 +209,14 @@ def _grace(task: TaskDefinition) -> int:
     return round((task.misfire_grace_seconds or 0) * SECOND)
 
 
-def retry_delay(task: TaskDefinition, attempt: int) -> int:
+def retry_delay(task: TaskDefinition, attempt: int, share: float) -> int:
     """Return how long to wait after a failed attempt (1 is the first), in microseconds.
 
     `retry_delay_seconds` doubles with each attempt up to `retry_max_delay_seconds`, and is then varied by a quarter
-    either way, so that tasks that failed together do not come back together.
+    either way, so that tasks that failed together do not come back together. `share`, a random number from 0 to 1,
+    says where in that range.
     """
-    return _varied(task, attempt, random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 (no secret)
+    return _varied(task, attempt, 1 - _JITTER + 2 * _JITTER * share)
 
 
 def longest_retry_delay(task: TaskDefinition, attempt: int) -> int:

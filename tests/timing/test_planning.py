@@ -1,7 +1,8 @@
 """What becomes of due times that have come: held against an oracle that looks at each of them, one after another."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given, settings
@@ -75,7 +76,7 @@ class Oracle:
     """Decides over each due time by itself, in the words of the documents."""
 
     task: TaskDefinition
-    situation: Situation
+    situation: SimpleNamespace
 
     def fates(self, schedule):
         """Return what becomes of each due time that has come, and the next due time."""
@@ -143,13 +144,13 @@ def spread(firings, come):
 
 def check(task, schedule, situation):
     """Hold a plan against the oracle; return the plan."""
-    ours, theirs = replace(situation), replace(situation)
-    made = plan(task, schedule, ours)
+    theirs = SimpleNamespace(**asdict(situation))
+    made = plan(task, schedule, situation)
     fates, next_due = Oracle(task, theirs).fates(schedule)
     come = [due for due in schedule.instants if situation.next_due <= due <= situation.now]
     assert spread(made.firings, come) == [DUE if fate is None else fate for fate in fates]
     assert made.next_due == next_due
-    assert ours == theirs
+    assert made.started == theirs.started
     assert made.cancel_running == (task.overlap is CANCEL_OTHER and BUFFER in fates)
     return made
 
@@ -209,14 +210,14 @@ def test_every_due_time_is_accounted_for_once(case):
             break
         situation = replace(situation, next_due=next_due, slots=situation.slots or 1, buffered=0, busy=False)
         made = plan(task, schedule, situation)
-        next_due = made.next_due
+        next_due, situation = made.next_due, replace(situation, started=made.started)
         for firing in made.firings:
             until = come.index(firing.scheduled_at) + 1
             accounted += come[until - firing.coalesced - 1 : until]
     assert accounted == come[: len(accounted)]
     if len(accounted) < len(come):
         assert next_due is None
-        assert situation.started == task.max_runs
+        assert made.started == task.max_runs
 
 
 # --- The policies, as the documents word them ---
@@ -226,7 +227,7 @@ FIVE = Listed([10, 20, 30, 40, 50, 60])
 
 def decided(task, **values):
     made = plan(task, FIVE, a_situation(**{"next_due": 10, "now": 55, **values}))
-    return made.firings, made.next_due
+    return list(made.firings), made.next_due
 
 
 @pytest.mark.parametrize(
@@ -330,18 +331,18 @@ def test_max_runs_counts_starts_only(busy, grace):
 def test_one_run_for_many_counts_once():
     """A run that stands for many due times is one of `max_runs`."""
     situation = a_situation(next_due=10, now=55)
-    assert plan(a_task(max_runs=2), FIVE, situation).next_due == 60
-    assert situation.started == 1
+    made = plan(a_task(max_runs=2), FIVE, situation)
+    assert (made.next_due, made.started) == (60, 1)
 
 
 def test_a_due_time_that_the_schedule_no_longer_has():
     """A stored due time that new zone data moved away is served all the same, and so are those after it."""
     made = plan(a_task(), FIVE, a_situation(next_due=15, now=15))
-    assert (made.firings, made.next_due) == ([Firing(START, 15)], 20)
+    assert (list(made.firings), made.next_due) == ([Firing(START, 15)], 20)
     made = plan(a_task(), FIVE, a_situation(next_due=15, now=35))
-    assert (made.firings, made.next_due) == ([Firing(START, 30, 2)], 40)
+    assert (list(made.firings), made.next_due) == ([Firing(START, 30, 2)], 40)
     made = plan(a_task(), Listed([]), a_situation(next_due=15, now=35))
-    assert (made.firings, made.next_due) == ([Firing(START, 15)], None)
+    assert (list(made.firings), made.next_due) == ([Firing(START, 15)], None)
 
 
 # --- A long backlog ---
@@ -369,26 +370,25 @@ def test_a_month_of_seconds(overlap, coalesce, grace, busy):
 seconds = st.floats(0, 3_155_760_000) | st.integers(0, 3_155_760_000)
 
 
-@given(seconds, seconds, st.integers(1, 10) | st.integers(1, 10**9))
-@example(1.9e-15, 55912.0, 66)
-def test_retry_delay_is_bounded(first, most, attempt):
+@given(seconds, seconds, st.integers(1, 10) | st.integers(1, 10**9), st.floats(0, 1))
+@example(1.9e-15, 55912.0, 66, 0.5)
+def test_retry_delay_is_bounded(first, most, attempt, share):
     """The wait doubles with each attempt up to its bound, varies by a quarter at most, and never exceeds the bound."""
     task = a_task(retry_delay_seconds=first, retry_max_delay_seconds=most)
     doubled = min(first * 2.0 ** min(attempt - 1, 1_023), most)
-    delay = retry_delay(task, attempt)
+    delay = retry_delay(task, attempt, share)
     assert isinstance(delay, int)
     assert round(0.75 * doubled * SECOND) - 1 <= delay <= round(min(1.25 * doubled, most) * SECOND) + 1
     assert delay <= longest_retry_delay(task, attempt) <= round(min(1.25 * doubled, most) * SECOND) + 1
 
 
-@pytest.mark.parametrize(("share", "waits"), [(0.75, [0.75, 1.5, 3, 6, 7.5, 7.5]), (1.25, [1.25, 2.5, 5, 10, 10, 10])])
-def test_retry_delays_in_turn(share, waits, monkeypatch):
+@pytest.mark.parametrize(("share", "waits"), [(0, [0.75, 1.5, 3, 6, 7.5, 7.5]), (1, [1.25, 2.5, 5, 10, 10, 10])])
+def test_retry_delays_in_turn(share, waits):
     """One second, two, four, eight, and then the bound: less a quarter, or more a quarter but for the bound."""
-    monkeypatch.setattr("random.uniform", lambda low, high: {low: low, high: high}[share])
     task = a_task(retry_delay_seconds=1, retry_max_delay_seconds=10)
-    assert [retry_delay(task, attempt) / SECOND for attempt in range(1, 7)] == waits
+    assert [retry_delay(task, attempt, share) / SECOND for attempt in range(1, 7)] == waits
 
 
 def test_retries_do_not_come_together():
-    """Tasks that failed at once are not retried at once."""
-    assert len({retry_delay(a_task(), 1) for _ in range(100)}) > 90
+    """Tasks that failed at once are not retried at once, if their shares differ."""
+    assert len({retry_delay(a_task(), 1, number / 100) for number in range(100)}) == 100

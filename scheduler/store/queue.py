@@ -1,0 +1,231 @@
+"""The queue of a pass: runs that wait and tasks that are due, the oldest first; and runs that are added by hand."""
+
+from collections.abc import Iterator
+from functools import partial
+from heapq import merge
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from sqlalchemy import ColumnElement, and_, bindparam, exists, not_, or_, select, tuple_, update
+
+from scheduler.models import RunStatus, RunTrigger, TaskDefinition
+from scheduler.store import answers, history, unloadable
+from scheduler.store import tasks as task_rows
+from scheduler.store.claims import Batch, Claim, Claimer, Entry
+from scheduler.store.database.statements import Connection, Query, Statement
+from scheduler.store.due_times import DueTimes
+from scheduler.store.open_runs import OpenRuns
+from scheduler.store.schema import IS_PENDING, IS_RUNNING, has_status, is_open, runs, tasks
+from scheduler.store.threads import Threads, thread_is_taken
+from scheduler.store.usable import UsableTasks
+
+# --- Claiming ---
+
+
+def claim(  # noqa: PLR0913 (who, when and how much)
+    connection: Connection, claimer: Claimer, now: int, slots: int, until: int, *, late_until: int | None = None
+) -> Batch:
+    """Take runs that wait and due times that have come, the oldest first, at most `slots` together.
+
+    Due times up to `until`, a moment ahead, are taken too where nothing is in their way now: then they can start on
+    time, and several share a transaction. Due times that are not to be started are written into the history on the
+    way; tasks whose row is damaged are quarantined. Tasks that cannot be loaded here are left to others; those of their
+    due times up to `late_until` that nobody has started, and that are too late by now, are `missed`.
+    """
+    batch = Batch()
+    usable = UsableTasks(connection, claimer, batch)
+    open_runs, threads = OpenRuns(connection), Threads(connection, claimer, now)
+    waiting = WaitingRuns(connection, claimer, now, batch, usable, open_runs, threads)
+    due_times = DueTimes(connection, claimer, now, until, batch, usable, open_runs, threads)
+    free = slots
+    for entry in merge(waiting.entries(slots), due_times.entries(slots), key=attrgetter("since")):
+        free -= entry.claim(free)
+    if late_until is not None:
+        due_times.account_for_late(late_until)
+    usable.write(now)
+    due_times.write()
+    return batch
+
+
+class _WaitingRun(NamedTuple):
+    id: str
+    task_id: str
+    scheduled_at: int
+    ready_at: int
+    attempt: int
+    coalesced: int
+    trigger: str
+    exclusive: int
+    thread_id: str
+    checkpointed: int
+    answer: str | None
+    earlier_attempts: str | None
+    definition: str
+    next_due: int | None
+
+
+class WaitingRuns:
+    """The runs that wait and may start, as one pass finds them: triggered by hand, buffered, retried, answered."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 (what a pass knows, and what it finds out)
+        self,
+        connection: Connection,
+        claimer: Claimer,
+        now: int,
+        batch: Batch,
+        usable: UsableTasks,
+        open_runs: OpenRuns,
+        threads: Threads,
+    ) -> None:
+        """Take who claims and when; `batch` receives the claims."""
+        self._connection = connection
+        self._claimer = claimer
+        self._now = now
+        self._batch = batch
+        self._usable = usable
+        self._open_runs = open_runs
+        self._threads = threads
+        self._has_marked = False
+        """Whether a run was found to wait for its thread, which the query could not know."""
+
+    def entries(self, slots: int) -> Iterator[Entry]:
+        """Yield runs that wait, the longest wait first: as many as there are slots, if so many can start."""
+        self._has_marked = slots > 0
+        while self._has_marked:
+            # A row whose thread is taken must not stand in the way of other rows.
+            self._has_marked = False
+            for row in self._ready_rows(slots):
+                yield Entry(row.ready_at, partial(self._claim, row))
+
+    def _ready_rows(self, slots: int) -> list[_WaitingRun]:
+        disowned = list(self._claimer.disowned)
+        values = {"now": self._now, "slots": slots, "disowned": disowned, "me": self._claimer.owner}
+        return self._connection.execute(_READY, values).all()
+
+    def _claim(self, row: _WaitingRun, slots: int) -> int:
+        """Claim a run, if there is a slot and nothing that this pass has started is in its way."""
+        if slots <= 0 or row.id in self._batch.cancelled:
+            return 0
+        if row.exclusive and self._open_runs.has_started(row.task_id):
+            return 0
+        task = self._usable.usable(row.task_id, row.definition)
+        if task is None:
+            return 0
+        is_checkpointed = self._claimer.is_checkpointed(task)
+        if is_checkpointed and not self._threads.take_for(row):
+            self._has_marked = self._has_marked or not row.checkpointed
+            return 0
+        self._take(row, task, is_checkpointed=is_checkpointed)
+        return 1
+
+    def _take(self, row: _WaitingRun, task: TaskDefinition, *, is_checkpointed: bool) -> None:
+        taken = {"run": row.id, "by": self._claimer.owner, "at": self._now, "try": row.attempt + 1}
+        self._connection.execute(_TAKE, {**taken, "kept": int(is_checkpointed)})
+        is_first = row.trigger == RunTrigger.SCHEDULE and row.attempt == 0
+        self._open_runs.note_start(row.task_id, has_waited=is_first)
+        attempts = history.earlier_attempts(row)
+        self._batch.claims.append(
+            Claim(
+                run_id=row.id,
+                task=task,
+                scheduled_at=row.scheduled_at,
+                attempt=row.attempt + 1,
+                coalesced=row.coalesced,
+                trigger=RunTrigger(row.trigger),
+                thread_id=row.thread_id,
+                next_due=row.next_due,
+                checkpointed=is_checkpointed,
+                last_status=attempts[-1].status if attempts else None,
+                interrupted=tuple(each.number for each in attempts if each.status is RunStatus.INTERRUPTED),
+                answers=answers.read(row.answer),
+            )
+        )
+
+
+_other = runs.alias("other")
+
+
+def _is_blocked() -> ColumnElement[bool]:
+    """Return the condition that another run of its task is in the way of a run that waits."""
+    return exists().where(
+        _other.c.task_id == runs.c.task_id,
+        is_open(_other),
+        or_(
+            has_status(RunStatus.RUNNING, _other),
+            has_status(RunStatus.WAITING, _other),
+            # A run between two attempts is not over; one that has begun itself does not wait for it.
+            and_(runs.c.attempt == 0, has_status(RunStatus.PENDING, _other), _other.c.attempt > 0),
+            # One run of a task at most is in the way of the runs of other tasks.
+            and_(
+                has_status(RunStatus.PENDING, _other),
+                _other.c.exclusive == 1,
+                tuple_(_other.c.ready_at, _other.c.id) < tuple_(runs.c.ready_at, runs.c.id),
+                or_(runs.c.attempt == 0, _other.c.attempt > 0),
+            ),
+        ),
+    )
+
+
+def _columns() -> list[ColumnElement[object]]:
+    *of_run, definition, next_due = _WaitingRun._fields
+    return [*(runs.c[name] for name in of_run), tasks.c[definition], tasks.c[next_due]]
+
+
+_READY: Final = Query(
+    _WaitingRun,
+    lambda: (
+        select(*_columns())
+        .join(tasks, tasks.c.id == runs.c.task_id)
+        .where(IS_PENDING, runs.c.ready_at <= bindparam("now"))
+        .where(tasks.c.problem.is_(None), not_(unloadable.is_left(runs.c.task_id)))
+        .where(or_(runs.c.exclusive == 0, not_(_is_blocked())), or_(runs.c.checkpointed == 0, not_(thread_is_taken())))
+        .where(runs.c.id.not_in(bindparam("disowned", expanding=True)))
+        .order_by(runs.c.ready_at, runs.c.id)
+        .limit(bindparam("slots"))
+    ),
+)
+_TAKE: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(
+            status=RunStatus.RUNNING,
+            owner=bindparam("by"),
+            started_at=bindparam("at"),
+            attempt=bindparam("try"),
+            checkpointed=bindparam("kept"),
+            cancel_requested=0,
+            current_step=None,
+        )
+    )
+)
+
+
+# --- Triggering and cancelling ---
+
+
+def trigger(connection: Connection, task_id: str, now: int, history_limit: int) -> str:
+    """Add a run by hand, which the next pass starts; return its id.
+
+    A task that cannot be used is looked at again. Raises `TaskNotFoundError`, and `InvalidTaskError` for a task whose
+    stored definition cannot be used here.
+    """
+    row = task_rows.present(connection, task_id)
+    task_rows.look_again(connection, row)
+    task = task_rows.definition_of(row)
+    run = history.new_row(task, row.last_seq + 1, now, now, RunStatus.PENDING)
+    run["trigger"] = RunTrigger.MANUAL
+    history.insert_rows(connection, [run])
+    history.note_newest(connection, task_id, run["seq"])
+    history.trim(connection, [(task_id, run["seq"])], history_limit, now)
+    return str(run["id"])
+
+
+def cancel_requests(connection: Connection, owner: str) -> list[str]:
+    """Return the runs of `owner` that are to be cancelled."""
+    return connection.execute(_CANCEL_REQUESTS, {"by": owner}).scalars()
+
+
+_CANCEL_REQUESTS: Final = Statement(
+    lambda: select(runs.c.id).where(IS_RUNNING, runs.c.owner == bindparam("by"), runs.c.cancel_requested == 1)
+)
