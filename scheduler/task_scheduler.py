@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
-from scheduler import garbage, logbook
+from scheduler import gc_control, logbook
 from scheduler._arguments import (
     check_definitions,
     check_run_id,
@@ -24,7 +24,7 @@ from scheduler._arguments import (
     choice,
     micros_of,
 )
-from scheduler.apscheduler_bridge import LoopSettings, NoTicker, StoreScheduler, ThreadTicker
+from scheduler.apscheduler_adapter import LoopSettings, NoTicker, StoreScheduler, ThreadTicker
 from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
@@ -240,7 +240,7 @@ class TaskScheduler:
         self._add(tasks)
 
     def _add(self, tasks: Iterable[TaskDefinition], *, refuse_passed: bool = False) -> None:
-        with garbage.held_off():
+        with gc_control.held_off():
             definitions = list(tasks)
             check_definitions(definitions)
             for task in definitions:
@@ -284,7 +284,7 @@ class TaskScheduler:
             StoreError: nothing was changed.
         """
         check_source(source)
-        with garbage.held_off():
+        with gc_control.held_off():
             definitions = list(tasks)
             check_definitions(definitions)
             for task in definitions:
@@ -356,7 +356,7 @@ class TaskScheduler:
         be loaded by some of the schedulers, else None), `timezone` (the zone in force) and `definition`. Raises
         `StoreError`.
         """
-        with garbage.held_off():
+        with gc_control.held_off():
             return [_shown(listed) for listed in self._store.list_tasks(self._clock.now())]
 
     def check_tasks(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from scheduler import TaskDefinition, TaskType
-from scheduler.apscheduler_bridge.pace import Pace
+from scheduler.engine.claim_ahead import ClaimAhead
 
 PATIENCE = 20
 """So many seconds a test waits for what must come; it decides nothing but when a test that hangs is ended."""
@@ -93,11 +93,11 @@ def hourly(task_id="hourly", **fields):
 
 def start_with_claims_ahead(scheduler, number, monkeypatch):
     """Start with so many tasks that are due at one instant, all of which are claimed, whatever slots are free."""
-    monkeypatch.setattr(Pace, "note_ended", lambda *_: None)
+    monkeypatch.setattr(ClaimAhead, "note_ended", lambda *_: None)
     due = soon(20)
     scheduler.add_tasks(one_time(f"t{each}", due) for each in range(number))
     scheduler.start()
-    scheduler.scheduler._pace.ahead = 10
+    scheduler.scheduler._claim_ahead.ahead = 10
 
 
 async def wait_until(condition, scheduler):

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from helpers import EchoGraph, one_time, soon, statuses, wait_for_runs, wait_until
 
-from scheduler.apscheduler_bridge import pace
+from scheduler.engine import claim_ahead
 
 
 class PunctualGraph(EchoGraph):
@@ -23,8 +23,8 @@ class PunctualGraph(EchoGraph):
 @pytest.fixture
 def far_ahead(monkeypatch):
     """Let passes claim what is due within the next minute."""
-    monkeypatch.setattr(pace, "_EARLY", 60)
-    monkeypatch.setattr(pace, "_MOST_EARLY", 60)
+    monkeypatch.setattr(claim_ahead, "_EARLY", 60)
+    monkeypatch.setattr(claim_ahead, "_MOST_EARLY", 60)
 
 
 @pytest.mark.usefixtures("far_ahead")
@@ -108,8 +108,8 @@ def step_after_the_first_claim(scheduler, clock, step):
 
 async def test_many_due_times_at_once_keep_to_the_limit(new_scheduler, blocking, monkeypatch):
     """Claims that wait for their due time take a slot."""
-    monkeypatch.setattr(pace, "_EARLY", 60)
-    monkeypatch.setattr(pace, "_MOST_EARLY", 60)
+    monkeypatch.setattr(claim_ahead, "_EARLY", 60)
+    monkeypatch.setattr(claim_ahead, "_MOST_EARLY", 60)
     scheduler = new_scheduler(blocking, max_concurrent_runs=2)
     run_at = soon(60)
     scheduler.add_tasks(one_time(f"t{number}", run_at=run_at) for number in range(6))

@@ -238,7 +238,7 @@ class Deaf(BlockingGraph):
 
 async def test_run_that_ignores_its_cancellation(new_scheduler, db_path, monkeypatch, caplog):
     """A run that does not end is given up: recorded as interrupted, said in the log, and the stop is done."""
-    monkeypatch.setattr("scheduler.apscheduler_bridge.event_loop._CANCEL_PATIENCE", 0.01)
+    monkeypatch.setattr("scheduler.apscheduler_adapter.event_loop._CANCEL_PATIENCE", 0.01)
     graph = Deaf()
     scheduler = new_scheduler(graph)
     scheduler.add_task(one_time())
@@ -757,7 +757,7 @@ def test_program_whose_run_ignores_its_cancellation(tmp_path):
             scheduler.start()
             scheduler.add_task(once())
             await graph.began.wait()
-        from scheduler.apscheduler_bridge import event_loop
+        from scheduler.apscheduler_adapter import event_loop
         event_loop._CANCEL_PATIENCE = 0.05
         # asyncio.run itself would wait for the second cancellation, which nobody sends: a loop of our own does not.
         loop = asyncio.new_event_loop()

@@ -18,7 +18,7 @@ from helpers import hourly, rows
 
 from scheduler import RunStatus, TaskDefinition, load_tasks
 from scheduler._texts import escaped, escaped_lines
-from scheduler.apscheduler_bridge.jobstore import TaskJobStore
+from scheduler.apscheduler_adapter.jobstore import TaskJobStore
 from scheduler.cli import app
 from scheduler.cli.app import COMMANDS
 from scheduler.cli.commands.add import add

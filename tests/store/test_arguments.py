@@ -7,7 +7,7 @@ import pytest
 from helpers import hourly
 
 from scheduler import RunNotFoundError, TaskNotFoundError, TaskScheduler, describe, next_due_times
-from scheduler.apscheduler_bridge.jobstore import TaskJobStore
+from scheduler.apscheduler_adapter.jobstore import TaskJobStore
 
 NO_TEXTS = [None, 5, True, 1.5, b"a", ["a"], {"a": 1}, 10**5000, object()]
 NO_IDS = ["", "a\ud800", "\udfff", "a\0b", "\0", "a\nb", "a\x85", "x" * 256, "x" * 1_000_000, "x\ud800" * 1_000_000]

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from scheduler import logbook
-from scheduler.apscheduler_bridge.ticker import Ticker
+from scheduler.engine.ticker import Ticker
 from scheduler.errors import StoreError
 from scheduler.timing.clock import Clock
 

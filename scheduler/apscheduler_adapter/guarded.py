@@ -7,7 +7,7 @@ from apscheduler.job import Job
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.base import BaseScheduler
 
-from scheduler.apscheduler_bridge.jobstore import RUNS
+from scheduler.apscheduler_adapter.jobstore import RUNS
 from scheduler.errors import ReachThroughError
 
 TASKS: Final = "tasks"

@@ -10,7 +10,7 @@ from apscheduler.jobstores.base import BaseJobStore, JobLookupError
 from apscheduler.triggers.base import BaseTrigger
 
 from scheduler._arguments import can_be_id
-from scheduler.apscheduler_bridge.triggers import ClaimedTrigger, TaskTrigger
+from scheduler.apscheduler_adapter.triggers import ClaimedTrigger, TaskTrigger
 from scheduler.errors import ReachThroughError
 from scheduler.models import TaskDefinition
 from scheduler.store import Claim, Listed, Store

@@ -13,22 +13,22 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
-from scheduler import _containment, current_call, garbage, logbook
-from scheduler.apscheduler_bridge.attempts import Runner, marked
-from scheduler.apscheduler_bridge.code_loader import CodeLoader
-from scheduler.apscheduler_bridge.events import not_started_event
-from scheduler.apscheduler_bridge.executor import RunExecutor
-from scheduler.apscheduler_bridge.guarded import TASKS, GuardedScheduler
-from scheduler.apscheduler_bridge.heartbeat import Heartbeat, LoopSigns
-from scheduler.apscheduler_bridge.jobstore import RUNS, TaskJobStore
-from scheduler.apscheduler_bridge.last_writes import write_last
-from scheduler.apscheduler_bridge.old_threads import OldThreads
-from scheduler.apscheduler_bridge.outage import Outage
-from scheduler.apscheduler_bridge.pace import Pace
-from scheduler.apscheduler_bridge.pass_log import log_pass
-from scheduler.apscheduler_bridge.settings import LoopSettings
-from scheduler.apscheduler_bridge.signals import Signal
-from scheduler.apscheduler_bridge.ticker import Ticker
+from scheduler import _containment, current_call, gc_control, logbook
+from scheduler.apscheduler_adapter.events import not_started_event
+from scheduler.apscheduler_adapter.executor import RunExecutor
+from scheduler.apscheduler_adapter.guarded import TASKS, GuardedScheduler
+from scheduler.apscheduler_adapter.jobstore import RUNS, TaskJobStore
+from scheduler.engine.attempts import Runner, marked
+from scheduler.engine.claim_ahead import ClaimAhead
+from scheduler.engine.code_loader import CodeLoader
+from scheduler.engine.heartbeat import Heartbeat, LoopSigns
+from scheduler.engine.last_outcomes import write_last
+from scheduler.engine.outage import Outage
+from scheduler.engine.pass_log import log_pass
+from scheduler.engine.settings import LoopSettings
+from scheduler.engine.signals import Signal
+from scheduler.engine.thread_cleanup import ThreadCleanup
+from scheduler.engine.ticker import Ticker
 from scheduler.errors import NoEventLoopError, StillStoppingError, StoreError
 from scheduler.observing import Observers
 from scheduler.store import NotStarted, Outcome, PassResult, Store
@@ -77,10 +77,10 @@ class StoreScheduler(GuardedScheduler):
         self._stopping = self._was_cancelled = False
         self._grace = settings.shutdown_grace_seconds
         self._outage = Outage(time.monotonic)
-        self._old_threads = OldThreads(store, runner.delete_thread, clock)
+        self._thread_cleanup = ThreadCleanup(store, runner.delete_thread, clock)
         self._code = CodeLoader(runner.load_code, self.wakeup)
         self._has_more = False
-        self._pace = Pace(0.0)
+        self._claim_ahead = ClaimAhead(0.0)
         self._flush: asyncio.TimerHandle | None = None
         self.pass_done = Signal()
         """Notified after each pass."""
@@ -132,7 +132,7 @@ class StoreScheduler(GuardedScheduler):
         logbook.started(self._settings.max_concurrent_runs, self._store.database.name)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        garbage.put_aside()
+        gc_control.put_aside()
         if self._settings.sync_node_threads is not None:
             # LangGraph runs synchronous nodes in the loop's default executor. It stays when the scheduler stops, for
             # the program may use it too; the end of the loop (`asyncio.run`) shuts it down.
@@ -143,7 +143,7 @@ class StoreScheduler(GuardedScheduler):
         self._wanted = asyncio.Event()
         self._runs.is_store_busy = self._stopping = self._was_cancelled = False
         self._outage = Outage(loop.time)
-        self._has_more, self._pace, self._flush = False, Pace(loop.time()), None
+        self._has_more, self._claim_ahead, self._flush = False, ClaimAhead(loop.time()), None
         self._stopped = concurrent.futures.Future()
 
     @property
@@ -206,7 +206,7 @@ class StoreScheduler(GuardedScheduler):
             self._flush_later(_OUTCOME_DELAY)
 
     def _is_short_of_runs(self) -> bool:
-        return self._has_more and self._runs.queued <= self._pace.low
+        return self._has_more and self._runs.queued <= self._claim_ahead.low
 
     def _flush_later(self, waited: float) -> None:
         self._flush = asyncio.get_running_loop().call_later(_OUTCOME_DELAY, self._want_flush, waited)
@@ -261,7 +261,7 @@ class StoreScheduler(GuardedScheduler):
         self._runs.cancel(result.taken_over, "another process has taken it over")
         self._runs.confirm(began)
         if result.has_old_threads and not self._stopping:
-            self._old_threads.delete_some()
+            self._thread_cleanup.delete_some()
         if not self._stopping:
             self._code.load(result.unloadable.to_load)
         return self._launch(result)
@@ -272,9 +272,9 @@ class StoreScheduler(GuardedScheduler):
             self._flush.cancel()
             self._flush = None
         steps = self._observers.take_steps(at_once=bool(outcomes))
-        self._pace.note_ended(len(outcomes), asyncio.get_running_loop().time())
-        slots = max(0, self._runs.free_slots + self._pace.ahead) if claiming else None
-        running, early, loaded = list(self._runs.running), self._pace.early, self._code.take()
+        self._claim_ahead.note_ended(len(outcomes), asyncio.get_running_loop().time())
+        slots = max(0, self._runs.free_slots + self._claim_ahead.ahead) if claiming else None
+        running, early, loaded = list(self._runs.running), self._claim_ahead.early, self._code.take()
         call = functools.partial(self._store.run_pass, now, slots, outcomes, running, early, steps, loaded)
         began = time.perf_counter()
         self._runs.is_store_busy = True
@@ -289,7 +289,7 @@ class StoreScheduler(GuardedScheduler):
             raise
         else:
             self._has_more = result.has_more
-            self._pace.note_pass(time.perf_counter() - began)
+            self._claim_ahead.note_pass(time.perf_counter() - began)
             return result
         finally:
             self._runs.is_store_busy = False
@@ -433,7 +433,7 @@ class StoreScheduler(GuardedScheduler):
         self._stop_firing(wait=False)
         self._stopping = True
         try:
-            await self._old_threads.stop()
+            await self._thread_cleanup.stop()
             self._code.stop()
             await self._outlast(self._runs.interrupt_all(but_cancelled=self._was_cancelled))
             self._runs.give_up()
@@ -463,7 +463,7 @@ class StoreScheduler(GuardedScheduler):
             self._heartbeat.stop()
             if self._eventloop is not None:
                 _containment.stop_guarding(self._eventloop)
-            garbage.take_back()
+            gc_control.take_back()
             self._store.thread.close(wait=False)
         finally:
             self._eventloop = None

@@ -13,7 +13,7 @@ from apscheduler.events import (
 from apscheduler.job import Job
 
 from scheduler._safe_text import frames_text
-from scheduler.apscheduler_bridge.guarded import TASKS
+from scheduler.apscheduler_adapter.guarded import TASKS
 from scheduler.models import RunStatus
 from scheduler.store import NotStarted, Outcome
 from scheduler.timing.clock import to_datetime

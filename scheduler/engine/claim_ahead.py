@@ -2,8 +2,14 @@
 
 from typing import Final
 
-from scheduler.apscheduler_bridge.executor import GAP
 from scheduler.timing.clock import SECOND
+
+GAP: Final = 0.001
+"""How long after one run the next one starts while the store's thread works, in seconds.
+
+A loop that is never idle takes Python's lock again, in each turn, before the thread has woken up for it; the thread
+then gets nothing done until all runs are over, and the loop has none.
+"""
 
 _EARLY, _MOST_EARLY = 0.03, 0.2
 _PASSES_EARLY: Final = 3
@@ -17,7 +23,7 @@ _SHORTEST: Final = 0.01
 """Rates are reckoned over so many seconds at least."""
 
 
-class Pace:
+class ClaimAhead:
     """What the last passes and runs say about the next pass; times in seconds, on the event loop's clock."""
 
     def __init__(self, now: float) -> None:

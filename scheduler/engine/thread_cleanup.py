@@ -16,7 +16,7 @@ _TRY_AGAIN: Final = 300 * SECOND
 """After so long a thread that could not be deleted is tried again."""
 
 
-class OldThreads:
+class ThreadCleanup:
     """At most one round of deletions at a time; what fails is tried again some minutes later."""
 
     def __init__(self, store: Store, delete: Callable[[str, str | None], Awaitable[None]], clock: Clock) -> None:

@@ -11,7 +11,8 @@ from apscheduler.job import Job
 
 from scheduler import _containment, logbook
 from scheduler._safe_text import ERROR_LIMIT, error_text
-from scheduler.apscheduler_bridge.events import run_event
+from scheduler.apscheduler_adapter.events import run_event
+from scheduler.engine.claim_ahead import GAP
 from scheduler.errors import ReachThroughError
 from scheduler.models import RunStatus
 from scheduler.store import STOPPED, Claim, Outcome
@@ -22,13 +23,6 @@ _SUSPENDED: Final = 1.0
 """An early claim that would start this many seconds late goes back: the process was suspended meanwhile."""
 _TRUSTED_SHARE: Final = 0.5
 """A pass leaves at least two thirds of the lease. For this share of it, no other process takes over a claim."""
-
-GAP: Final = 0.001
-"""How long after one run the next one starts while the store's thread works, in seconds.
-
-A loop that is never idle takes Python's lock again, in each turn, before the thread has woken up for it; the thread
-then gets nothing done until all runs are over, and the loop has none.
-"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from scheduler import garbage
+from scheduler import gc_control
 
 
 @pytest.fixture(autouse=True)
@@ -18,8 +18,8 @@ def collecting():
 
 def test_nothing_is_collected_meanwhile():
     """Also not after an inner block; the collector works again after the outer one."""
-    with garbage.held_off():
-        with garbage.held_off():
+    with gc_control.held_off():
+        with gc_control.held_off():
             assert not gc.isenabled()
         assert not gc.isenabled()
     assert gc.isenabled()
@@ -27,7 +27,7 @@ def test_nothing_is_collected_meanwhile():
 
 def test_it_goes_on_after_an_error():
     """What the block raises passes through."""
-    with pytest.raises(ValueError, match="out"), garbage.held_off():
+    with pytest.raises(ValueError, match="out"), gc_control.held_off():
         raise ValueError("out")
     assert gc.isenabled()
 
@@ -35,14 +35,14 @@ def test_it_goes_on_after_an_error():
 def test_a_collector_that_is_off_stays_off():
     """A program may have switched it off for reasons of its own."""
     gc.disable()
-    with garbage.held_off():
+    with gc_control.held_off():
         pass
     assert not gc.isenabled()
 
 
 def test_a_finalizer_may_hold_it_off_again():
     """A finalizer that a collection runs inside the bookkeeping does not wait for its own thread."""
-    with garbage._lock, garbage.held_off():
+    with gc_control._lock, gc_control.held_off():
         assert not gc.isenabled()
     assert gc.isenabled()
 
@@ -52,12 +52,12 @@ def test_two_threads_at_once():
     inside, leave = threading.Event(), threading.Event()
 
     def hold():
-        with garbage.held_off():
+        with gc_control.held_off():
             inside.set()
             leave.wait(10)
 
     thread = threading.Thread(target=hold)
-    with garbage.held_off():
+    with gc_control.held_off():
         thread.start()
         assert inside.wait(10)
     assert not gc.isenabled()
@@ -71,11 +71,11 @@ def test_what_a_program_has_put_aside_stays_there():
     gc.freeze()
     try:
         frozen = gc.get_freeze_count()
-        with garbage.held_off():
+        with gc_control.held_off():
             pass
         assert gc.get_freeze_count() == frozen > 0
     finally:
         gc.unfreeze()
-    with garbage.held_off():
+    with gc_control.held_off():
         pass
     assert gc.get_freeze_count() == 0

@@ -13,9 +13,9 @@ import weakref
 import pytest
 from helpers import PATIENCE, one_time, wait_until
 
-from scheduler.apscheduler_bridge.heartbeat import BEATS, Heartbeat, LoopSigns, LoopState, loop_state
-from scheduler.apscheduler_bridge.heartbeat import PATIENCE as LEASES
-from scheduler.apscheduler_bridge.ticker import NoTicker, ThreadTicker
+from scheduler.engine.heartbeat import BEATS, Heartbeat, LoopSigns, LoopState, loop_state
+from scheduler.engine.heartbeat import PATIENCE as LEASES
+from scheduler.engine.ticker import NoTicker, ThreadTicker
 from scheduler.errors import StoreError
 
 LEASE = 30.0

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.apscheduler_bridge import last_writes
-from scheduler.apscheduler_bridge.last_writes import TRIES, write_last
+from scheduler.engine import last_outcomes
+from scheduler.engine.last_outcomes import TRIES, write_last
 from scheduler.errors import StoreError
 
 LOCKED = StoreError("here", "another process has locked it", "try again")
@@ -39,7 +39,7 @@ class Clock:
 def pauses(monkeypatch):
     """Return the pauses between tries, which take no time."""
     found = []
-    monkeypatch.setattr(last_writes.time, "sleep", found.append)
+    monkeypatch.setattr(last_outcomes.time, "sleep", found.append)
     return found
 
 
