@@ -148,15 +148,24 @@ class TaskScheduler:
         database = database_at(path, db_url, trusted_owner)
         retention = round(finished_retention_days * _DAY * SECOND)
         chosen = None if durability is None else choice(Durability, durability=durability)
-        self._observers = Observers(self._clock, poll_interval, Telemetry(self._clock) if telemetry else None)
+        self._observers = Observers(
+            self._clock, poll_interval, Telemetry(self._clock, self._queue_depth) if telemetry else None
+        )
         runner_settings = RunnerSettings(
             graph, checkpointer, input_builder, context, chosen, recursion_limit, callback_timeout_seconds
         )
         runner = GraphRunner(runner_settings, self._clock, self._observers.step_finished)
         lease = round(lease_seconds * SECOND)
-        self._store = Store(database, timezone, history_limit, lease, retention, runner.needs_loading)
-        self._store.is_checkpointed = runner.is_checkpointed
-        self._store.is_observed = self._observers.is_listening
+        self._store = Store(
+            database,
+            timezone,
+            history_limit,
+            lease,
+            retention,
+            needs_loading=runner.needs_loading,
+            is_checkpointed=runner.is_checkpointed,
+            is_observed=self._observers.is_listening,
+        )
         # A lease is renewed by the passes, so they must come often enough for it.
         longest_wait = min(poll_interval, lease_seconds / 3)
         settings = LoopSettings(
@@ -167,10 +176,13 @@ class TaskScheduler:
         self.scheduler = StoreScheduler(self._store, runner, self._clock, settings, self._observers, ticker)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
         self._store.open(create=create)
-        if self._observers.telemetry is not None:
-            self._observers.telemetry.queue_depth = self.scheduler.queue_depth
         if on_event is not None:
             self.add_listener(on_event)
+
+    def _queue_depth(self) -> int | None:
+        """Return how many runs are ready to start, from any thread; None before `__init__` is done."""
+        scheduler: StoreScheduler | None = getattr(self, "scheduler", None)
+        return None if scheduler is None else scheduler.queue_depth()
 
     # --- Lifecycle ---
 

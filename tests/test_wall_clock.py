@@ -53,7 +53,16 @@ def take_over(db_path):
     with rows(db_path) as connection:
         # Nobody can tell whether the owner lives: it is in another container.
         connection.execute("UPDATE scheduler_owners SET namespace = 'another'")
-    other = Store(database_at(db_path, None), "UTC", 100, 30 * SECOND, AN_HOUR * SECOND)
+    other = Store(
+        database_at(db_path, None),
+        "UTC",
+        100,
+        30 * SECOND,
+        AN_HOUR * SECOND,
+        needs_loading=lambda _task: None,
+        is_checkpointed=lambda _task: False,
+        is_observed=lambda: False,
+    )
     now = time.time_ns() // 1000
     other.begin(now)
     taken = [run for each in range(0, 40, 5) for run in other.run_pass(now + each * SECOND, 0, [], []).recovered]

@@ -47,16 +47,18 @@ class Telemetry:
     A span `scheduler.run` for each attempt is the root of a trace; what the graph does in it nests under it.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        """Look up the tracer and the meter. Raises `TelemetryError` if OpenTelemetry is not installed."""
+    def __init__(self, clock: Clock, queue_depth: Callable[[], int | None]) -> None:
+        """Look up the tracer and the meter. Raises `TelemetryError` if OpenTelemetry is not installed.
+
+        `queue_depth` returns how many runs are ready to start, None if that is not known; it is called from any thread.
+        """
         self._clock = clock
         self._trace = _imported("opentelemetry.trace")
         self._root = _imported("opentelemetry.context").Context
         self._tracer = self._trace.get_tracer(_SCOPE)
         self._instruments = _Instruments()
         self._cut_off: dict[tuple[str, int], _CutOff] = {}
-        self.queue_depth: Callable[[], int | None] = lambda: None
-        """Returns how many runs are ready to start, None if that is not known; called from any thread."""
+        self.queue_depth = queue_depth
         _live.add(self)
 
     def store_failed(self) -> None:

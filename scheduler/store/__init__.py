@@ -106,31 +106,45 @@ class Store:
     nothing of the call is stored.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 (what the scheduler was told, and what it knows of its code)
+    def __init__(  # noqa: PLR0913 (what a scheduler is configured with)
         self,
         database: Database,
         zone: str,
         history_limit: int,
         lease: int,
         retention: int,
-        needs_loading: NeedsLoading = lambda _task: None,
+        *,
+        needs_loading: NeedsLoading,
+        is_checkpointed: Callable[[TaskDefinition], bool],
+        is_observed: Callable[[], bool],
+        thread: StoreThread | None = None,
+        identify: Callable[[], owners.Owner] = owners.this_process,
     ) -> None:
-        """Take the database, the zone of tasks that name none, and how much history is kept (runs a task; time).
+        """Open nothing yet.
 
-        `needs_loading` tells which code of a task is to be loaded before the task can run in this process.
+        Args:
+            database: where tasks and runs are.
+            zone: the IANA zone of tasks that name none.
+            history_limit: how many runs are kept for each task.
+            lease: how long the runs of a scheduler count as running without a renewal.
+            retention: how long finished tasks are kept.
+            needs_loading: returns the code of a task that must be loaded before the task can run in this process.
+            is_checkpointed: returns whether the graph of a task has a checkpointer.
+            is_observed: returns whether anybody receives events about runs.
+            thread: the thread of the passes; None: one of the store's own.
+            identify: returns a new identity for this process as the owner of runs.
         """
         self.database = database
-        self.thread = StoreThread()
+        self.thread = StoreThread() if thread is None else thread
         self._zone = zone
         self._history_limit = history_limit
         self._lease = lease
         self._retention = retention
         self._needs_loading = needs_loading
-        self._owner = owners.this_process()
-        self.is_checkpointed: Callable[[TaskDefinition], bool] = lambda _task: False
-        """Tells whether the graph of a task has a checkpointer; set before the first pass."""
-        self.is_observed: Callable[[], bool] = lambda: False
-        """Tells whether anybody wants to know what becomes of runs."""
+        self._is_checkpointed = is_checkpointed
+        self._is_observed = is_observed
+        self._identify = identify
+        self._owner = identify()
         self._leases = Leases(lease)
         self._left = LeftOutcomes(database.file)
         self._is_unsure = self._leaves_tasks = self._has_expiring = False
@@ -276,7 +290,7 @@ class Store:
 
     def begin(self, now: int) -> None:
         """Open the database and take a lease, before the first pass. What was quarantined is looked at again."""
-        self._owner = owners.this_process()
+        self._owner = self._identify()
         with self.database.write() as connection:
             self._clock.begin(connection, now)
             tasks.release_quarantined(connection)
@@ -365,7 +379,7 @@ class Store:
         self, connection: Connection, now: int, results: Sequence[Outcome], steps: Steps, write: Write
     ) -> PassResult:
         written = write(connection, self._owner.id, steps, results, now)
-        result = PassResult(told=Told() if self.is_observed() else None)
+        result = PassResult(told=Told() if self._is_observed() else None)
         self._note(connection, result, written)
         return result
 
@@ -435,7 +449,7 @@ class Store:
 
     def _claimer(self) -> Claimer:
         owner, limit = self._owner.id, self._history_limit
-        return Claimer(owner, limit, self.is_checkpointed, self._disowned, self._needs_loading)
+        return Claimer(owner, limit, self._is_checkpointed, self._disowned, self._needs_loading)
 
     def _notice_clock(self, now: int) -> None:
         """Look at how far the clock has moved since the last pass.

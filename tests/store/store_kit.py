@@ -61,7 +61,18 @@ class Process:
         #: The graphs that are imported.
         self.imported = set()
         self._loaded = []
-        self.store = Store(database, zone, history_limit, lease * SECOND, retention * SECOND, self._needs_loading)
+        #: What the store asks of the other parts of a scheduler.
+        self.is_checkpointed, self.is_observed = lambda _task: False, lambda: False
+        self.store = Store(
+            database,
+            zone,
+            history_limit,
+            lease * SECOND,
+            retention * SECOND,
+            needs_loading=self._needs_loading,
+            is_checkpointed=lambda task: self.is_checkpointed(task),  # noqa: PLW0108 (tests replace it)
+            is_observed=lambda: self.is_observed(),  # noqa: PLW0108 (the same)
+        )
         self.running = {}
         self._ended = []
 

@@ -406,7 +406,7 @@ def test_a_task_is_not_silent_for_years_that_were_trimmed(new_process):
 
 def test_waits_are_no_longer_than_they_were_meant_to_be(process, new_process):
     """Retries, answers, threads, leases and the purge: after a step nobody waits for the step."""
-    process.store.is_checkpointed = lambda task: task.session_mode == "per_run"
+    process.is_checkpointed = lambda task: task.session_mode == "per_run"
     process.add(
         once(HOUR, "asks", expire_waiting_after_seconds=600),
         once(HOUR, "retries", max_attempts=3, retry_delay_seconds=60),

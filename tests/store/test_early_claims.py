@@ -57,7 +57,7 @@ def test_nothing_is_buffered_or_cancelled_early(process, overlap):
 
 def test_a_thread_that_is_taken_is_waited_for_until_the_due_time(process):
     """Another task's run may give it free before."""
-    process.store.is_checkpointed = lambda _task: True
+    process.is_checkpointed = lambda _task: True
     process.add(every(60, "holds", session_id="shared"), once(60.5, "comes", session_id="shared"))
     assert process.started(60, early=1) == [("holds", 60)]
     process.end(60.2)

@@ -194,7 +194,7 @@ def test_listeners_hear_of_what_was_left(process, new_process):
     process.end(8)
     leave(process)
     later = new_process(100)
-    later.store.is_observed = lambda: True
+    later.is_observed = lambda: True
     assert [str(run.status) for run in later.run_pass(100).told.changed] == ["succeeded"]
 
 

@@ -75,7 +75,7 @@ def test_what_is_cancelled_by_a_due_time_does_not_start_beside_it(process):
 
 @pytest.fixture
 def checkpointed(process):
-    process.store.is_checkpointed = lambda _task: True
+    process.is_checkpointed = lambda _task: True
     return process
 
 

@@ -419,7 +419,7 @@ def test_a_run_with_checkpoints_is_always_taken_up_again(process, new_process):
     interrupted = []
     for number in range(3 * RESTART_LIMIT):
         worker = new_process(100_000 + number)
-        worker.store.is_checkpointed = lambda _task: True
+        worker.is_checkpointed = lambda _task: True
         worker.run_pass(100_000 + number)
         [claim] = worker.running.values()
         interrupted.append(claim.interrupted)

@@ -12,7 +12,7 @@ FAILED = RunStatus.FAILED
 @pytest.fixture
 def process(new_process):
     process = new_process()
-    process.store.is_observed = lambda: True
+    process.is_observed = lambda: True
     return process
 
 
@@ -93,7 +93,7 @@ def test_a_task_whose_run_was_lost_is_finished(process, new_process, dead_pid):
     process.run_pass(60)
     process.die(dead_pid)
     other = new_process(61)
-    other.store.is_observed = lambda: True
+    other.is_observed = lambda: True
     assert other.run_pass(61).told.finished == [("t", "its instant is over")]
 
 

@@ -13,7 +13,7 @@ def process(new_process):
 
 
 def observed(process):
-    process.store.is_observed = lambda: True
+    process.is_observed = lambda: True
     return process
 
 

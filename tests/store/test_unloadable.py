@@ -168,7 +168,7 @@ def test_a_run_that_waits_is_left_too(old, new_process):
 
 def test_a_session_does_not_wait_for_a_task_that_nobody_can_load(old):
     """A run that waits to begin does not keep its thread from the others, if no scheduler can run it."""
-    old.store.is_checkpointed = lambda _task: True
+    old.is_checkpointed = lambda _task: True
     old.add(every(DAY, graph="gone:graph"), every(DAY, "other"))
     old.trigger(1)
     old.trigger(2, "other")
@@ -181,7 +181,7 @@ def test_a_session_waits_for_a_task_that_another_scheduler_can_load(old, new_pro
     """It will run there: the runs of a session keep their order."""
     new = new_process(missing={})
     for each in (old, new):
-        each.store.is_checkpointed = lambda _task: True
+        each.is_checkpointed = lambda _task: True
     old.add(every(DAY, graph="gone:graph"), every(DAY, "other"))
     old.trigger(1)
     old.trigger(2, "other")
@@ -398,7 +398,7 @@ def test_a_run_whose_definition_cannot_be_read_here_is_not_ended_here(process, n
 def test_a_thread_is_deleted_from_the_graph_that_its_task_names(process):
     """Also where this release does not know all fields of the definition."""
     task = once(60, graph="gone:graph", session_mode="per_run", session_retention=10)
-    process.store.is_checkpointed = lambda _task: True
+    process.is_checkpointed = lambda _task: True
     process.add(task)
     process.run_pass(60)
     process.complete(61)

@@ -292,7 +292,7 @@ def test_the_last_outcomes(process):
 
 def test_listeners_are_told_of_what_was_stored(process):
     """Not of what was refused."""
-    process.store.is_observed = lambda: True
+    process.is_observed = lambda: True
     process.add(every(60), every(60, "sound"))
     process.run_pass(60)
     process.end(61, task_id="t", response=object())
@@ -311,7 +311,7 @@ def test_a_run_that_cannot_be_read_back_holds_up_nobody(process, caplog, monkeyp
         return read(row)
 
     monkeypatch.setattr(history, "to_run", read_but_one)
-    process.store.is_observed = lambda: True
+    process.is_observed = lambda: True
     process.add(every(60), every(60, "sound"))
     process.run_pass(60)
     result = process.complete(61)
