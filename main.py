@@ -16,7 +16,7 @@ os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")  # read at the import:
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from scheduler import SchedulerError, TaskScheduler, load_tasks
-from scheduler.tasks_file import watch_tasks
+from scheduler.tasks_file import source_of, watch_tasks
 
 log = logging.getLogger("main")
 
@@ -36,7 +36,7 @@ def apply_tasks(scheduler: TaskScheduler) -> None:
     if os.environ.get("SCHEDULER_MODEL"):
         log.info("SCHEDULER_MODEL is set: task %r is left out, a model called every 10 s costs money", HEARTBEAT)
         tasks = [task for task in tasks if task.id != HEARTBEAT]
-    done = scheduler.apply_tasks(tasks, source=str(TASKS), prune=True)
+    done = scheduler.apply_tasks(tasks, source=source_of(TASKS), prune=True)
     for task_id, reason in done.left_out:
         log.warning("Task %s is left out: %s", task_id, reason)
     numbers = len(done.added), len(done.changed), len(done.kept), len(done.removed)

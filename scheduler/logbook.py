@@ -243,6 +243,15 @@ def callback_failed(task_name: str, task_id: str, error: BaseException) -> None:
     _logger.error("Task %s (%s): result_callback failed", task_name, task_id, exc_info=error)
 
 
+def sources_changed(source: str, adopted: Iterable[str], orphaned: Iterable[tuple[str, str]]) -> None:
+    """Say which tasks have another source now, and which have none any more."""
+    for each in adopted:
+        _logger.warning("Source %s: the tasks of %s belong to it now", escaped(source), escaped(each))
+    for task_id, file in orphaned:
+        hint = "remove it, or adopt it with its file as a further source"
+        _logger.warning("Task %s: its file %s does not exist here; %s", task_id, escaped(file), hint)
+
+
 def no_steps(task_name: str, task_id: str, graph: str) -> None:
     """Say that the steps of a task cannot be seen although it asks for it."""
     _logger.warning("Task %s (%s) has stream=True, and its graph, a %s, does not stream", task_name, task_id, graph)

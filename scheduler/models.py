@@ -231,6 +231,10 @@ class TaskChanges(BaseModel):
     """Tasks of the same source that were not given any more; only with `prune`."""
     left_out: tuple[tuple[str, str], ...] = ()
     """Tasks that were not stored because their time has passed, each with the reason."""
+    adopted: tuple[str, ...] = ()
+    """Other sources whose tasks now belong to this one."""
+    orphaned: tuple[tuple[str, str], ...] = ()
+    """Tasks of files that do not exist any more, and were not adopted; each with the file."""
 
 
 _MOMENTS: Final = ("run_at", "start_at", "end_at")

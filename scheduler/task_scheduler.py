@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
@@ -29,7 +30,7 @@ from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
 from scheduler.runner import GraphRunner, RunnerSettings, check_task
-from scheduler.store import Listed, Store, StoreTransaction, absolute_path, database_at
+from scheduler.store import Listed, OtherSources, Store, StoreTransaction, absolute_path, database_at
 from scheduler.timing.clock import SECOND, WallClock, to_datetime
 from scheduler.timing.local_time import on_clock_of
 
@@ -277,7 +278,13 @@ class TaskScheduler:
         self.scheduler.wakeup()
 
     def apply_tasks(
-        self, tasks: Iterable[TaskDefinition], *, source: str, prune: bool = False, dry_run: bool = False
+        self,
+        tasks: Iterable[TaskDefinition],
+        *,
+        source: str,
+        prune: bool = False,
+        dry_run: bool = False,
+        adopt: Iterable[str] = (),
     ) -> TaskChanges:
         """Make the store hold what a source, such as a file, says: add or replace its tasks, in one transaction.
 
@@ -285,9 +292,14 @@ class TaskScheduler:
         source or `add_task` brings the same id. What `add_task` says of adding again holds here, too. A task that is
         not stored, or is finished, and has no due time left is left out: that is no error.
 
+        A source that is the absolute path of a file adopts the tasks of another path, if no file is there any more and
+        both have a task in common, as after a deployment into a new folder. Where other machines may have the file,
+        that is on PostgreSQL, it only warns of tasks that no file seems to hold.
+
         Args:
             tasks: all the tasks that the source holds now.
-            source: what brings them.
+            source: what brings them; see `scheduler.tasks_file.source_of`.
+            adopt: further sources whose tasks belong to this one from now on, such as its earlier name.
             prune: remove the tasks that this source brought earlier and that are not among `tasks` any more.
             dry_run: only say what would be done; all is checked, nothing is changed.
 
@@ -295,16 +307,31 @@ class TaskScheduler:
             ValueError: a definition is wrong, or its callback or graph cannot be imported; nothing is changed.
             StoreError: nothing was changed.
         """
-        check_source(source)
+        earlier = list(adopt)
+        for each in (source, *earlier):
+            check_source(each)
         with gc_control.held_off():
             definitions = list(tasks)
             check_definitions(definitions)
             for task in definitions:
                 check_task(task)
-            changes = self._store.apply_tasks(definitions, source, self._clock.now(), prune=prune, dry_run=dry_run)
+            others, now = self._other_sources(source, earlier), self._clock.now()
+            changes = self._store.apply_tasks(definitions, source, now, others, prune=prune, dry_run=dry_run)
         if not dry_run:
+            logbook.sources_changed(source, changes.adopted, changes.orphaned)
             self.scheduler.wakeup()
         return changes
+
+    def _other_sources(self, source: str, earlier: Iterable[str]) -> OtherSources:
+        """Return what is to be known of the other sources in the store; files are looked for where one is applied."""
+        adopted = frozenset(earlier) - {source}
+        sources = self._store.sources() if Path(source).is_absolute() or adopted else []
+        gone = {each for each in sources if each != source and _is_file_that_is_gone(each)}
+        database = self._store.database
+        # Another machine that shares the database may have the file.
+        return OtherSources(
+            adopted, frozenset(gone), may_adopt_gone=database.file is not None or not database.is_shared
+        )
 
     def remove_task(self, task_id: str) -> None:
         """Remove a task; a run that is going goes on, one that waits is cancelled, and the history stays.
@@ -487,3 +514,16 @@ def _problem_of(listed: Listed) -> str | None:
     except InvalidTaskError as error:
         return str(error)
     return None
+
+
+def _is_file_that_is_gone(source: str) -> bool:
+    """Tell whether a source is a file that certainly does not exist: not one that this user may not see."""
+    if not Path(source).is_absolute():
+        return False
+    try:
+        Path(source).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        pass
+    return False

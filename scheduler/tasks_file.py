@@ -19,6 +19,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from scheduler import _toml, _watching
+from scheduler._arguments import check_source
 from scheduler._definition_errors import id_of
 from scheduler._texts import escaped, shown
 from scheduler.errors import InvalidTaskError, TasksFileError
@@ -27,6 +28,8 @@ from scheduler.phrases import is_relative, parse_schedule
 
 TABLE: Final = "task"
 """Each task is a table of this name."""
+SOURCE: Final = "source"
+"""The key, at the top of a file, under which its tasks are remembered wherever it lies."""
 _SCHEDULE: Final = "schedule"
 _SAID_BY_WORDS: Final = ("task_type", "cron_expression", "interval_seconds", "run_at")
 _JSON_FIELDS: Final = ("metadata", "context")
@@ -83,6 +86,17 @@ def _load(file: Path) -> list[TaskDefinition]:
     return [task for task, _ in tasks.values()]
 
 
+def source_of(path: str | os.PathLike[str]) -> str:
+    """Return the name under which a store remembers what a file brings, for `apply_tasks(source=…)`.
+
+    It is the text under the key `source` at the top of the file, which stays when the file is moved; without the key it
+    is the file's absolute path. Raises `TasksFileError` for a file that cannot be read.
+    """
+    file = Path(path)
+    text = _read(file)
+    return _name_in(file, text, _parsed_toml(file, text)) or str(file.absolute())
+
+
 def located(path: str | os.PathLike[str], error: InvalidTaskError) -> TasksFileError:
     """Return an error that `apply_tasks` raised for a task of a file, with the file and the line."""
     file = Path(path)
@@ -136,6 +150,8 @@ def _next_bytes(stream: FileIO, end: float) -> bytes:
 def _tables(file: Path, text: str) -> list[dict[str, Any]]:
     document = _parsed_toml(file, text)
     tables = document.pop(TABLE, [])
+    _name_in(file, text, document)
+    document.pop(SOURCE, None)
     for key in document:
         problem = f"{escaped(key)[:80]} is unknown here; each task is a table [[{TABLE}]]"
         raise TasksFileError(str(file), _Places(text).line_of_key(key), problem)
@@ -143,6 +159,18 @@ def _tables(file: Path, text: str) -> list[dict[str, Any]]:
         problem = f"{TABLE} is no array of tables; begin each task with [[{TABLE}]]"
         raise TasksFileError(str(file), _Places(text).line_of_key(TABLE), problem)
     return tables
+
+
+def _name_in(file: Path, text: str, document: dict[str, Any]) -> str | None:
+    """Return the source that a file names, or None. Raises `TasksFileError` for what can be no name."""
+    name = document.get(SOURCE)
+    if name is None:
+        return None
+    try:
+        check_source(name)
+    except ValueError as error:
+        raise TasksFileError(str(file), _Places(text).line_of_key(SOURCE), str(error)) from error
+    return str(name)
 
 
 def _parsed_toml(file: Path, text: str) -> dict[str, Any]:

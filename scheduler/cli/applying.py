@@ -18,31 +18,31 @@ log = logging.getLogger("scheduler.serve")
 
 
 @asynccontextmanager
-async def kept_applied(scheduler: TaskScheduler, file: Path | None) -> AsyncIterator[None]:
+async def kept_applied(scheduler: TaskScheduler, file: Path | None, source: str | None) -> AsyncIterator[None]:
     """Apply a file, and its edits until the end. Raises `CommandError`, `StoreError` at first."""
     if file is None:
         yield
         return
     edits = watch_tasks(file)  # before the first look, so that no edit is missed
-    await asyncio.to_thread(_apply, scheduler, file)
-    watching = asyncio.create_task(_apply_edits(scheduler, file, edits))
+    await asyncio.to_thread(_apply, scheduler, file, source)
+    watching = asyncio.create_task(_apply_edits(scheduler, file, source, edits))
     try:
         yield
     finally:
         watching.cancel()
 
 
-async def _apply_edits(scheduler: TaskScheduler, file: Path, edits: AsyncIterator[None]) -> None:
+async def _apply_edits(scheduler: TaskScheduler, file: Path, source: str | None, edits: AsyncIterator[None]) -> None:
     async for _ in edits:
-        await _apply_edit(scheduler, file)
+        await _apply_edit(scheduler, file, source)
 
 
-async def _apply_edit(scheduler: TaskScheduler, file: Path) -> None:
+async def _apply_edit(scheduler: TaskScheduler, file: Path, source: str | None) -> None:
     """Apply a file, or log why not. While the store cannot be used it is tried again: no later edit may come."""
     is_logged = False
     while True:
         try:
-            await asyncio.to_thread(_apply, scheduler, file)
+            await asyncio.to_thread(_apply, scheduler, file, source)
         except StoreError as error:
             if not is_logged:
                 log.error("The tasks stay as they were until the store can be used: %s", sentence(error))  # noqa: TRY400 (one line)
@@ -56,10 +56,10 @@ async def _apply_edit(scheduler: TaskScheduler, file: Path) -> None:
         return
 
 
-def _apply(scheduler: TaskScheduler, file: Path) -> None:
+def _apply(scheduler: TaskScheduler, file: Path, source: str | None) -> None:
     tasks = loaded(file)
     code = new_code(scheduler, tasks)
-    done = applied(scheduler, tasks, file, prune=True)
+    done = applied(scheduler, tasks, file, source, prune=True)
     for each in code:
         log.info("New code will be called: %s=%r of task %s", each["field"], each["path"], each["task_id"])
     for task_id, reason in done.left_out:

@@ -84,6 +84,7 @@ import signal
 from pathlib import Path
 
 from scheduler import TaskScheduler, load_tasks
+from scheduler.tasks_file import source_of
 
 TASKS = Path(__file__).with_name("tasks.toml")
 
@@ -95,7 +96,7 @@ async def main() -> None:
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     scheduler = TaskScheduler({arguments})
     try:
-        scheduler.apply_tasks(load_tasks(TASKS), source=str(TASKS), prune=True)
+        scheduler.apply_tasks(load_tasks(TASKS), source=source_of(TASKS), prune=True)
         scheduler.start()
         print("Scheduler running. Press Ctrl+C to stop.", flush=True)
         await stopping.wait()
@@ -137,7 +138,7 @@ def _lines_for_coroutine(file: str, coroutine: ast.AsyncFunctionDef, constructor
     indent = " " * coroutine.body[0].col_offset
     start = [
         f"scheduler = {constructor}",
-        "scheduler.apply_tasks(load_tasks(TASKS), source=str(TASKS), prune=True)",
+        "scheduler.apply_tasks(load_tasks(TASKS), source=source_of(TASKS), prune=True)",
         "scheduler.start()",
     ]
     stop = ["await scheduler.stop()  # in a `finally`, so that running graphs may end whatever happens"]

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, func, select
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import adding, clock_steps, history, listing, outcomes, owners, queue, tasks
+from scheduler.store.adding import OtherSources
 from scheduler.store.claims import Claim, Claimer, NotStarted
 from scheduler.store.clock_steps import STEP_BACK, ClockWatch
 from scheduler.store.database.address import absolute_path, database_at
@@ -49,6 +50,7 @@ __all__ = [
     "NeedsLoading",
     "NotStarted",
     "OldThread",
+    "OtherSources",
     "Outcome",
     "PassResult",
     "Store",
@@ -176,8 +178,15 @@ class Store:
         with self._change(now) as connection:
             return adding.add(connection, prepared, now, refuse_passed=refuse_passed)
 
-    def apply_tasks(
-        self, definitions: Sequence[TaskDefinition], source: str, now: int, *, prune: bool, dry_run: bool
+    def apply_tasks(  # noqa: PLR0913 (what to apply, and how)
+        self,
+        definitions: Sequence[TaskDefinition],
+        source: str,
+        now: int,
+        others: OtherSources = OtherSources(),  # noqa: B008 (it is frozen)
+        *,
+        prune: bool,
+        dry_run: bool,
     ) -> TaskChanges:
         """Add or replace what `source` brings, and remove what it no longer brings, all or none. Raises `ValueError`.
 
@@ -185,10 +194,15 @@ class Store:
         """
         prepared = [adding.prepare(definition, self._zone, source) for definition in definitions]
         with self._change(now) as connection:
-            changes = adding.apply(connection, prepared, source, now, prune=prune)
+            changes = adding.apply(connection, prepared, source, now, others, prune=prune)
             if dry_run:
                 connection.undo()
         return changes
+
+    def sources(self) -> list[str]:
+        """Return the sources of the tasks that are stored."""
+        with self.database.read() as connection:
+            return adding.sources(connection)
 
     def remove_task(self, task_id: str, now: int) -> None:
         """Remove a task. Raises `TaskNotFoundError`."""

@@ -219,19 +219,48 @@ def _warn_at(task: TaskDefinition, now: int) -> int | None:
     return warning_time(begin, to_micros(task.end_at))
 
 
-def apply(connection: Connection, new_tasks: Sequence[NewTask], source: str, now: int, *, prune: bool) -> TaskChanges:
-    """Add or replace tasks and, with `prune`, remove the others that `source` brought. Raises `InvalidTaskError`."""
+@dataclass(frozen=True, slots=True)
+class OtherSources:
+    """What is known of the other sources in the store when one of them is applied."""
+
+    adopted: frozenset[str] = frozenset()
+    """Sources that are the applied one by another name."""
+    gone: frozenset[str] = frozenset()
+    """Files that do not exist any more."""
+    may_adopt_gone: bool = False
+    """Whether a file that is gone is adopted by a source that brings a task of it."""
+
+
+def apply(  # noqa: PLR0913 (what to apply, and how)
+    connection: Connection, new_tasks: Sequence[NewTask], source: str, now: int, others: OtherSources, *, prune: bool
+) -> TaskChanges:
+    """Add or replace tasks and, with `prune`, remove the others that `source` brought. Raises `InvalidTaskError`.
+
+    What the sources have brought that it adopts is treated as its own.
+    """
     existing = _existing(connection, [new.task.id for new in new_tasks])
     changes = {new.task.id: _change(existing.get(new.task.id), new) for new in new_tasks}
+    related = {row.source for row in existing.values() if not row.removed}
     left_out = add(connection, new_tasks, now)
+    adopted = others.adopted | (others.gone & related if others.may_adopt_gone else frozenset())
+    found = [each for each in sorted(adopted) if each in related or _brought_by(connection, each)]
+    for each in found:
+        connection.execute(_ADOPT, {"of_source": each, "into": source})
     given = {new.task.id for new in new_tasks}
-    gone = [task_id for task_id in _brought_by(connection, source) if task_id not in given] if prune else []
-    for task_id in gone:
+    ended = [task_id for task_id in _brought_by(connection, source) if task_id not in given] if prune else []
+    for task_id in ended:
         remove(connection, task_id, now)
     for task_id, _ in left_out:
         del changes[task_id]
     ids = {change: tuple(task_id for task_id in changes if changes[task_id] == change) for change in _CHANGES}
-    return TaskChanges(**ids, removed=tuple(gone), left_out=tuple(left_out))
+    orphaned = [(task_id, each) for each in sorted(others.gone - adopted) for task_id in _brought_by(connection, each)]
+    more = {"adopted": tuple(found), "orphaned": tuple(orphaned)}
+    return TaskChanges(**ids, **more, removed=tuple(ended), left_out=tuple(left_out))
+
+
+def sources(connection: Connection) -> list[str]:
+    """Return the sources of the tasks that are stored."""
+    return connection.execute(_SOURCES).scalars()
 
 
 _CHANGES: Final = ("added", "changed", "kept")
@@ -309,6 +338,16 @@ _OF_SOURCE: Final = Statement(
     lambda: (
         select(tasks.c.id).where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0).order_by(tasks.c.id)
     )
+)
+_ADOPT: Final = Statement(
+    lambda: (
+        update(tasks)
+        .where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0)
+        .values(source=bindparam("into"))
+    )
+)
+_SOURCES: Final = Statement(
+    lambda: select(tasks.c.source).where(tasks.c.source.is_not(None), tasks.c.removed == 0).distinct()
 )
 _INSERT: Final = Bulk(lambda given: given.insert(tasks, tasks.c.keys()))
 _REPLACEABLE: Final = [column for column in tasks.c if column.name not in {"id", "last_seq"}]

@@ -8,7 +8,7 @@ import time
 import tomllib
 
 import pytest
-from cli_kit import GRAPH, ROOT, end, wait_for
+from cli_kit import GRAPH, ROOT, Place, end, wait_for
 from helpers import PATIENCE
 
 pytestmark = [
@@ -279,3 +279,25 @@ def test_listing_leaves_langgraph_out(place):
     assert " scheduler.cli" in output
     assert not re.search(r"\|\s+lang(graph|chain)", output)
     assert "scheduler.cli.commands.serve" not in output, "a command is imported when it is asked for"
+
+
+@pytest.mark.parametrize("source", [(), ("--source", "crm")])
+def test_releases_in_folders_of_their_own(tmp_path, source):
+    """With a name, and without one: a task that the next release no longer has is removed."""
+    store = ("--db", str(tmp_path / "scheduler.db"))
+    for release, ids in ((1, ("keep", "dropped")), (2, ("keep",))):
+        folder = tmp_path / str(release)
+        folder.mkdir()
+        schedule = 'prompt = "P"\nschedule = "every hour"\n'
+        tables = [f'[[task]]\nid = "{task_id}"\nname = "N"\n{schedule}' for task_id in ids]
+        (folder / "tasks.toml").write_text("\n".join(tables))
+        applied = Place(folder).quick_json("apply", "tasks.toml", "--prune", *source, *store)
+        shutil.rmtree(folder)
+    assert applied["removed"] == ["dropped"]
+    assert applied["adopted"] == ([] if source else [str(tmp_path / "1" / "tasks.toml")])
+    assert [task["id"] for task in Place(tmp_path).quick_json("list", *store)] == ["keep"]
+
+
+def test_a_source_without_a_file(place):
+    """It would name nothing."""
+    assert "give the file with --tasks FILE" in place.quick("serve", "--source", "crm", code=1).stderr

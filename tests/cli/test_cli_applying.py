@@ -33,7 +33,7 @@ async def applied(tmp_path, monkeypatch):
 
     async def until(number, *errors):
         ends[:] = [None, *errors]
-        async with applying.kept_applied(None, tmp_path / "tasks.toml"), asyncio.timeout(2 * PATIENCE):
+        async with applying.kept_applied(None, tmp_path / "tasks.toml", None), asyncio.timeout(2 * PATIENCE):
             for _ in range(number - sum(error is LOCKED for error in errors) - 1):
                 edits.put_nowait(None)
             for _ in range(number):

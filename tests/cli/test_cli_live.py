@@ -208,7 +208,8 @@ def test_applying_and_exporting(live):
     """A dry run changes nothing; a second apply keeps; what is exported can be applied; `--prune` removes."""
     file = live.folder / "tasks.toml"
     file.write_text(TOML)
-    changes = {"added": ["from-file"], "changed": [], "kept": [], "removed": [], "left_out": []}
+    nothing = {key: [] for key in ("changed", "kept", "removed", "left_out", "adopted", "orphaned")}
+    changes = {"added": ["from-file"], **nothing}
     code = [{"task_id": "from-file", "field": "result_callback", "path": "graph.notify"}]
     dry = live.run("apply", "tasks.toml", "--dry-run")
     assert dry.stdout == "+ from-file\n1 would be added\n"

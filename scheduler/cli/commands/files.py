@@ -15,7 +15,7 @@ from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, complete_task, opened
 from scheduler.cli.ui.output import console, note, one_line, say, say_as_utf8, show_json
 from scheduler.errors import InvalidTaskError, StoreNotFoundError
-from scheduler.tasks_file import dump_tasks, located
+from scheduler.tasks_file import dump_tasks, located, source_of
 
 _CODE_FIELDS: Final = ("result_callback", "input_builder", "graph")
 _MARKS: Final = {
@@ -25,6 +25,14 @@ _MARKS: Final = {
     "removed": ("-", "red", "removed", "would be removed"),
 }
 
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="NAME",
+        help="Remember the file's tasks under this name, so that the file can be moved; default: its path.",
+    ),
+]
 File = Annotated[
     Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Read the tasks from this TOML file.")
 ]
@@ -36,6 +44,7 @@ def apply(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove tasks that came from this file and are no longer in it.")
     ] = False,
+    source: Source = None,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
@@ -48,12 +57,23 @@ def apply(
             note(f"New code will be called: {each['field']}={each['path']!r} of task {each['task_id']}")
         progress = console(stderr=True).status(f"{len(tasks)} tasks")
         with progress, redirect_stdout(sys.stderr), modules_of_working_directory():
-            changes = applied(scheduler, tasks, file, prune=prune, dry_run=dry_run)
+            changes = applied(scheduler, tasks, file, source, prune=prune, dry_run=dry_run)
     for task_id, reason in changes.left_out:
         note(f"warning: task {task_id} is left out: {reason}")
+    if dry_run:
+        _note_sources(changes)
     if as_json:
         left_out = [{"id": task_id, "reason": reason} for task_id, reason in changes.left_out]
-        show_json({**changes.model_dump(mode="json"), "left_out": left_out, "new_code": code, "dry_run": dry_run})
+        orphaned = [{"id": task_id, "file": file} for task_id, file in changes.orphaned]
+        show_json(
+            {
+                **changes.model_dump(mode="json"),
+                "left_out": left_out,
+                "orphaned": orphaned,
+                "new_code": code,
+                "dry_run": dry_run,
+            }
+        )
     else:
         _show_changes(changes, dry_run=dry_run)
 
@@ -78,18 +98,23 @@ def loaded(file: Path) -> list[TaskDefinition]:
 
 
 def applied(
-    scheduler: TaskScheduler, tasks: list[TaskDefinition], file: Path, *, prune: bool, dry_run: bool = False
+    scheduler: TaskScheduler,
+    tasks: list[TaskDefinition],
+    file: Path,
+    source: str | None,
+    *,
+    prune: bool,
+    dry_run: bool = False,
 ) -> TaskChanges:
-    """Make the store hold the tasks of a file. Raises `CommandError`."""
+    """Make the store hold the tasks of a file, under its own name or another one. Raises `CommandError`.
+
+    What the file brought under its path, before it had a name, belongs to its name then.
+    """
+    name, path = source or source_of(file), str(file.absolute())
     try:
-        return scheduler.apply_tasks(tasks, source=source_of(file), prune=prune, dry_run=dry_run)
+        return scheduler.apply_tasks(tasks, source=name, prune=prune, dry_run=dry_run, adopt={path} - {name})
     except InvalidTaskError as error:
         raise CommandError(f"{sentence(located(file, error))}; nothing was changed") from error
-
-
-def source_of(file: Path) -> str:
-    """Return the name under which a store remembers what a file brought: where it is, links unresolved."""
-    return str(file.absolute())
 
 
 def new_code(scheduler: TaskScheduler, tasks: Iterable[TaskDefinition]) -> list[dict[str, str]]:
@@ -103,6 +128,14 @@ def new_code(scheduler: TaskScheduler, tasks: Iterable[TaskDefinition]) -> list[
             if path is not None and path not in known:
                 found.setdefault(path, {"task_id": task.id, "field": field, "path": path})
     return list(found.values())
+
+
+def _note_sources(changes: TaskChanges) -> None:
+    """Show what the scheduler itself says when it is done."""
+    for source in changes.adopted:
+        note(f"warning: the tasks of {source} would belong to this source")
+    for task_id, file in changes.orphaned:
+        note(f"warning: task {task_id}: its file {file} does not exist here")
 
 
 def _show_changes(changes: TaskChanges, *, dry_run: bool) -> None:

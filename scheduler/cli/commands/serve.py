@@ -18,6 +18,8 @@ from scheduler._safe_text import traceback_text
 from scheduler._texts import escaped, indented
 from scheduler.cli.applying import kept_applied
 from scheduler.cli.checkpoints import VARIABLE, beside, opened_saver
+from scheduler.cli.commands.files import Source
+from scheduler.cli.errors import CommandError
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, store_arguments
 from scheduler.cli.ui.output import say
@@ -47,6 +49,7 @@ def serve(
             help="Apply a tasks file at the start, with --prune, and again whenever it is edited.",
         ),
     ] = None,
+    source: Source = None,
     checkpoints: Annotated[
         str | None,
         typer.Option(
@@ -107,6 +110,8 @@ def serve(
     # cannot name a function to call.
     os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
     store = store_arguments(db, db_url)
+    if source is not None and tasks is None:
+        raise CommandError("--source names the tasks of a file; give the file with --tasks FILE, too")
     options = {
         **store,
         "graph": graph,
@@ -125,21 +130,21 @@ def serve(
     with modules_of_working_directory():
         place = None if no_checkpoints else checkpoints or beside(store, graph, input_builder)
     try:
-        asyncio.run(_serve(options, tasks, place))
+        asyncio.run(_serve(options, tasks, source, place))
     except asyncio.CancelledError:
         raise typer.Exit(_STOPPED_AT_ONCE) from None
     except KeyboardInterrupt:  # only where there are no signal handlers; the scheduler has stopped
         raise typer.Exit(0) from None
 
 
-async def _serve(options: dict[str, Any], tasks: Path | None, checkpoints: str | None) -> None:
+async def _serve(options: dict[str, Any], tasks: Path | None, source: str | None, checkpoints: str | None) -> None:
     stopping = asyncio.Event()
     _stop_on_signals(stopping)
     async with opened_saver(checkpoints) as saver:
         scheduler = TaskScheduler(**options, checkpointer=saver)
         try:
             with modules_of_working_directory():
-                async with kept_applied(scheduler, tasks):
+                async with kept_applied(scheduler, tasks, source):
                     scheduler.start()
                     say(BANNER)
                     await stopping.wait()
