@@ -6,14 +6,17 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import UUID
 
+import hypothesis
 import pytest
 from helpers import hourly, one_time, rows, wait_for_runs
+from hypothesis import strategies as st
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -27,6 +30,7 @@ from scheduler.runner.server import server_thread
 from scheduler.tools import scheduling_tools
 from scheduler.tools.callers import Caller, caller_of
 from scheduler.tools.guards import Guards
+from scheduler.tools.rates import busiest_hour
 from scheduler.tools.refusal import Refusal
 
 ROOT = Path(__file__).parent.parent
@@ -588,7 +592,8 @@ async def main():
     chat = Chat(scheduler, max_tasks=5, max_runs_per_hour=4)
     print("ready", flush=True)
     sys.stdin.readline()
-    scheduled = await chat.messages(*[("schedule_task", LATER)] * 10)
+    hours = [("schedule_task", {**LATER, "interval_seconds": 86_400 + 3_600 * number}) for number in range(10)]
+    scheduled = await chat.messages(*hours)
     ids = [entry["id"].rpartition(":")[2] for entry in scheduler.list_tasks()]
     ran = await chat.messages(*[("run_scheduled_task", {"task_id": task_id}) for task_id in ids])
     print(*(sum(message.status == "success" for message in each) for each in (scheduled, ran)), flush=True)
@@ -627,6 +632,67 @@ async def test_due_times_of_the_coming_hour_count_as_runs(new_scheduler):
     await chat("pause_scheduled_task", task_id=task_id)
     await chat("schedule_task", **soon)
     assert "13 runs" in await chat.refused("resume_scheduled_task", task_id=task_id)
+
+
+DENSE = "*/5 * 25 12 *"
+
+
+async def test_a_schedule_that_is_dense_later_is_refused(new_scheduler):
+    """The limit holds for each hour of a task's life, alone and together with the owner's other tasks."""
+    alice, bob = (
+        Chat(new_scheduler(), user, max_lifetime_days=None, max_runs_per_hour=12, min_interval_seconds=60)
+        for user in ("alice", "bob")
+    )
+    for minutes in ("*/4", "*/2"):
+        refusal = await alice.refused("schedule_task", name="N", prompt="P", cron=f"{minutes} 3 25 12 *")
+        assert "in the hour from" in refusal
+    task_id = await alice.schedule(schedule=None, cron=DENSE)
+    assert "13 runs in the hour from" in await alice.refused("schedule_task", name="N", prompt="P", cron="7 3 25 * *")
+    await alice.schedule(schedule=None, cron="7 3 24 * *")
+    await bob.schedule(schedule=None, cron=DENSE)
+    await alice("pause_scheduled_task", task_id=task_id)
+    await alice.schedule(schedule=None, cron="7 3 25 * *")
+    assert "13 runs" in await alice.refused("resume_scheduled_task", task_id=task_id)
+
+
+def an_own_task(number, cron=None, interval=None, zone="UTC"):
+    kind = {"task_type": "cron", "cron_expression": cron} if cron else {"task_type": "interval"}
+    return TaskDefinition(id=f"t{number}", name="N", prompt="P", timezone=zone, **kind, interval_seconds=interval)
+
+
+@hypothesis.given(
+    crons=st.lists(
+        st.tuples(
+            st.sampled_from(["0", "*/20", "30", "5,35"]),
+            st.sampled_from(["3", "20", "*/6", "0,23"]),
+            st.sampled_from(["*", "25", "1-8", "13"]),
+            st.sampled_from(["*", "12", "11,12"]),
+            st.sampled_from(["*", "5", "1-5"]),
+            st.sampled_from(["UTC", "Asia/Tokyo", "Europe/Berlin", "Asia/Kolkata"]),
+        ),
+        max_size=4,
+    ),
+    intervals=st.lists(st.sampled_from([1800, 7000, 86_400]), max_size=2),
+    enough=st.integers(0, 9),
+)
+@hypothesis.settings(max_examples=40, deadline=None)
+def test_the_busiest_hour_is_that_of_all_hours(crons, intervals, enough):
+    """Held against a count of all due times of the next two months, one by one."""
+    now = datetime(2026, 11, 3, 10, 20, tzinfo=UTC)
+    end = now + timedelta(days=60)
+    tasks = [an_own_task(n, cron=" ".join(fields), zone=zone) for n, (*fields, zone) in enumerate(crons)]
+    tasks += [an_own_task(10 + n, interval=each) for n, each in enumerate(intervals)]
+    tasks = [task.model_copy(update={"end_at": end}) for task in tasks]
+    hours = Counter()
+    for task in tasks:
+        due_times = next_due_times(task, 5_000, now - timedelta(days=1) if task.cron_expression else now)
+        hours.update(due.astimezone(UTC).replace(minute=0, second=0, microsecond=0) for due in due_times)
+    hours = {hour: number for hour, number in hours.items() if hour >= now.replace(hour=0, minute=0)}
+    found, most = busiest_hour(tasks, now, enough), max(hours.values(), default=0)
+    if most > enough:
+        assert enough < found.due_times == hours[found.begin]
+    else:
+        assert found.due_times <= enough
 
 
 async def test_whatever_a_tool_raises_is_an_answer(chat, monkeypatch, caplog):
@@ -1002,6 +1068,8 @@ def test_the_example_runs_offline(tmp_path):
 
 
 _MODEL = """
+import hypothesis
+from hypothesis import strategies as st
 from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage
 

@@ -120,6 +120,11 @@ class Crontab:
             opening = max(opening, resumed)
         return total + self._matches(opening, end + offset + _TICK)
 
+    @property
+    def most_in_an_hour(self) -> int:
+        """How many matches lie in an hour of the local clock."""
+        return len(self._calendar.minutes)
+
     def shortest_interval(self, nearby: timedelta, after: datetime, until: datetime, zone: ZoneInfo) -> timedelta:
         """Return a lower bound of the time between two due times later than `after` and not later than `until`.
 

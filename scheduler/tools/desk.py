@@ -17,7 +17,8 @@ from scheduler.timing.clock import Clock, to_datetime, to_micros
 from scheduler.timing.schedule import next_due_times
 from scheduler.tools import wording
 from scheduler.tools.callers import Caller
-from scheduler.tools.guards import Guards, runs_in_next_hour
+from scheduler.tools.guards import Guards
+from scheduler.tools.rates import runs_in_next_hour
 from scheduler.tools.refusal import Refusal, problems_of
 from scheduler.tools.requests import HistoryRequest, ListRequest, ScheduleRequest, TaskRequest
 from scheduler.tools.timetable import schedule_fields, zone_named
@@ -54,6 +55,7 @@ class Desk:
             own = _own(caller, store)
             self._guards.check_room(len(own))
             self._guards.check_rate(_runs(caller, store, now) + runs_in_next_hour(task, now))
+            self._guards.check_busiest_hour([*_active(caller, store), task], now)
             _add(store, task)
         due_times = next_due_times(task, _DUE_TIMES_SHOWN, now)
         return wording.scheduled(caller.short_id(task.id), task, due_times, now)
@@ -86,7 +88,9 @@ class Desk:
         task_id = self._own_id(caller, asked.task_id)
         with self._scheduler.transaction() as store:
             store.resume_task(task_id)
-            self._guards.check_rate(_runs(caller, store, self._now()))
+            now = self._now()
+            self._guards.check_rate(_runs(caller, store, now))
+            self._guards.check_busiest_hour(_active(caller, store), now)
         entry = next((entry for entry in self._own_tasks(caller) if entry["id"] == task_id), None)
         if entry is None:
             return f"Task {caller.short_id(task_id)} is finished: it has no due time any more. Schedule a new one."
@@ -180,8 +184,12 @@ def _runs(caller: Caller, store: StoreTransaction, now: datetime) -> int:
     """Return how many runs the owner's tasks, removed ones too, had in the past hour and have in the next one."""
     past = store.list_runs(since=to_micros(now - _HOUR), limit=_MOST_RUNS)
     had = sum(run.task_id.startswith(caller.prefix) and run.status not in _NOT_STARTED for run in past)
-    active = [each.definition for each in _own(caller, store) if each.definition is not None and not each.paused]
-    return had + sum(runs_in_next_hour(task, now) for task in active)
+    return had + sum(runs_in_next_hour(task, now) for task in _active(caller, store))
+
+
+def _active(caller: Caller, store: StoreTransaction) -> list[TaskDefinition]:
+    """Return the owner's tasks that come due."""
+    return [each.definition for each in _own(caller, store) if each.definition is not None and not each.paused]
 
 
 def _slug(name: str) -> str:

@@ -1,19 +1,19 @@
 """What an agent may ask of the scheduler at most."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from scheduler.models import Run, RunStatus, TaskDefinition
 from scheduler.phrases import describe
-from scheduler.timing.clock import to_micros
-from scheduler.timing.schedule import next_due_times, schedule_of, shortest_interval
+from scheduler.timing.schedule import next_due_times, shortest_interval
 from scheduler.tools.callers import Caller
+from scheduler.tools.rates import busiest_hour
 from scheduler.tools.refusal import Refusal
 from scheduler.tools.wording import duration, moment
 
-_HOUR: Final = timedelta(hours=1)
 _BYTES_PER_CHARACTER: Final = 3
 """What a prompt's characters may take on average: enough for every script in daily use."""
 _NAME_BYTES: Final = 255
@@ -87,6 +87,15 @@ class Guards:
                 f"{self.max_runs_per_hour} are allowed. Choose a less frequent schedule, or try again later."
             )
 
+    def check_busiest_hour(self, tasks: Iterable[TaskDefinition], now: datetime) -> None:
+        """Refuse tasks that together would have more due times in some later hour than the limit."""
+        hour = busiest_hour(tasks, now, self.max_runs_per_hour)
+        if hour.due_times > self.max_runs_per_hour and hour.begin is not None:
+            raise Refusal(
+                f"Not done: with this there would be {hour.due_times} runs in the hour from {moment(hour.begin, UTC)}, "
+                f"and at most {self.max_runs_per_hour} are allowed. Choose a less frequent schedule, or another time."
+            )
+
     def check_room(self, tasks: int) -> None:
         """Refuse a task beyond the highest number."""
         if tasks >= self.max_tasks:
@@ -147,13 +156,6 @@ def default_rate(max_tasks: int, min_interval_seconds: int) -> int:
         return max_tasks * max(1, 3600 // min_interval_seconds)
     except (TypeError, ZeroDivisionError):  # `Guards` says what is wrong with them
         return 1
-
-
-def runs_in_next_hour(task: TaskDefinition, now: datetime) -> int:
-    """Return how often a task is due within the next hour."""
-    start, end = to_micros(now), to_micros(now + _HOUR)
-    due = schedule_of(task, task.timezone or "UTC", start).count(start, end)
-    return due if task.max_runs is None else min(due, task.max_runs)
 
 
 def _check_bytes(what: str, text: str, most: int) -> None:
