@@ -16,10 +16,11 @@ import typer
 from rich.text import Text
 
 from scheduler import SchedulerError, StoreError, TaskDefinition, TaskScheduler
+from scheduler.cli.checkpoints import VARIABLE
 from scheduler.cli.errors import ExitCode, sentence
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, opened, store_arguments
-from scheduler.cli.permissions import open_to_others
+from scheduler.cli.permissions import ProjectFiles, open_to_others
 from scheduler.cli.ui.output import console, show_json, show_table
 from scheduler.runner.graphs import server_problem
 from scheduler.server_url import is_server_url
@@ -47,13 +48,26 @@ def check(
         str | None,
         typer.Option("--input-builder", metavar="PATH", help="Use this function to build that graph's input."),
     ] = None,
+    tasks: Annotated[
+        Path, typer.Option("--tasks", metavar="FILE", help="Look at who can change this tasks file.")
+    ] = Path("tasks.toml"),
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoints",
+            metavar="PATH",
+            envvar=VARIABLE,
+            help="Look at who can read the conversations in this file; default: a file next to the store.",
+        ),
+    ] = None,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
     """Check what could prevent tasks from running: store, tasks, graphs, callbacks, time zones, clock."""
     with redirect_stdout(sys.stderr):  # what imported modules print is no part of the report
-        findings = [*_machine(), *_graph(graph, input_builder), *_store(db, db_url), *_files(db, db_url)]
+        findings = [*_machine(), *_graph(graph, input_builder), *_store(db, db_url)]
+        findings += _files(db, db_url, checkpoints, tasks)
     all_fine = all(finding.ok for finding in findings)
     if as_json:
         show_json({"ok": all_fine, "checks": [asdict(finding) for finding in findings]})
@@ -64,12 +78,15 @@ def check(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _files(db: Path | None, db_url: str | None) -> Iterator[Finding]:
+def _files(db: Path | None, db_url: str | None, checkpoints: str | None, tasks: Path) -> Iterator[Finding]:
     place = store_arguments(db, db_url)
     store: Path | None = place.get("db_path")
     with suppress(StoreError):  # the finding of the store says it
         store = database_at(store, place.get("db_url")).file  # a URL, too, can name a file
-    problems = list(open_to_others(store, Path("tasks.toml")))
+    conversations = None if store is None else store.with_suffix(".checkpoints.db")
+    if checkpoints is not None:
+        conversations = None if "://" in checkpoints else Path(checkpoints)
+    problems = list(open_to_others(ProjectFiles(store, conversations, tasks)))
     for can_change, problem in problems:
         yield Finding("files", ok=not can_change, detail=problem)
     if not problems:

@@ -150,6 +150,8 @@ def _found_graph() -> str:
 def _write(
     tasks: Sequence[NewTask], timezone: str | None, graph: str, *, persistent: bool
 ) -> tuple[list[str], list[Lines]]:
+    for file in (TASKS_FILE, PROGRAM_FILE):
+        _refuse_link(file)
     written: list[str] = []
     lines: list[Lines] = []
     text = _tasks_text(tasks, timezone)
@@ -168,6 +170,12 @@ def _write(
     if PROJECT_FILE.exists():
         lines += lines_for_dependencies(PROJECT_FILE.read_text(encoding="utf-8"))
     return written, lines
+
+
+def _refuse_link(file: Path) -> None:
+    """Raise `CommandError` for a link that leads to no file: whoever put it there would choose what is created."""
+    if file.is_symlink() and not file.exists():
+        raise CommandError(f"{file} is a link that leads to no file; remove it, and try again; nothing was written")
 
 
 def _length(file: Path) -> int:
