@@ -25,7 +25,8 @@ from scheduler._arguments import (
     choice,
     micros_of,
 )
-from scheduler.apscheduler_adapter import LoopSettings, NoTicker, StoreScheduler, ThreadTicker
+from scheduler.apscheduler_adapter import StoreScheduler
+from scheduler.engine import Dependencies, Engine, Host, LoopSettings, NoTicker, ThreadTicker
 from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
@@ -170,12 +171,17 @@ class TaskScheduler:
         # A lease is renewed by the passes, so they must come often enough for it.
         longest_wait = min(poll_interval, lease_seconds / 3)
         settings = LoopSettings(
-            timezone, max_concurrent_runs, longest_wait, lease_seconds, shutdown_grace_seconds, sync_node_threads
+            max_concurrent_runs, longest_wait, lease_seconds, shutdown_grace_seconds, sync_node_threads
         )
         # Nobody else can take runs over from a store in memory.
         ticker = ThreadTicker("scheduler-lease") if database.is_shared else NoTicker()
-        self.scheduler = StoreScheduler(self._store, runner, self._clock, settings, self._observers, ticker)
+
+        def make_engine(host: Host) -> Engine:
+            return Engine(Dependencies(self._store, runner, self._clock, settings, self._observers, ticker, host))
+
+        self.scheduler = StoreScheduler(self._store, timezone, make_engine)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
+        self._engine = self.scheduler.engine
         self._store.open(create=create)
         if on_event is not None:
             self.add_listener(on_event)
@@ -183,7 +189,7 @@ class TaskScheduler:
     def _queue_depth(self) -> int | None:
         """Return how many runs are ready to start, from any thread; None before `__init__` is done."""
         scheduler: StoreScheduler | None = getattr(self, "scheduler", None)
-        return None if scheduler is None else scheduler.queue_depth()
+        return None if scheduler is None else scheduler.engine.queue_depth()
 
     # --- Lifecycle ---
 
@@ -196,8 +202,8 @@ class TaskScheduler:
             StillStoppingError: an earlier `stop()` is not done.
             StoreError: the store cannot be opened.
         """
-        if self.scheduler.is_orphaned:
-            self.scheduler.abandon()
+        if self._engine.is_orphaned:
+            self._engine.abandon()
         if not self.scheduler.running:
             self.scheduler.start()
 
@@ -210,13 +216,13 @@ class TaskScheduler:
         Awaited inside a run, a `result_callback` or a listener of this scheduler, it returns at once: the scheduler
         stops when they have ended.
         """
-        if self.scheduler.is_orphaned:
-            self.scheduler.abandon()
+        if self._engine.is_orphaned:
+            self._engine.abandon()
         elif self.scheduler.running:
             self.scheduler.shutdown()
-        elif not self.scheduler.is_stopping:
+        elif not self._engine.is_stopping:
             self._store.close()
-        return Stopping(self.scheduler.stopped(), self.scheduler.is_calling)
+        return Stopping(self._engine.stopped(), self._engine.is_calling)
 
     async def __aenter__(self) -> Self:
         """Start."""

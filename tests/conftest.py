@@ -23,7 +23,7 @@ _ALLOWED = [
     # The calls of the face block their caller for one transaction, and so does what a reader of APScheduler's jobs
     # asks of the job store; passes and runs ask neither.
     ("scheduler/task_scheduler.py", _FACE),
-    ("scheduler/apscheduler_adapter/event_loop.py", {"start"}),
+    ("scheduler/apscheduler_adapter/store_scheduler.py", {"start"}),
     ("scheduler/apscheduler_adapter/jobstore.py", {"get_all_jobs", "lookup_job", "remove_job"}),
     # A file of tasks is read where its caller asks for it.
     ("scheduler/tasks_file.py", {"load_tasks", "watch_tasks"}),

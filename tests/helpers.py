@@ -97,7 +97,7 @@ def start_with_claims_ahead(scheduler, number, monkeypatch):
     due = soon(20)
     scheduler.add_tasks(one_time(f"t{each}", due) for each in range(number))
     scheduler.start()
-    scheduler.scheduler._claim_ahead.ahead = 10
+    scheduler.scheduler.engine._started.passes.claim_ahead.ahead = 10
 
 
 async def wait_until(condition, scheduler):

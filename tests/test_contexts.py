@@ -168,11 +168,11 @@ async def test_jobs_of_the_programs_own_see_nothing_of_the_request_that_added_th
     scheduler = new_scheduler()
     await in_a_request(scheduler.start)
     await scheduler.scheduler.pass_done.wait()
-    scheduler.scheduler._runs.is_store_busy = is_busy
+    scheduler.scheduler.engine._started.passes._is_busy = is_busy
     await in_a_request(scheduler.scheduler.add_job, job)
     await asyncio.wait_for(done.wait(), PATIENCE)
     assert seen == ["nobody"]
-    scheduler.scheduler._runs.is_store_busy = False
+    scheduler.scheduler.engine._started.passes._is_busy = False
 
 
 async def test_the_graph_is_imported_in_a_new_context(new_scheduler, tmp_path, monkeypatch):

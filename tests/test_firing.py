@@ -132,14 +132,15 @@ async def test_what_the_graph_is_given(new_scheduler, echo):
 
 async def test_session_of_a_langgraph(new_scheduler):
     """Runs of one session share one LangGraph thread: the second run sees what the first one said."""
-    scheduler = new_scheduler(a_langgraph(saver=InMemorySaver()))
+    graph = a_langgraph(saver=InMemorySaver())
+    scheduler = new_scheduler(graph)
     scheduler.add_task(hourly())
     scheduler.start()
     for number in (1, 2):
         scheduler.trigger_task("hourly")
         await wait_for_runs(scheduler, number)
     thread = {"configurable": {"thread_id": scheduler.list_runs()[0].thread_id}}
-    state = await scheduler.scheduler._runner._graphs[None].aget_state(thread)
+    state = await graph.aget_state(thread)
     assert [message.type for message in state.values["messages"]] == ["human", "ai", "human", "ai"]
 
 

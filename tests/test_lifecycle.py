@@ -238,7 +238,7 @@ class Deaf(BlockingGraph):
 
 async def test_run_that_ignores_its_cancellation(new_scheduler, db_path, monkeypatch, caplog):
     """A run that does not end is given up: recorded as interrupted, said in the log, and the stop is done."""
-    monkeypatch.setattr("scheduler.apscheduler_adapter.event_loop._CANCEL_PATIENCE", 0.01)
+    monkeypatch.setattr("scheduler.engine.drain.CANCEL_PATIENCE", 0.01)
     graph = Deaf()
     scheduler = new_scheduler(graph)
     scheduler.add_task(one_time())
@@ -292,7 +292,7 @@ async def test_supervisor_cancelled_while_cancelled_runs_are_waited_for(new_sche
     stopping = scheduler.stop()
     async with asyncio.timeout(PATIENCE):
         await graph.saving.wait()
-    scheduler.scheduler._supervisor.cancel()
+    next(task for task in asyncio.all_tasks() if task.get_name() == "task scheduler").cancel()
     await steps()
     graph.saved.set()
     async with asyncio.timeout(PATIENCE):
@@ -757,8 +757,8 @@ def test_program_whose_run_ignores_its_cancellation(tmp_path):
             scheduler.start()
             scheduler.add_task(once())
             await graph.began.wait()
-        from scheduler.apscheduler_adapter import event_loop
-        event_loop._CANCEL_PATIENCE = 0.05
+        from scheduler.engine import drain
+        drain.CANCEL_PATIENCE = 0.05
         # asyncio.run itself would wait for the second cancellation, which nobody sends: a loop of our own does not.
         loop = asyncio.new_event_loop()
         loop.run_until_complete(main())

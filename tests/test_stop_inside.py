@@ -183,7 +183,7 @@ async def test_a_task_that_outlives_its_run_waits(start):
     graph.release.set()
     async with asyncio.timeout(PATIENCE):
         await left[0]
-    assert not stage.scheduler.scheduler.is_stopping
+    assert not stage.scheduler.scheduler.engine.is_stopping
     assert [run.status for run in stage.scheduler.list_runs()] == [RunStatus.SUCCEEDED] * 2
 
 
@@ -202,4 +202,4 @@ async def test_a_run_of_another_scheduler_waits(start, new_scheduler, tmp_path, 
     blocking.release.set()
     [run] = await wait_for_runs(other, 1)
     assert run.status is RunStatus.SUCCEEDED
-    assert not stage.scheduler.scheduler.is_stopping
+    assert not stage.scheduler.scheduler.engine.is_stopping

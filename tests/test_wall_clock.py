@@ -77,7 +77,9 @@ async def claimed_ahead(new_scheduler, blocking, monkeypatch):
     scheduler = new_scheduler(blocking, max_concurrent_runs=1)
     with time_machine.travel(time.time(), tick=True) as clock:
         start_with_claims_ahead(scheduler, 4, monkeypatch)
-        await wait_until(lambda: blocking.inside == 1 and scheduler.scheduler._runs.queued == 3, scheduler)
+        await wait_until(
+            lambda: blocking.inside == 1 and scheduler.scheduler.engine._started.passes.slots.queued == 3, scheduler
+        )
         scheduler.clock = clock
         yield scheduler
         await scheduler.stop()

@@ -1,7 +1,7 @@
 """The last outcomes of a scheduler that stops: into the store, or else into a file beside it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from scheduler import logbook
@@ -14,8 +14,14 @@ _PAUSE: Final = 0.1
 """Seconds between two tries."""
 
 
-def write_last(
-    store: Store, outcomes: Sequence[Outcome], steps: Sequence[tuple[Claim, str]], clock: Clock, tries: int = TRIES
+def write_last(  # noqa: PLR0913 (what is written, where, and how)
+    store: Store,
+    outcomes: Sequence[Outcome],
+    steps: Sequence[tuple[Claim, str]],
+    clock: Clock,
+    *,
+    tries: int = TRIES,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> PassResult | None:
     """Write the last outcomes and give the lease back; return None, and leave the outcomes in a file, if that fails.
 
@@ -28,7 +34,7 @@ def write_last(
             if attempt == tries:
                 _leave(store, outcomes, error)
             else:
-                time.sleep(_PAUSE)
+                sleep(_PAUSE)
     return None
 
 

@@ -1,11 +1,13 @@
 """The log lines of a pass."""
 
+from collections.abc import Callable
+
 from scheduler import logbook
-from scheduler.store import PassResult
+from scheduler.store import NotStarted, PassResult
 
 
-def log_pass(result: PassResult) -> None:
-    """Log what a pass has found and done, but for due times that were not started."""
+def log_pass(result: PassResult, on_not_started: Callable[[NotStarted], None]) -> None:
+    """Log what a pass has found and done; call a function for due times that were not started."""
     _log_runs(result)
     for task_id, problem in result.quarantined:
         logbook.quarantined(task_id, problem)
@@ -18,6 +20,10 @@ def log_pass(result: PassResult) -> None:
     logbook.left_to_others(result.unloadable.problems)
     for task_id in result.unloadable.solved:
         logbook.loaded_again(task_id)
+    for each in result.not_started:
+        task = f"{each.name} ({each.task_id})"
+        logbook.not_started(task, status=each.status, number=each.number, last=each.scheduled_at, reason=each.reason)
+        on_not_started(each)
 
 
 def _log_runs(result: PassResult) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 class LoopSettings:
     """What the loop needs to know; times in seconds."""
 
-    zone: str
     max_concurrent_runs: int
     poll_interval: float
     lease_seconds: float

@@ -392,7 +392,7 @@ async def test_a_scheduler_in_memory_has_no_thread(new_scheduler):
 async def test_a_scheduler_tells_its_heartbeat_of_its_runs_and_passes(new_scheduler, blocking):
     """The largest `timeout_seconds` of the runs that are running, and whether passes fail."""
     scheduler = new_scheduler(blocking)
-    signs = scheduler.scheduler._heartbeat._signs
+    signs = scheduler.scheduler.engine._heartbeat._signs
     assert signs.longest_run() == 0
     scheduler.add_tasks([one_time("a", timeout_seconds=70), one_time("b", timeout_seconds=4000), one_time("c")])
     scheduler.start()

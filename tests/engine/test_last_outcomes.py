@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.engine import last_outcomes
 from scheduler.engine.last_outcomes import TRIES, write_last
 from scheduler.errors import StoreError
 
@@ -35,25 +34,23 @@ class Clock:
         return 7
 
 
-@pytest.fixture(autouse=True)
-def pauses(monkeypatch):
-    """Return the pauses between tries, which take no time."""
-    found = []
-    monkeypatch.setattr(last_outcomes.time, "sleep", found.append)
-    return found
+def ignore(_seconds):
+    """Sleep for no time."""
 
 
-def test_a_store_that_works_is_written_once(caplog, pauses):
+def test_a_store_that_works_is_written_once(caplog):
     """Nothing is left, nothing is logged."""
     store = Store(0)
-    assert write_last(store, ["one"], ["step"], Clock()) == (["one"], 7, ["step"])
+    pauses = []
+    assert write_last(store, ["one"], ["step"], Clock(), sleep=pauses.append) == (["one"], 7, ["step"])
     assert (store.tries, store.left, pauses, caplog.records) == (1, [], [], [])
 
 
-def test_a_store_that_is_locked_is_tried_again(caplog, pauses):
+def test_a_store_that_is_locked_is_tried_again(caplog):
     """Five times in all; a try that succeeds is enough."""
     store = Store(TRIES - 1)
-    assert write_last(store, ["one"], (), Clock())
+    pauses = []
+    assert write_last(store, ["one"], (), Clock(), sleep=pauses.append)
     assert (store.tries, store.left, caplog.records) == (TRIES, [], [])
     assert len(pauses) == TRIES - 1
 
@@ -62,7 +59,7 @@ def test_a_store_that_is_locked_is_tried_again(caplog, pauses):
 def test_outcomes_that_cannot_be_written_are_left(caplog, error):
     """Whatever the error is; the log says where they are."""
     store = Store(TRIES, leave=lambda: Path("/data/left.json"), error=error)
-    assert write_last(store, ["one", "two"], (), Clock()) is None
+    assert write_last(store, ["one", "two"], (), Clock(), sleep=ignore) is None
     assert store.left == [["one", "two"]]
     [message] = caplog.messages
     assert f"2 outcomes could not be written ({error}); they are in /data/left.json" in message
@@ -91,5 +88,5 @@ def test_outcomes_whose_file_cannot_be_written_are_lost(caplog):
 def test_without_outcomes_nothing_is_left(caplog):
     """An idle scheduler may stop while the database is locked."""
     store = Store(TRIES)
-    assert write_last(store, [], (), Clock()) is None
+    assert write_last(store, [], (), Clock(), sleep=ignore) is None
     assert (store.left, caplog.records) == ([], [])

@@ -410,7 +410,7 @@ async def test_steps_that_cannot_be_written_are_kept(new_scheduler):
     scheduler._store.run_pass = fail
     run_id = scheduler.trigger_task("hourly")
     await gate.entered.wait()
-    await wait_until(lambda: scheduler.scheduler._outage.is_on, scheduler)
+    await wait_until(lambda: scheduler.scheduler.engine._started.passes.outage.is_on, scheduler)
     assert scheduler.get_run(run_id).current_step is None
     failing.clear()
     await wait_until(lambda: scheduler.get_run(run_id).current_step == "b", scheduler)

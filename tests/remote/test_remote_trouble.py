@@ -36,7 +36,8 @@ async def test_a_server_that_is_ready_is_not_told_of(remote_scheduler, gate, cap
     """Nothing is logged at the start, or later, above the level of information."""
     async with remote_scheduler() as scheduler:
         await over(scheduler, begin(scheduler))
-        await asyncio.wait([scheduler.scheduler._runner._look])
+        if looking := [task for task in asyncio.all_tasks() if task.get_name() == "look at the server"]:
+            await asyncio.wait(looking)
     assert [record for record in caplog.records if record.name == "scheduler" and record.levelname != "INFO"] == []
 
 

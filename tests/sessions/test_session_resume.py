@@ -158,7 +158,7 @@ async def test_a_stop_that_comes_before_the_graph_is_called(scheduler_with):
     scheduler.add_task(hourly())
     run_id = scheduler.trigger_task("hourly")
     scheduler.start()
-    await asyncio.wrap_future(scheduler.scheduler.stopped())
+    await asyncio.wrap_future(scheduler.scheduler.engine.stopped())
     assert not stops
     assert steps.done == []
     assert scheduler.get_run(run_id).status is RunStatus.PENDING
