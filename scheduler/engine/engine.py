@@ -94,10 +94,10 @@ class Engine:
 
     # --- Starting and waking ---
 
-    def start(self, start_host: Callable[[], None] = lambda: None) -> None:
+    def start(self, start_host: Callable[[], None] | None = None) -> None:
         """Import the graph, open the store and begin to fire on the running event loop.
 
-        `start_host` is called when everything is ready; if it raises, the engine stops again.
+        `start_host` is called when everything is ready, in place of `wakeup`; if it raises, the engine stops again.
 
         Raises `GraphError`, `StoreError` and `StillStoppingError`.
         """
@@ -108,7 +108,7 @@ class Engine:
         self._parts.store.begin(self._parts.clock.now())
         started = self._begin(loop)
         try:
-            start_host()
+            (start_host or self.wakeup)()
         except BaseException:
             self.abandon()
             raise
