@@ -9,7 +9,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from scheduler._limits import FIRST_YEAR, ID_LIMIT, INTERVAL_LIMIT, LAST_YEAR, NAME_LIMIT, TEXT_LIMIT
 from scheduler._texts import shown
-from scheduler.redaction import redact, shown_url
+from scheduler.redaction import beginning, redact, shown_url
 
 _MOMENT: Final = (
     f"give a datetime from the year {FIRST_YEAR} to {LAST_YEAR}; "
@@ -57,7 +57,9 @@ HINTS: Final = {
 def id_of(data: object) -> str:
     """Return what an error calls a task whose fields may be wrong: its id, or what stands in its place."""
     value = data.get("id") if isinstance(data, dict) else getattr(data, "id", None)
-    return value[:ID_LIMIT] if isinstance(value, str) and value.isprintable() and value.strip() else shown(value)[:80]
+    if isinstance(value, str) and value.isprintable() and value.strip():
+        return beginning(value, ID_LIMIT)
+    return shown(value)[:80]
 
 
 def reworded(task_id: str, error: ValidationError, fields: Iterable[str]) -> ValidationError:

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from scheduler.redaction import beginning, redact
+
 LONGEST_SHOWN: Final = 255
 """A longer value is cut where it is shown."""
 _BEGINNING: Final = 60
@@ -46,9 +48,9 @@ def is_unicode(text: str) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return what an error shows of a value: its repr, cut if it is long."""
+    """Return what an error shows of a value: its repr without secrets of URLs, cut if it is long."""
     text = _repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:_BEGINNING]}… ({len(text)} characters)"
+    return redact(text) if len(text) <= LONGEST_SHOWN else f"{beginning(text, _BEGINNING)}… ({len(text)} characters)"
 
 
 def _repr(value: object) -> str:

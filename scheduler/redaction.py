@@ -5,7 +5,7 @@ port and path. A text that comes from elsewhere, such as a driver's or a server'
 there, the secrets that this process has used are replaced wherever they occur.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 
@@ -84,10 +84,37 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     The longest secrets go first, so that none leaves a part of another one behind. Secrets of fewer than four
     characters are replaced in URLs only.
     """
-    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
-    for form in sorted(forms, key=len, reverse=True):
+    for form in _longest_first(secrets):
         text = text.replace(form, HIDDEN)
     return _without_urls(text)
+
+
+def beginning(text: str, most: int, secrets: Sequence[str] = ()) -> str:
+    """Return at most `most` characters of a text, as `redact` shows it; the work does not grow with the text.
+
+    Where the text is cut, no beginning of a secret or of a URL is left, which nobody could recognise any more.
+    """
+    longest = max(map(len, _longest_first(secrets)), default=0)
+    window = text[: most + longest]
+    if len(window) == len(text):
+        return redact(text, secrets)[:most]
+    kept = redact(window[: _end_of_whole_urls(window)], secrets)
+    return kept[: max(0, len(kept) - longest)][:most]
+
+
+def _end_of_whole_urls(text: str) -> int:
+    """Return where a URL begins that runs to the end of a text, else the length of the text."""
+    found = text.rfind(":/")
+    if found < 0 or any(letter.isspace() or letter in _ENDS for letter in text[found:]):
+        return len(text)
+    while found > 0 and text[found - 1] in _SCHEME_LETTERS:
+        found -= 1
+    return found
+
+
+def _longest_first(secrets: Iterable[str]) -> list[str]:
+    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+    return sorted(forms, key=len, reverse=True)
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ from scheduler._texts import escaped, shown
 from scheduler.errors import InvalidTaskError, TasksFileError
 from scheduler.models import TaskDefinition
 from scheduler.phrases import is_relative, parse_schedule
+from scheduler.redaction import beginning
 
 TABLE: Final = "task"
 """Each task is a table of this name."""
@@ -153,7 +154,7 @@ def _tables(file: Path, text: str) -> list[dict[str, Any]]:
     _name_in(file, text, document)
     document.pop(SOURCE, None)
     for key in document:
-        problem = f"{escaped(key)[:80]} is unknown here; each task is a table [[{TABLE}]]"
+        problem = f"{beginning(escaped(key), 80)} is unknown here; each task is a table [[{TABLE}]]"
         raise TasksFileError(str(file), _Places(text).line_of_key(key), problem)
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problem = f"{TABLE} is no array of tables; begin each task with [[{TABLE}]]"
@@ -254,7 +255,7 @@ def _refuse_unknown(fields: dict[str, Any]) -> None:
         from difflib import get_close_matches  # noqa: PLC0415 (only a mistake needs it)
 
         likely = get_close_matches(name[:80], known, 1) or [f"one of {', '.join(known)}"]
-        problem = f"{escaped(name)[:80]} is no field of a task; write {likely[0]}"
+        problem = f"{beginning(escaped(name), 80)} is no field of a task; write {likely[0]}"
         problems.append((name, f"Task {id_of(fields)}: {problem}"))
     if problems:
         raise _WrongField(*problems)

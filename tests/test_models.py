@@ -264,7 +264,10 @@ def test_refused(field, value, hint):
     assert f"Task t: {field}=" in said
     assert hint in said
     if not isinstance(value, int) or value < 10**100:
-        assert repr(value)[:60] in said
+        beginning = repr(value)[
+            : 1 if "://" in repr(value)[:60] and len(repr(value)) > 255 else 60
+        ]  # it may hold a password
+        assert beginning in said
     assert "errors.pydantic.dev" not in said
 
 

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scheduler.redaction import redact, secrets_in, shown_url
+from scheduler import TaskDefinition
+from scheduler._texts import shown
+from scheduler.errors import GraphError
+from scheduler.redaction import beginning, redact, secrets_in, shown_url
 
 SECRET = "s3cr/e?t#@p%41:w"
 POSITIONS = [
@@ -90,3 +93,36 @@ def test_texts_without_secrets_stay_as_they_are():
 def test_plain_parameters_are_no_secrets():
     """A text that says `require` stays readable."""
     assert secrets_in("postgresql://me:pw@db/x?sslmode=require&application_name=app") == {"pw"}
+
+
+@given(st.text("ab :/@\n", max_size=200), st.text("ab :/@\n", max_size=200), st.integers(1, 250), st.booleans())
+@settings(max_examples=600)
+def test_a_cut_leaves_no_part_of_a_secret(before, after, most, as_url):
+    """Wherever a text is cut: neither the beginning of a key, nor that of a URL whose end is cut off, stays."""
+    secret = "XYZWVUTSRQ" * 3
+    text = f"{before} http://user:{secret}@host/p {after}" if as_url else f"{before} {secret} {after}{secret}"
+    left = beginning(text, most, [] if as_url else [secret])
+    assert len(left) <= most
+    assert "XYZ" not in left
+
+
+@given(st.integers(0, 400), st.integers(1, 300))
+def test_a_long_url_is_cut_without_its_password(padding, length):
+    """Errors show values cut; a URL that is longer than what is shown shows no more than a short one."""
+    url = f"{'x' * padding} langgraph+http://user:TOPSECRET{'y' * length}@host:1/agent"
+    for text in (shown(url), str(GraphError(url, "it is wrong", "write another one")), beginning(url, 60 + padding)):
+        assert "TOP" not in text
+
+
+FIELDS = ["graph", "result_callback", "input_builder", "timezone", "cron_expression", "id"]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("length", [0, 300])
+def test_a_definition_that_is_refused_shows_no_password(field, length):
+    """Whatever field the URL was written into."""
+    url = f"langgraph+http://user:TOPSECRET{'y' * length}@host:1/agent /"
+    kind = {"task_type": "cron"} if field == "cron_expression" else {"task_type": "interval", "interval_seconds": 5}
+    with pytest.raises(ValueError, match="Task") as raised:
+        TaskDefinition(**{"id": "a", "name": "a", "prompt": "p", **kind, field: url, "max_runs": 0})
+    assert "TOP" not in str(raised.value)

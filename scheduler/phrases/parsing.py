@@ -13,6 +13,7 @@ from scheduler.phrases.grammar import RELATIVE, Present, read_phrase
 from scheduler.phrases.hints import EXAMPLES, explained
 from scheduler.phrases.reader import normalised
 from scheduler.phrases.refusal import Refusal, Unreadable
+from scheduler.redaction import beginning, redact
 from scheduler.timing.clock import WallClock, to_datetime
 
 _NAMES: Final = rf"(?i)\b(?:{'|'.join((*WEEKDAY_NAMES, *MONTH_NAMES))})s?\b"
@@ -123,7 +124,7 @@ def _zone_in_any_case(name: str) -> ZoneInfo | None:
 
 
 def _worded(text: str, refusal: Refusal, present: Present) -> str:
-    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    shown = redact(text) if len(text) <= _SHOWN else f"{beginning(text, _SHOWN)}…"
     working = (_spelt(phrase) for phrase in _working(refusal.candidates, present))
     phrases = list(dict.fromkeys(islice(working, _MOST_PHRASES)))
     # An example always works: it is recurring, and needs no zone.

@@ -20,7 +20,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from scheduler.errors import GraphError, ServerError
 from scheduler.models import RunStatus
-from scheduler.redaction import redact, shown_url
+from scheduler.redaction import beginning, shown_url
 from scheduler.runner.bounded_transport import AnswerTooLargeError, BoundedTransport
 from scheduler.runner.position import Position
 from scheduler.runner.server_state import position_of_state
@@ -377,7 +377,7 @@ class ServerGraph:
     def _redacted(self, text: str) -> str:
         """Return what the server or the client says without the keys that the client sends, which it may repeat."""
         headers = self._client.http.client.headers
-        return redact(text[:_TEXT_LIMIT], [value for name, value in headers.items() if name not in _PLAIN_HEADERS])
+        return beginning(text, _TEXT_LIMIT, [value for name, value in headers.items() if name not in _PLAIN_HEADERS])
 
     @asynccontextmanager
     async def _telling(self) -> AsyncIterator[None]:

@@ -21,6 +21,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from scheduler.redaction import beginning, redact
+
 MAX_LENGTH = 1_000
 """The longest expression that is accepted, in characters."""
 
@@ -336,7 +338,7 @@ def parse_crontab(expression: str) -> Crontab:
         fields = split_crontab(expression)
         calendar = _calendar(fields)
     except ValueError as error:
-        shown = expression if len(expression) <= _SHOWN else expression[:_SHOWN] + "…"
+        shown = redact(expression) if len(expression) <= _SHOWN else f"{beginning(expression, _SHOWN)}…"
         raise ValueError(f"cron_expression {shown!r}: {error}") from None
     return Crontab(expression, is_wildcard=any(text.startswith("*") for text in fields[:2]), _calendar=calendar)
 

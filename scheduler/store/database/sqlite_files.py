@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from scheduler.errors import StoreError
+from scheduler.redaction import beginning
 from scheduler.store.database.storable import odd_character
 
 Identity: TypeAlias = tuple[int, int]
@@ -49,7 +50,7 @@ def _no_such_path(path: Path, error: OSError | ValueError) -> StoreError:
 
 def _refused(path: Path, problem: str, hint: str) -> StoreError:
     name = shown(path)
-    return StoreError(name if len(name) <= _NAME_LIMIT else f"{name[:_NAME_LIMIT]}…", problem, hint)
+    return StoreError(name if len(name) <= _NAME_LIMIT else f"{beginning(name, _NAME_LIMIT)}…", problem, hint)
 
 
 def check_path(path: Path) -> None:
