@@ -93,7 +93,7 @@ async def main() -> None:
     stop_on_signals(stopping)
     create_checkpoints(CHECKPOINTS)
     async with AsyncSqliteSaver.from_conn_string(str(CHECKPOINTS)) as saver:
-        scheduler = TaskScheduler(db_path=STORE, checkpointer=saver)
+        scheduler = TaskScheduler(db_path=STORE, checkpointer=saver, freeze_gc=True)
         watching = asyncio.create_task(apply_edits(scheduler, watch_tasks(TASKS)))
         try:
             apply_tasks(scheduler)

@@ -1,9 +1,12 @@
-"""Keeps full collections of the garbage collector short while a scheduler runs, and away where much is made at once.
+"""Settings of the garbage collector, which are those of the whole process. Importing this module changes none.
 
-A storm of short runs makes CPython look through every object of the program again and again: the modules of LangGraph
-alone take some 60 ms each time, in which the event loop stands still. What exists when a scheduler starts is mostly
-there to stay, so it is put aside (`gc.freeze`) until the last scheduler of the process has stopped. Nothing is kept
-alive by that; only reference cycles that become garbage meanwhile are found later.
+`freeze` is for programs that ask for it (`TaskScheduler(freeze_gc=True)`): a storm of short runs makes CPython look
+through every object of the program again and again. The modules of LangGraph alone take some 60 ms each time, in which
+the event loop stands still. What exists when a scheduler starts mostly stays, so it is left out of collections
+(`gc.freeze`) until the last such scheduler of the process has stopped. Nothing is kept alive by that; only reference
+cycles that become garbage meanwhile are found later.
+
+`held_off` is for calls of the library that make many objects.
 """
 
 import contextlib
@@ -13,28 +16,28 @@ from collections.abc import Iterator
 
 # Its thread may take it again: a collection that begins inside may finalize what stops or lists.
 _lock = threading.RLock()
-_schedulers = 0
+_frozen_for = 0
 _held_off = 0
 _was_enabled = False
 
 
-def put_aside() -> None:
-    """Put aside what exists, unless the program or another scheduler has done so."""
-    global _schedulers  # noqa: PLW0603 (the collector is one a process, too)
+def freeze() -> None:
+    """Leave what exists out of collections, unless the program or another scheduler has done so."""
+    global _frozen_for  # noqa: PLW0603 (the collector is one a process, too)
     with _lock:
-        if _schedulers or not gc.get_freeze_count():
-            _schedulers += 1
-            if _schedulers == 1:
+        if _frozen_for or not gc.get_freeze_count():
+            _frozen_for += 1
+            if _frozen_for == 1:
                 gc.freeze()
 
 
-def take_back() -> None:
-    """Undo `put_aside` when the last scheduler stops."""
-    global _schedulers  # noqa: PLW0603
+def unfreeze() -> None:
+    """Undo `freeze` when the last scheduler that asked for it stops."""
+    global _frozen_for  # noqa: PLW0603
     with _lock:
-        if _schedulers:
-            _schedulers -= 1
-            if not _schedulers:
+        if _frozen_for:
+            _frozen_for -= 1
+            if not _frozen_for:
                 gc.unfreeze()
 
 
@@ -42,8 +45,7 @@ def take_back() -> None:
 def held_off() -> Iterator[None]:
     """Collect nothing meanwhile: for a call that makes many objects, and no cycles of them.
 
-    They set off full collections, which find nothing: a third of what `list_tasks` takes of 10,000 tasks. Afterwards
-    they count as old at once, or the next collection of what is young would go through all of them.
+    They would cause full collections, which find nothing: with 10,000 tasks, `list_tasks` takes 240 ms in place of 150.
     """
     global _held_off, _was_enabled  # noqa: PLW0603
     with _lock:
@@ -57,7 +59,4 @@ def held_off() -> Iterator[None]:
         with _lock:
             _held_off -= 1
             if not _held_off and _was_enabled:
-                if not gc.get_freeze_count():
-                    gc.freeze()
-                    gc.unfreeze()
                 gc.enable()

@@ -86,6 +86,7 @@ class TaskScheduler:
         durability: str | None = None,
         recursion_limit: int | None = None,
         sync_node_threads: int | None = None,
+        freeze_gc: bool = False,
         create: bool = True,
         on_event: Callback | None = None,
         telemetry: bool = False,
@@ -116,6 +117,9 @@ class TaskScheduler:
             recursion_limit: how many steps a graph may take, for tasks that do not say.
             sync_node_threads: how many synchronous nodes may work at once, such as `max_concurrent_runs`; `start()`
                 then gives the event loop a default executor of so many threads. None leaves the loop as it is.
+            freeze_gc: True leaves what exists at `start()` out of garbage collections (`gc.freeze`) until `stop()`,
+                which shortens the pauses of the event loop. It is a setting of the whole process, so it is for programs
+                that own theirs.
             create: False looks for a store that is there already, and leaves the place as it is if there is none.
             on_event: an async function that receives every `RunEvent` and `TaskEvent`, as by `add_listener`.
             telemetry: True gives a span of each attempt, and metrics, to OpenTelemetry.
@@ -171,7 +175,7 @@ class TaskScheduler:
         # A lease is renewed by the passes, so they must come often enough for it.
         longest_wait = min(poll_interval, lease_seconds / 3)
         settings = LoopSettings(
-            max_concurrent_runs, longest_wait, lease_seconds, shutdown_grace_seconds, sync_node_threads
+            max_concurrent_runs, longest_wait, lease_seconds, shutdown_grace_seconds, sync_node_threads, freeze_gc
         )
         # Nobody else can take runs over from a store in memory.
         ticker = ThreadTicker("scheduler-lease") if database.is_shared else NoTicker()

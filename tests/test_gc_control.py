@@ -1,6 +1,8 @@
-"""The garbage collector is paused while many objects are created, and works as before afterwards."""
+"""The garbage collector is paused while many objects are created; what a program has set is changed only if it asks."""
 
 import gc
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -66,16 +68,63 @@ def test_two_threads_at_once():
     assert gc.isenabled()
 
 
-def test_what_a_program_has_put_aside_stays_there():
-    """`gc.freeze` of the program's own is not undone."""
+@pytest.fixture
+def nothing_frozen():
+    """Begin and end with a collector that leaves nothing out."""
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+
+
+def test_what_a_program_has_frozen_stays_frozen(nothing_frozen):
+    """`gc.freeze` of the program's own is not undone: not by a block, not by a scheduler."""
     gc.freeze()
-    try:
-        frozen = gc.get_freeze_count()
-        with gc_control.held_off():
-            pass
-        assert gc.get_freeze_count() == frozen > 0
-    finally:
-        gc.unfreeze()
+    frozen = gc.get_freeze_count()
+    with gc_control.held_off():
+        gc_control.freeze()
+        gc_control.unfreeze()
+    assert gc.get_freeze_count() == frozen > 0
+
+
+def test_a_block_freezes_nothing(nothing_frozen):
+    """Afterwards all objects are collected as before."""
     with gc_control.held_off():
         pass
     assert gc.get_freeze_count() == 0
+
+
+def test_the_last_scheduler_unfreezes(nothing_frozen):
+    """Two that run at once share it; one stop too many does no harm."""
+    gc_control.freeze()
+    gc_control.freeze()
+    gc_control.unfreeze()
+    assert gc.get_freeze_count() > 0
+    gc_control.unfreeze()
+    assert gc.get_freeze_count() == 0
+    gc_control.unfreeze()
+
+
+async def test_a_scheduler_changes_the_collector_only_if_asked(new_scheduler, nothing_frozen):
+    """By default it freezes nothing; with `freeze_gc=True`, from `start()` to the end of `stop()`."""
+    plain, asked = new_scheduler(), new_scheduler(freeze_gc=True)
+    plain.start()
+    assert gc.get_freeze_count() == 0
+    asked.start()
+    assert gc.get_freeze_count() > 0
+    await plain.stop()
+    assert gc.get_freeze_count() > 0
+    await asked.stop()
+    assert gc.get_freeze_count() == 0
+
+
+def test_an_import_changes_nothing():
+    """Neither the package nor any of its public names touches the collector."""
+    source = """
+import gc
+before = gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()
+import scheduler
+for name in scheduler.__all__:
+    getattr(scheduler, name)
+assert (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()) == before
+"""
+    subprocess.run([sys.executable, "-c", source], check=True)

@@ -31,7 +31,7 @@ def ours(setting: Setting, *, tasks: int = TASKS) -> Figures:
 
 
 async def _ours(path: str, number: int, seconds: int) -> Figures:
-    async with TaskScheduler(db_path=path, graph=await graphs.ready()) as scheduler:
+    async with TaskScheduler(db_path=path, graph=await graphs.ready(), freeze_gc=True) as scheduler:
         await asyncio.sleep(SETTLE)
         figures = await _while_waiting(seconds)
         assert not graphs.calls

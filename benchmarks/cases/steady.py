@@ -56,7 +56,7 @@ def ours(setting: Setting) -> Figures:
 
 async def _ours(path: str, number: int, seconds: int) -> Figures:
     graph = Watch(await graphs.ready())
-    async with TaskScheduler(db_path=path, graph=graph) as scheduler:
+    async with TaskScheduler(db_path=path, graph=graph, freeze_gc=True) as scheduler:
         begin = in_seconds(LEAD)
         scheduler.add_tasks(_tasks(number, begin))
         return await _watched(graph, begin, number, seconds)

@@ -34,7 +34,7 @@ def ours(setting: Setting) -> Figures:
 
 async def storm_in(path: str, number: int, prefix: str = "once") -> dict[str, float]:
     """Run a storm on a store, which may hold other tasks; ids begin with `prefix`."""
-    async with TaskScheduler(db_path=path, graph=await graphs.ready()) as scheduler:
+    async with TaskScheduler(db_path=path, graph=await graphs.ready(), freeze_gc=True) as scheduler:
         run_at = in_seconds(LEAD + number / 5_000)
         scheduler.add_tasks(once(each, run_at, prefix) for each in range(number))
         await asyncio.sleep(run_at.timestamp() - time.time())

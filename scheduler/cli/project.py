@@ -68,7 +68,7 @@ def toml_task(task_id: str, words: str, prompt: str, timezone: str | None) -> st
 
 def program(graph: str, *, persistent: bool) -> str:
     """Return a program that runs a scheduler from its start to its end."""
-    arguments = f"graph={graph!r}".replace("'", '"')
+    arguments = f"graph={graph!r}, freeze_gc=True".replace("'", '"')
     if not persistent:
         arguments = f"persistent=False, {arguments}"
     return _PROGRAM.format(arguments=arguments)
@@ -114,6 +114,7 @@ def lines_for_program(source: str, graph: str, *, persistent: bool) -> list[Line
     """Return what an existing program needs: imports, a start in its coroutine, a stop at the coroutine's end."""
     made = program(graph, persistent=persistent)
     (constructor,) = re.findall(r"TaskScheduler\(.*\)", made)
+    constructor = constructor.replace(", freeze_gc=True", "")  # a setting of the process, which is not ours here
     file = str(PROGRAM_FILE)
     try:
         tree = ast.parse(source)

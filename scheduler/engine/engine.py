@@ -118,7 +118,8 @@ class Engine:
         logbook.started(self._parts.settings.max_concurrent_runs, self._parts.store.database.name)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> _Started:
-        gc_control.put_aside()
+        if self._parts.settings.freeze_gc:
+            gc_control.freeze()
         if self._parts.settings.sync_node_threads is not None:
             # LangGraph runs synchronous nodes in the loop's default executor. It stays when the scheduler stops, for
             # the program may use it too; the end of the loop (`asyncio.run`) shuts it down.
@@ -226,7 +227,8 @@ class Engine:
             self._heartbeat.stop()
             if self._started is not None:
                 _containment.stop_guarding(self._started.loop)
-            gc_control.take_back()
+                if self._parts.settings.freeze_gc:
+                    gc_control.unfreeze()
             self._parts.store.thread.close(wait=False)
         finally:
             self._started = None

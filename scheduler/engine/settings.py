@@ -12,3 +12,5 @@ class LoopSettings:
     lease_seconds: float
     shutdown_grace_seconds: float
     sync_node_threads: int | None = None
+    freeze_gc: bool = False
+    """Whether what exists at the start is left out of garbage collections until the stop."""

@@ -126,6 +126,7 @@ def serve(
         "durability": durability,
         "recursion_limit": recursion_limit,
         "telemetry": telemetry,
+        "freeze_gc": True,
     }
     with modules_of_working_directory():
         place = None if no_checkpoints else checkpoints or beside(store, graph, input_builder)
