@@ -53,7 +53,9 @@ async def opened_saver(place: str | None) -> AsyncIterator[object | None]:
         async with _postgres(url) as saver:
             yield saver
     elif is_url(place):
-        raise CommandError("--checkpoints is a URL, but not one of PostgreSQL; give a path", ExitCode.USAGE)
+        raise CommandError(
+            "--checkpoints is no path, and no URL of PostgreSQL; give a path, or postgresql://…", ExitCode.USAGE
+        )
     else:
         async with _sqlite(place) as saver:
             yield saver

@@ -680,7 +680,13 @@ def test_lines_for_dependencies(source, dependencies):
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://user:s3c'ret@host:1/db", "postgresql:/user:s3c ret@host/db", "u:s3cret@h"]
+    "url",
+    [
+        "postgresql://user:s3c'ret@host:1/db",
+        "postgresql:/user:s3c ret@host/db",
+        "u:s3cret@h",
+        "host=h password='s3cret'",
+    ],
 )
 def test_a_url_in_place_of_a_path_is_not_shown(place, url):
     """By any option or variable that takes a path."""

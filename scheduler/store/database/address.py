@@ -21,6 +21,10 @@ from scheduler.store.database.storable import odd_character
 _FORMS: Final = "postgresql+psycopg://user:password@host/database or sqlite:////folder/file.db"
 _POSTGRES: Final = re.compile(r"postgres(?:ql)?(?:\+\w*)?://", re.IGNORECASE)
 """How URLs of PostgreSQL begin, for libpq, for SQLAlchemy with any driver, and as some providers write them."""
+_KEYWORDS: Final = re.compile(
+    r"\s*(host|hostaddr|port|dbname|user|password|passfile|service|sslmode)\s*=", re.IGNORECASE
+)
+"""How a text with the keywords of libpq begins."""
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|(?://|(?![/.]|[A-Za-z]:[\\/]))(?=.*:)(?=.*[@?#])", re.DOTALL)
 """`scheme:/` (a Path has one slash of two), or a colon with `@`, `?` or `#`; a drive of Windows has one letter."""
 _UNCLEAR: Final = re.compile(r"[^:]+://[^/@]*:[^@]*/[^@]*[?#][^@]*@", re.DOTALL)
@@ -35,8 +39,9 @@ class _WrongUrlError(ValueError):
 
 
 def is_url(path: str) -> bool:
-    """Tell whether a text that is given as a path is meant as a URL, which may hold a password."""
-    return _URL.match(path) is not None and not os.path.lexists(path)
+    """Tell whether a text that is given as a path is meant as a URL or keywords of libpq; it may hold a password."""
+    is_meant = _URL.match(path) is not None or _KEYWORDS.match(path) is not None
+    return is_meant and not os.path.lexists(path)
 
 
 def absolute_path(db_path: object) -> Path:
@@ -49,7 +54,7 @@ def absolute_path(db_path: object) -> Path:
         message = f"db_path={reprlib.repr(db_path)}: it is no path; give a text or a Path, such as 'scheduler.db'"
         raise ValueError(message)  # noqa: TRY004 (as for every argument)
     if is_url(path):
-        raise ValueError("db_path is a URL; give it as db_url")
+        raise ValueError("db_path is a URL, or keywords of libpq; give a URL as db_url, such as postgresql://…")
     try:
         return Path(path).absolute()
     except FileNotFoundError:

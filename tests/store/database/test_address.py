@@ -54,6 +54,8 @@ PLACES = [
     "host:1/db?password={}",
     "host:1/db#{}",
     "https://host/db?token={}",
+    "host=db.example user=me password={}",
+    "password={} dbname=db",
 ]
 
 
@@ -62,7 +64,9 @@ PLACES = [
 @pytest.mark.parametrize("make", [str, Path], ids=["text", "path"])
 def test_a_url_that_is_given_as_a_path_is_not_shown(place, secret, make):
     """It may hold a password, which no quote or blank ends."""
-    with pytest.raises(ValueError, match=r"^db_path is a URL; give it as db_url$"):
+    with pytest.raises(
+        ValueError, match=r"^db_path is a URL, or keywords of libpq; give a URL as db_url, such as postgresql://…$"
+    ):
         TaskScheduler(db_path=make(place.replace("{}", secret)), create=False)
 
 
