@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from scheduler.observing import RunEvent, RunEventKind, TaskEvent, TaskEventKind
     from scheduler.phrases import describe, parse_schedule
+    from scheduler.programs import run_until_signal
     from scheduler.task_scheduler import TaskScheduler
     from scheduler.tasks_file import load_tasks
     from scheduler.timing.schedule import next_due_times
@@ -47,6 +48,7 @@ __all__ = [
     "load_tasks",
     "next_due_times",
     "parse_schedule",
+    "run_until_signal",
 ]
 
 _MODULE_OF: Final = {
@@ -71,6 +73,7 @@ _MODULE_OF: Final = {
     "load_tasks": "tasks_file",
     "next_due_times": "timing.schedule",
     "parse_schedule": "phrases",
+    "run_until_signal": "programs",
 }
 
 

@@ -340,6 +340,37 @@ def pass_failed(error: BaseException) -> None:
     _logger.error("A pass failed, and is tried again", exc_info=error)
 
 
+def waiting_for_runs() -> None:
+    """Say that a signal was received, and what a second one does."""
+    _logger.info("Waiting for running tasks to end; press Ctrl+C again to stop at once")
+
+
+def stopping_at_once() -> None:
+    """Say that a second Ctrl+C was received."""
+    _logger.warning("Stopping at once")
+
+
+def tasks_applied(file: str, *, added: int, changed: int, kept: int, removed: int) -> None:
+    """Say what came of applying a tasks file."""
+    text = "%s applied: %d added, %d changed, %d kept, %d removed"
+    _logger.info(text, file, added, changed, kept, removed)
+
+
+def edit_waits_for_store(error: BaseException) -> None:
+    """Say that an edit of a tasks file cannot be applied before the store can be used; said once an edit."""
+    _logger.error("The tasks stay as they were until the store can be used: %s", error)
+
+
+def edit_refused(error: BaseException) -> None:
+    """Say what is wrong with an edit of a tasks file."""
+    _logger.error("The tasks stay as they were: %s", error)
+
+
+def edit_failed(error: BaseException) -> None:
+    """Say that applying an edit ended in a way that nobody foresaw."""
+    _logger.error("The tasks stay as they were", exc_info=error)
+
+
 def watching_without_reports(file: str, seconds: float, error: BaseException) -> None:
     """Say that the system does not report edits of a file; said once."""
     _logger.warning("%s: the system does not report edits (%s); the file is looked at every %g s", file, error, seconds)

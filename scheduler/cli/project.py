@@ -78,36 +78,33 @@ _PROGRAM: Final = '''\
 """Runs the tasks of tasks.toml until Ctrl+C."""
 
 import asyncio
-import contextlib
 import logging
-import signal
 from pathlib import Path
 
-from scheduler import TaskScheduler, load_tasks
-from scheduler.tasks_file import source_of
+from scheduler import TaskScheduler, run_until_signal
 
 TASKS = Path(__file__).with_name("tasks.toml")
 
 
 async def main() -> None:
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl+C cancels main() instead
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     scheduler = TaskScheduler({arguments})
-    try:
-        scheduler.apply_tasks(load_tasks(TASKS), source=source_of(TASKS), prune=True)
-        scheduler.start()
-        print("Scheduler running. Press Ctrl+C to stop.", flush=True)
-        await stopping.wait()
-    finally:
-        await scheduler.stop()  # running graphs may end
+    await run_until_signal(scheduler, TASKS)  # applies the file and its edits; running graphs may end after Ctrl+C
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     asyncio.run(main())
 '''
+
+
+_IMPORTS_FOR_COROUTINE: Final = """\
+from pathlib import Path
+
+from scheduler import TaskScheduler, load_tasks
+from scheduler.tasks_file import source_of
+
+TASKS = Path(__file__).with_name("tasks.toml")
+"""
 
 
 def lines_for_program(source: str, graph: str, *, persistent: bool) -> list[Lines]:
@@ -126,7 +123,7 @@ def lines_for_program(source: str, graph: str, *, persistent: bool) -> list[Line
     imports = imports.partition("\n\n")[2] + "\n"  # without the docstring
     coroutine = _coroutine(tree)
     if coroutine is not None:
-        imports = imports[imports.index("from pathlib") :]
+        imports = _IMPORTS_FOR_COROUTINE
         return [Lines(file, _after_imports(tree), imports), *_lines_for_coroutine(file, coroutine, constructor)]
     program_of_its_own = "\n\n" + rest.replace("main()", "run_tasks()")
     return [

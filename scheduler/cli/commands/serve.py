@@ -1,38 +1,26 @@
 """serve: a scheduler in a process of its own, as a program with `TaskScheduler` in it would run it."""
 
 import asyncio
-import contextlib
 import copy
+import functools
 import logging
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from scheduler import TaskScheduler
+from scheduler import TaskScheduler, run_until_signal
 from scheduler._safe_text import traceback_text
 from scheduler._texts import escaped, indented
-from scheduler.cli.applying import kept_applied
+from scheduler.cli.applying import apply_file
 from scheduler.cli.checkpoints import VARIABLE, beside, opened_saver
 from scheduler.cli.commands.files import Source
 from scheduler.cli.errors import CommandError
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, store_arguments
-from scheduler.cli.ui.output import say
 from scheduler.models import Durability
-
-BANNER: Final = "Scheduler running. Press Ctrl+C to stop."
-_STOPPED_AT_ONCE: Final = 130
-_ONE_SIGNAL_SECONDS: Final = 0.2
-"""`timeout`, `uv run` and their like send a signal twice; that is one Ctrl+C."""
-_LAST_RESORT_SECONDS: Final = 3
-"""The thread of a synchronous node cannot be cancelled; it is left behind after so long."""
-
-log = logging.getLogger("scheduler.serve")
 
 
 def serve(
@@ -132,51 +120,16 @@ def serve(
         place = None if no_checkpoints else checkpoints or beside(store, graph, input_builder)
     try:
         asyncio.run(_serve(options, tasks, source, place))
-    except asyncio.CancelledError:
-        raise typer.Exit(_STOPPED_AT_ONCE) from None
     except KeyboardInterrupt:  # only where there are no signal handlers; the scheduler has stopped
         raise typer.Exit(0) from None
 
 
 async def _serve(options: dict[str, Any], tasks: Path | None, source: str | None, checkpoints: str | None) -> None:
-    stopping = asyncio.Event()
-    _stop_on_signals(stopping)
     async with opened_saver(checkpoints) as saver:
         scheduler = TaskScheduler(**options, checkpointer=saver)
-        try:
-            with modules_of_working_directory():
-                async with kept_applied(scheduler, tasks, source):
-                    scheduler.start()
-                    say(BANNER)
-                    await stopping.wait()
-        finally:
-            await scheduler.stop()
-
-
-def _stop_on_signals(stopping: asyncio.Event) -> None:
-    """Let SIGINT or SIGTERM set the event; a second Ctrl+C, if the program has not ended by then, ends it at once."""
-    loop, program = asyncio.get_running_loop(), asyncio.current_task()
-
-    def stop() -> None:
-        if not stopping.is_set():
-            stopping.set()
-            loop.call_later(_ONE_SIGNAL_SECONDS, listen_for_a_second)
-
-    def listen_for_a_second() -> None:
-        loop.add_signal_handler(signal.SIGINT, stop_at_once)
-        log.info("Waiting for running tasks to end; press Ctrl+C again to stop at once")
-
-    def stop_at_once() -> None:
-        log.warning("Stopping at once")
-        last_resort = threading.Timer(_LAST_RESORT_SECONDS, os._exit, [_STOPPED_AT_ONCE])
-        last_resort.daemon = True
-        last_resort.start()
-        if program:
-            program.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl+C cancels the program instead
-            loop.add_signal_handler(number, stop)
+        apply = None if tasks is None else functools.partial(apply_file, scheduler, tasks, source)
+        with modules_of_working_directory():
+            await run_until_signal(scheduler, tasks, apply=apply)
 
 
 class _OneLineFormatter(logging.Formatter):

@@ -1,4 +1,4 @@
-"""What keeps a tasks file applied while `serve` runs: whatever an edit raises, the next one is applied."""
+"""What keeps a tasks file applied while a program runs: whatever an edit raises, the next one is applied."""
 
 import asyncio
 import threading
@@ -6,8 +6,7 @@ import threading
 import pytest
 from helpers import PATIENCE
 
-from scheduler import StoreError
-from scheduler.cli import applying
+from scheduler import StoreError, programs
 from scheduler.errors import TasksFileError
 
 LOCKED = StoreError("scheduler.db", "it is locked", "try again")
@@ -18,7 +17,7 @@ async def applied(tmp_path, monkeypatch):
     """Return what makes each application of the file end as asked, and counts them."""
     ends, done, edits = [], threading.Semaphore(0), asyncio.Queue()
 
-    def apply(*_):
+    def apply():
         done.release()
         if ends and (error := ends.pop(0)) is not None:
             raise error
@@ -27,13 +26,12 @@ async def applied(tmp_path, monkeypatch):
         while True:
             yield await edits.get()
 
-    monkeypatch.setattr(applying, "_apply", apply)
-    monkeypatch.setattr(applying, "watch_tasks", watch)
-    monkeypatch.setattr(applying, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(programs, "watch_tasks", watch)
+    monkeypatch.setattr(programs, "_RETRY_SECONDS", 0.001)
 
     async def until(number, *errors):
         ends[:] = [None, *errors]
-        async with applying.kept_applied(None, tmp_path / "tasks.toml", None), asyncio.timeout(2 * PATIENCE):
+        async with programs.kept_applied(tmp_path / "tasks.toml", apply), asyncio.timeout(2 * PATIENCE):
             for _ in range(number - sum(error is LOCKED for error in errors) - 1):
                 edits.put_nowait(None)
             for _ in range(number):
@@ -48,7 +46,7 @@ async def applied(tmp_path, monkeypatch):
 async def test_the_next_edit_is_applied(applied, caplog, error):
     """Whatever the one before raised; a line of the log says so once."""
     await applied(3, error)
-    (record,) = [each for each in caplog.records if each.name == "scheduler.serve"]
+    (record,) = [each for each in caplog.records if each.name == "scheduler"]
     assert record.getMessage().startswith("The tasks stay as they were")
     assert "wrong" in caplog.text
 
