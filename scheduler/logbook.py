@@ -246,10 +246,10 @@ def callback_failed(task_name: str, task_id: str, error: BaseException) -> None:
 def sources_changed(source: str, adopted: Iterable[str], orphaned: Iterable[tuple[str, str]]) -> None:
     """Say which tasks have another source now, and which have none any more."""
     for each in adopted:
-        _logger.warning("Source %s: the tasks of %s belong to it now", escaped(source), escaped(each))
+        _logger.warning("Source %s: the tasks of %s belong to it now", source, each)
     for task_id, file in orphaned:
         hint = "remove it, or adopt it with its file as a further source"
-        _logger.warning("Task %s: its file %s does not exist here; %s", task_id, escaped(file), hint)
+        _logger.warning("Task %s: its file %s does not exist here; %s", task_id, file, hint)
 
 
 def no_steps(task_name: str, task_id: str, graph: str) -> None:
