@@ -31,7 +31,7 @@ from scheduler.errors import InvalidTaskError
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
 from scheduler.runner import GraphRunner, RunnerSettings, check_task
-from scheduler.store import Listed, OtherSources, Store, StoreTransaction, absolute_path, database_at
+from scheduler.store import Listed, OtherSources, SchedulerSession, Store, StoreTransaction, absolute_path, database_at
 from scheduler.timing.clock import SECOND, WallClock, to_datetime
 from scheduler.timing.local_time import on_clock_of
 
@@ -161,12 +161,11 @@ class TaskScheduler:
             graph, checkpointer, input_builder, context, chosen, recursion_limit, callback_timeout_seconds
         )
         runner = GraphRunner(runner_settings, self._clock, self._observers.step_finished)
-        lease = round(lease_seconds * SECOND)
-        self._store = Store(
+        self._store = Store(database, timezone, history_limit)
+        session = SchedulerSession(
             database,
-            timezone,
             history_limit,
-            lease,
+            round(lease_seconds * SECOND),
             retention,
             needs_loading=runner.needs_loading,
             is_checkpointed=runner.is_checkpointed,
@@ -181,7 +180,7 @@ class TaskScheduler:
         ticker = ThreadTicker("scheduler-lease") if database.is_shared else NoTicker()
 
         def make_engine(host: Host) -> Engine:
-            return Engine(Dependencies(self._store, runner, self._clock, settings, self._observers, ticker, host))
+            return Engine(Dependencies(session, runner, self._clock, settings, self._observers, ticker, host))
 
         self.scheduler = StoreScheduler(self._store, timezone, make_engine)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""

@@ -95,7 +95,7 @@ async def test_a_step_of_the_clock_between_claim_and_start(new_scheduler, echo, 
 
 def step_after_the_first_claim(scheduler, clock, step):
     """Set the wall clock when a due time was claimed early and its run has not been submitted."""
-    make_pass, stepped = scheduler._store.run_pass, []
+    make_pass, stepped = scheduler._engine._parts.session.run_pass, []
 
     def run_pass(*arguments):
         result = make_pass(*arguments)
@@ -103,7 +103,7 @@ def step_after_the_first_claim(scheduler, clock, step):
             stepped.append(clock.shift(step))
         return result
 
-    scheduler._store.run_pass = run_pass
+    scheduler._engine._parts.session.run_pass = run_pass
 
 
 async def test_many_due_times_at_once_keep_to_the_limit(new_scheduler, blocking, monkeypatch):

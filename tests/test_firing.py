@@ -60,7 +60,7 @@ async def test_the_guard_works(new_scheduler):
     """These tests notice code of the scheduler that blocks the event loop: a pass that is made on it is caught."""
     scheduler = new_scheduler()
     with pytest.raises(BlockingError):
-        scheduler._store.run_pass(0, 1, [], [])
+        scheduler._engine._parts.session.run_pass(0, 1, [], [])
 
 
 # --- Each kind of schedule ---
@@ -501,14 +501,17 @@ async def test_task_whose_graph_is_gone(new_scheduler, echo, tmp_path, monkeypat
 async def test_pass_that_fails_unforeseen(new_scheduler, echo, caplog):
     """An unexpected error in a pass is logged once, loses no outcome, and the next pass continues."""
     scheduler = new_scheduler(echo)
-    run_pass, failures = scheduler._store.run_pass, iter([ZeroDivisionError("first"), ZeroDivisionError("second")])
+    run_pass, failures = (
+        scheduler._engine._parts.session.run_pass,
+        iter([ZeroDivisionError("first"), ZeroDivisionError("second")]),
+    )
 
     def failing_at_first(*arguments):
         for error in failures:
             raise error
         return run_pass(*arguments)
 
-    scheduler._store.run_pass = failing_at_first
+    scheduler._engine._parts.session.run_pass = failing_at_first
     scheduler.add_task(one_time())
     scheduler.start()
     [run] = await wait_for_runs(scheduler, 1)

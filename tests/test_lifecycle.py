@@ -330,7 +330,7 @@ async def test_stop_while_a_claim_is_in_flight(new_scheduler, echo, db_path):
     scheduler.add_task(hourly())
     scheduler.trigger_task("hourly")
     claimed, go_on = threading.Event(), threading.Event()
-    run_pass = scheduler._store.run_pass
+    run_pass = scheduler._engine._parts.session.run_pass
 
     def held(*arguments):
         result = run_pass(*arguments)
@@ -338,7 +338,7 @@ async def test_stop_while_a_claim_is_in_flight(new_scheduler, echo, db_path):
         assert go_on.wait(PATIENCE)
         return result
 
-    scheduler._store.run_pass = held
+    scheduler._engine._parts.session.run_pass = held
     scheduler.start()
     await asyncio.to_thread(claimed.wait, PATIENCE)
     stopping = scheduler.stop()
@@ -348,7 +348,7 @@ async def test_stop_while_a_claim_is_in_flight(new_scheduler, echo, db_path):
         await stopping
     assert echo.calls == []
     assert statuses(db_path) == {"pending": 1}
-    scheduler._store.run_pass = run_pass
+    scheduler._engine._parts.session.run_pass = run_pass
     scheduler.start()
     assert [run.attempt for run in await wait_for_runs(scheduler, 1)] == [1]
 
@@ -790,13 +790,13 @@ def test_program_that_ends_while_a_pass_is_in_the_thread(tmp_path):
         scheduler.trigger_task("once")
         claimed = threading.Event()
         go_on = threading.Event()
-        run_pass = scheduler._store.run_pass
+        run_pass = scheduler._engine._parts.session.run_pass
         def held(*arguments):
             result = run_pass(*arguments)
             claimed.set()
             assert go_on.wait(20)
             return result
-        scheduler._store.run_pass = held
+        scheduler._engine._parts.session.run_pass = held
         async def main():
             scheduler.start()
             await asyncio.to_thread(claimed.wait)

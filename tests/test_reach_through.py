@@ -311,7 +311,7 @@ async def test_pause_and_resume(new_scheduler, blocking):
 async def test_pause_while_a_claim_is_in_flight(new_scheduler, echo, db_path):
     """A claim that the thread commits while the object is being paused goes back into the queue, and runs later."""
     scheduler = new_scheduler(echo)
-    run_pass, claimed, go_on = scheduler._store.run_pass, threading.Event(), threading.Event()
+    run_pass, claimed, go_on = scheduler._engine._parts.session.run_pass, threading.Event(), threading.Event()
 
     def held(*arguments):
         result = run_pass(*arguments)
@@ -320,7 +320,7 @@ async def test_pause_while_a_claim_is_in_flight(new_scheduler, echo, db_path):
             assert go_on.wait(PATIENCE)
         return result
 
-    scheduler._store.run_pass = held
+    scheduler._engine._parts.session.run_pass = held
     scheduler.add_task(hourly())
     scheduler.trigger_task("hourly")
     scheduler.start()
@@ -412,7 +412,7 @@ async def test_own_function_from_another_thread(started):
 
 async def test_own_function_while_the_store_is_busy(started):
     """A function that is added, or due, while a pass waits in the store's thread does not wait for it."""
-    run_pass, held, go_on = started._store.run_pass, threading.Event(), threading.Event()
+    run_pass, held, go_on = started._engine._parts.session.run_pass, threading.Event(), threading.Event()
 
     def hold(*arguments):
         held.set()
@@ -424,7 +424,7 @@ async def test_own_function_while_the_store_is_busy(started):
     async def own():
         done.set()
 
-    started._store.run_pass = hold
+    started._engine._parts.session.run_pass = hold
     started.scheduler.wakeup()
     await asyncio.to_thread(held.wait, PATIENCE)
     started.scheduler.add_job(own, "date", run_date=soon(20), misfire_grace_time=None)

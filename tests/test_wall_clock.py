@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from helpers import hourly, rows, start_with_claims_ahead, steps, wait_for_runs, wait_until
 
-from scheduler.store import Store, database_at
+from scheduler.store import SchedulerSession, database_at
 
 SECOND = 1_000_000
 AN_HOUR = 3600
@@ -53,9 +53,8 @@ def take_over(db_path):
     with rows(db_path) as connection:
         # Nobody can tell whether the owner lives: it is in another container.
         connection.execute("UPDATE scheduler_owners SET namespace = 'another'")
-    other = Store(
+    other = SchedulerSession(
         database_at(db_path, None),
-        "UTC",
         100,
         30 * SECOND,
         AN_HOUR * SECOND,

@@ -9,7 +9,7 @@ from scheduler.engine.host import Host
 from scheduler.engine.settings import LoopSettings
 from scheduler.engine.ticker import Ticker
 from scheduler.observing import Observers
-from scheduler.store import Store
+from scheduler.store import SchedulerSession
 from scheduler.timing.clock import Clock
 
 
@@ -17,7 +17,7 @@ from scheduler.timing.clock import Clock
 class Dependencies:
     """The parts that an engine uses and does not make. The loop's own clock is that of the running event loop."""
 
-    store: Store
+    session: SchedulerSession
     runner: Runner
     clock: Clock
     """The wall clock."""

@@ -56,7 +56,7 @@ class Drain:
         await self._parts.observers.end()
         # It would open the database again.
         await self._calls.call(self._heartbeat.stop)
-        await self._calls.call(self._parts.store.database.close)
+        await self._calls.call(self._parts.session.database.close)
 
     @property
     def _is_cancelled(self) -> bool:
@@ -78,7 +78,7 @@ class Drain:
         parts, outcomes = self._parts, self._passes.outcomes.take()
         steps = parts.observers.take_steps(at_once=True)
         # All tries in the thread, where a cancellation does not cut them short.
-        write = functools.partial(write_last, parts.store, outcomes, steps, parts.clock, sleep=parts.sleep)
+        write = functools.partial(write_last, parts.session, outcomes, steps, parts.clock, sleep=parts.sleep)
         result = await self._calls.call(write)
         if result is not None:
             log_pass(result, parts.host.not_started)

@@ -43,7 +43,7 @@ class Engine:
         self._lifecycle = Lifecycle()
         self._attempt = marked(parts.observers.observed(parts.runner.run), parts.observers)
         signs = LoopSigns(self._is_healthy, self._longest_timeout, self.wakeup)
-        self._heartbeat = Heartbeat(parts.store, parts.clock, parts.settings.lease_seconds, parts.ticker, signs)
+        self._heartbeat = Heartbeat(parts.session, parts.clock, parts.settings.lease_seconds, parts.ticker, signs)
         self._signals = Signals(Signal(), Signal())
         self._started: _Started | None = None
 
@@ -82,7 +82,7 @@ class Engine:
         if not self._lifecycle.fires:
             return None
         with contextlib.suppress(StoreError):
-            return self._parts.store.queue_depth(self._parts.clock.now())
+            return self._parts.session.queue_depth(self._parts.clock.now())
         return None
 
     def _is_healthy(self) -> bool:
@@ -105,7 +105,7 @@ class Engine:
             raise StillStoppingError
         loop = asyncio.get_running_loop()
         self._parts.runner.load()
-        self._parts.store.begin(self._parts.clock.now())
+        self._parts.session.begin(self._parts.clock.now())
         started = self._begin(loop)
         try:
             (start_host or self.wakeup)()
@@ -115,7 +115,7 @@ class Engine:
         supervisor = loop.create_task(self._supervise(started), name="task scheduler")
         supervisor.add_done_callback(functools.partial(self._supervisor_has_ended, self.stopped()))
         self._heartbeat.start(loop)
-        logbook.started(self._parts.settings.max_concurrent_runs, self._parts.store.database.name)
+        logbook.started(self._parts.settings.max_concurrent_runs, self._parts.session.database.name)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> _Started:
         if self._parts.settings.freeze_gc:
@@ -128,7 +128,7 @@ class Engine:
         _containment.guard_tasks(loop)
         parts, lifecycle = self._parts, self._lifecycle
         lifecycle.begin()
-        calls = StoreCalls(lambda: parts.store.thread.executor, self._cut_short)
+        calls = StoreCalls(lambda: parts.session.thread.executor, self._cut_short)
         passes = PassLoop(parts, lifecycle, self._attempt, self._signals, calls)
         self._started = _Started(loop, passes, Drain(parts, lifecycle, passes, calls, self._heartbeat))
         return self._started
@@ -211,9 +211,9 @@ class Engine:
             slots.release_queued()
             slots.give_up()
             outcomes = self._started.passes.outcomes.take()
-        write_last(self._parts.store, outcomes, (), self._parts.clock, tries=1)
+        write_last(self._parts.session, outcomes, (), self._parts.clock, tries=1)
         self._heartbeat.stop()
-        self._parts.store.close()
+        self._parts.session.close()
         self._close_up()
 
     def _supervisor_has_ended(self, stopped: "concurrent.futures.Future[None]", _task: "asyncio.Task[None]") -> None:
@@ -229,7 +229,7 @@ class Engine:
                 _containment.stop_guarding(self._started.loop)
                 if self._parts.settings.freeze_gc:
                     gc_control.unfreeze()
-            self._parts.store.thread.close(wait=False)
+            self._parts.session.thread.close(wait=False)
         finally:
             self._started = None
             logbook.stopped()

@@ -82,10 +82,10 @@ class Heartbeat:
     """
 
     def __init__(
-        self, store: LeaseKeeper, clock: Clock, lease_seconds: float, ticker: Ticker, signs: LoopSigns
+        self, session: LeaseKeeper, clock: Clock, lease_seconds: float, ticker: Ticker, signs: LoopSigns
     ) -> None:
-        """Take the store that has the lease, the clock, the length of the lease, what calls `beat`, and the signs."""
-        self._store = store
+        """Take the session that has the lease, the clock, the length of the lease, what calls `beat`, and the signs."""
+        self._session = session
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._interval = max(lease_seconds / BEATS, _SHORTEST)
@@ -149,7 +149,7 @@ class Heartbeat:
 
     def _keep_lease(self) -> bool:
         try:
-            return self._store.keep_lease(self._clock)
+            return self._session.keep_lease(self._clock)
         except StoreError:
             return True  # The passes report an outage; the next beat tries again.
         except Exception as error:  # noqa: BLE001 (nothing may end the beats)

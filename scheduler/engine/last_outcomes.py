@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from scheduler import logbook
-from scheduler.store import Claim, Outcome, PassResult, Store
+from scheduler.store import Claim, Outcome, PassResult, SchedulerSession
 from scheduler.timing.clock import Clock
 
 TRIES: Final = 5
@@ -15,7 +15,7 @@ _PAUSE: Final = 0.1
 
 
 def write_last(  # noqa: PLR0913 (what is written, where, and how)
-    store: Store,
+    session: SchedulerSession,
     outcomes: Sequence[Outcome],
     steps: Sequence[tuple[Claim, str]],
     clock: Clock,
@@ -29,21 +29,21 @@ def write_last(  # noqa: PLR0913 (what is written, where, and how)
     """
     for attempt in range(1, tries + 1):
         try:
-            return store.end(outcomes, clock.now(), steps)
+            return session.end(outcomes, clock.now(), steps)
         except Exception as error:  # noqa: BLE001 (whatever it is, the outcomes are kept)
             if attempt == tries:
-                _leave(store, outcomes, error)
+                _leave(session, outcomes, error)
             else:
                 sleep(_PAUSE)
     return None
 
 
-def _leave(store: Store, outcomes: Sequence[Outcome], error: Exception) -> None:
+def _leave(session: SchedulerSession, outcomes: Sequence[Outcome], error: Exception) -> None:
     if not outcomes:
         return
     file = None
     try:
-        file = store.leave(outcomes)
+        file = session.leave(outcomes)
     except (OSError, ValueError) as reason:
         logbook.outcomes_not_left(reason)
     if file is None:

@@ -63,7 +63,7 @@ class PassLoop:
         signs = SlotSigns(lambda: self._is_busy, self._run_has_ended)
         self.slots = RunSlots(attempt, parts.clock, parts.settings, self.outcomes, signs)
         self.code = CodeLoader(parts.runner.load_code, self.want)
-        self.cleanup = ThreadCleanup(parts.store, parts.runner.delete_thread, parts.clock)
+        self.cleanup = ThreadCleanup(parts.session, parts.runner.delete_thread, parts.clock)
         self.claim_ahead = ClaimAhead(loop.time())
         self._flush = FlushTimer(self._want_flush, self._expects_pass)
         self._is_busy = self._has_more = False
@@ -173,7 +173,7 @@ class PassLoop:
         slots = max(0, self.slots.free + self.claim_ahead.ahead) if claiming else None
         running, early = list(self.slots.running), self.claim_ahead.early
         call = functools.partial(
-            self._parts.store.run_pass, now, slots, taken.outcomes, running, early, taken.steps, taken.loaded
+            self._parts.session.run_pass, now, slots, taken.outcomes, running, early, taken.steps, taken.loaded
         )
         began = loop.time()
         self._is_busy = True
@@ -209,6 +209,6 @@ class PassLoop:
 
     def _note_failure(self, error: Exception) -> float:
         """Return how long to wait before the next try."""
-        self._parts.store.failed(self._parts.clock.now())
+        self._parts.session.failed(self._parts.clock.now())
         self._parts.observers.store_failed()
         return self.outage.failed(error)

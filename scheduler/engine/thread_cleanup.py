@@ -7,7 +7,7 @@ from typing import Final
 
 from scheduler import _containment, logbook
 from scheduler.errors import StoreError
-from scheduler.store import OldThread, Store
+from scheduler.store import OldThread, SchedulerSession
 from scheduler.timing.clock import SECOND, Clock
 
 _PATIENCE: Final = 5.0
@@ -19,9 +19,11 @@ _TRY_AGAIN: Final = 300 * SECOND
 class ThreadCleanup:
     """At most one round of deletions at a time; what fails is tried again some minutes later."""
 
-    def __init__(self, store: Store, delete: Callable[[str, str | None], Awaitable[None]], clock: Clock) -> None:
+    def __init__(
+        self, session: SchedulerSession, delete: Callable[[str, str | None], Awaitable[None]], clock: Clock
+    ) -> None:
         """Take the store, what deletes a thread (given its id and its graph), and the clock."""
-        self._store = store
+        self._session = session
         self._delete = delete
         self._clock = clock
         self._round: asyncio.Task[None] | None = None
@@ -38,11 +40,11 @@ class ThreadCleanup:
             await asyncio.wait([self._round], timeout=_PATIENCE)
 
     async def _delete_some(self) -> None:
-        loop, executor = asyncio.get_running_loop(), self._store.thread.executor
+        loop, executor = asyncio.get_running_loop(), self._session.thread.executor
         with suppress(StoreError):  # the passes tell of it
-            for old in await loop.run_in_executor(executor, self._store.threads_to_delete, self._clock.now()):
+            for old in await loop.run_in_executor(executor, self._session.threads_to_delete, self._clock.now()):
                 try_again_at = await self._delete_one(old)
-                await loop.run_in_executor(executor, self._store.keep_thread, old.run_id, try_again_at)
+                await loop.run_in_executor(executor, self._session.keep_thread, old.run_id, try_again_at)
 
     async def _delete_one(self, old: OldThread) -> int | None:
         """Delete a thread; return when to try again if it fails."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from scheduler import RunStatus, TaskDefinition
 from scheduler.engine import Dependencies, Engine, LoopSettings, NoTicker, Standalone
 from scheduler.observing import Observers
-from scheduler.store import Outcome, Store, database_at
+from scheduler.store import Outcome, SchedulerSession, Store, database_at
 from scheduler.timing.clock import SECOND, to_datetime, to_micros
 
 START = to_micros(datetime(2026, 1, 5, tzinfo=UTC))
@@ -108,9 +108,10 @@ class Stage:
         self.clock = LoopClock(loop)
         self.runner = Runner(self.clock, seconds)
         observers = Observers(self.clock, 1.0, None)
-        self.store = Store(
-            database_at(path, None),
-            "UTC",
+        database = database_at(path, None)
+        self.store = Store(database, "UTC", 1000)
+        self.session = SchedulerSession(
+            database,
             1000,
             30 * SECOND,
             90 * DAY * SECOND,
@@ -122,7 +123,7 @@ class Stage:
         settings = LoopSettings(slots, 10.0, 30.0, grace)
         self.host = Standalone(self.clock) if host is None else host
         parts = Dependencies(
-            self.store, self.runner, self.clock, settings, observers, NoTicker(), self.host, self.no_sleep
+            self.session, self.runner, self.clock, settings, observers, NoTicker(), self.host, self.no_sleep
         )
         self.engine = Engine(parts)
 

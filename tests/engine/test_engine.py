@@ -133,14 +133,14 @@ def test_a_loop_that_ends(new_stage, loop):
 def test_a_store_that_fails(new_stage, loop):
     """Passes are tried again; the outcomes that could not be written are written then."""
     stage = new_stage(seconds=1)
-    run_pass, failing = stage.store.run_pass, []
+    run_pass, failing = stage.session.run_pass, []
 
     def fail_sometimes(*arguments):
         if failing:
             raise ZeroDivisionError
         return run_pass(*arguments)
 
-    stage.store.run_pass = fail_sometimes
+    stage.session.run_pass = fail_sometimes
 
     async def main():
         stage.engine.start()

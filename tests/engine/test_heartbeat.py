@@ -399,11 +399,11 @@ async def test_a_scheduler_tells_its_heartbeat_of_its_runs_and_passes(new_schedu
     await wait_until(lambda: blocking.inside == 3, scheduler)
     assert signs.longest_run() == 4000
     assert signs.is_healthy()
-    scheduler._store.run_pass, run_pass = (lambda *_: 1 / 0), scheduler._store.run_pass
+    scheduler._engine._parts.session.run_pass, run_pass = (lambda *_: 1 / 0), scheduler._engine._parts.session.run_pass
     signs.on_lost()
     await scheduler.scheduler.pass_done.wait()
     assert not signs.is_healthy()
-    scheduler._store.run_pass = run_pass
+    scheduler._engine._parts.session.run_pass = run_pass
     await scheduler.scheduler.pass_done.wait()
     assert signs.is_healthy()
 

@@ -377,13 +377,13 @@ async def test_many_steps_make_few_writes(new_scheduler, recorder):
     builder.add_conditional_edges("add", lambda state: "add" if state["number"] < 300 else END)
     scheduler = new_scheduler(builder.compile(), on_event=recorder, poll_interval=0.2)
     scheduler.start()
-    run_pass, passes = scheduler._store.run_pass, []
+    run_pass, passes = scheduler._engine._parts.session.run_pass, []
 
     def note(*arguments):
         passes.append(bool(arguments[5]))
         return run_pass(*arguments)
 
-    scheduler._store.run_pass = note
+    scheduler._engine._parts.session.run_pass = note
     began = asyncio.get_running_loop().time()
     scheduler.add_task(one_time(stream=True, recursion_limit=400))
     await recorder.wait_for("succeeded")
@@ -400,14 +400,14 @@ async def test_steps_that_cannot_be_written_are_kept(new_scheduler):
     scheduler = new_scheduler(steps.graph(), poll_interval=0.05)
     scheduler.start()
     scheduler.add_task(hourly(stream=True))
-    run_pass, failing = scheduler._store.run_pass, [True]
+    run_pass, failing = scheduler._engine._parts.session.run_pass, [True]
 
     def fail(*arguments):
         if arguments[5] and failing:
             raise OSError("no disk")
         return run_pass(*arguments)
 
-    scheduler._store.run_pass = fail
+    scheduler._engine._parts.session.run_pass = fail
     run_id = scheduler.trigger_task("hourly")
     await gate.entered.wait()
     await wait_until(lambda: scheduler.scheduler.engine._started.passes.outage.is_on, scheduler)

@@ -213,7 +213,7 @@ async def test_a_run_of_which_nothing_can_be_written(new_scheduler, spans, block
     def fail(*_arguments):
         raise StoreError("x", "it is gone", "bring it back")
 
-    scheduler._store.end = fail
+    scheduler._engine._parts.session.end = fail
     await scheduler.stop()
     (span,) = spans()
     assert span.attributes["scheduler.run.status"] == "interrupted"
@@ -277,7 +277,7 @@ async def test_errors_of_the_store(new_scheduler, measured):
     scheduler = new_scheduler(telemetry=True)
     scheduler.start()
     await scheduler.scheduler.pass_done.wait()
-    run_pass, failures = scheduler._store.run_pass, [1, 2]
+    run_pass, failures = scheduler._engine._parts.session.run_pass, [1, 2]
 
     def fail(*arguments):
         if failures:
@@ -285,7 +285,7 @@ async def test_errors_of_the_store(new_scheduler, measured):
             raise StoreError("x", "it is gone", "bring it back")
         return run_pass(*arguments)
 
-    scheduler._store.run_pass = fail
+    scheduler._engine._parts.session.run_pass = fail
     scheduler.add_task(one_time())
     await wait_for_runs(scheduler, 1)
     assert measured("scheduler.store.errors") == 2

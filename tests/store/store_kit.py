@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 
 from scheduler import RunStatus, TaskDefinition
-from scheduler.store import Loaded, Outcome, Store
+from scheduler.store import Loaded, Outcome, SchedulerSession, Store
 from scheduler.timing.clock import SECOND, to_datetime, to_micros
 
 #: A Monday, midnight.
@@ -63,9 +63,9 @@ class Process:
         self._loaded = []
         #: What the store asks of the other parts of a scheduler.
         self.is_checkpointed, self.is_observed = lambda _task: False, lambda: False
-        self.store = Store(
+        self.store = Store(database, zone, history_limit)
+        self.session = SchedulerSession(
             database,
-            zone,
             history_limit,
             lease * SECOND,
             retention * SECOND,
@@ -90,7 +90,7 @@ class Process:
     # --- The scheduler's side ---
 
     def begin(self, now=0):
-        self.store.begin(instant(now))
+        self.session.begin(instant(now))
         return self
 
     def run_pass(self, now, slots=32, early=0):
@@ -99,7 +99,7 @@ class Process:
         loaded, self._loaded = self._loaded, []
         try:
             running = list(self.running)
-            result = self.store.run_pass(instant(now), slots, ended, running, round(early * SECOND), (), loaded)
+            result = self.session.run_pass(instant(now), slots, ended, running, round(early * SECOND), (), loaded)
         except BaseException:
             self._ended, self._loaded = ended, loaded
             raise
@@ -175,7 +175,7 @@ class Process:
         self.sql(
             "UPDATE scheduler_owners SET pid = :pid, started = 1 WHERE id = :id",
             pid=dead_pid,
-            id=self.store._owner.id,
+            id=self.session._owner.id,
         )
         self.running.clear()
 

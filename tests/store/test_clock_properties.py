@@ -78,7 +78,7 @@ class ClockMachine(RuleBasedStateMachine):
     def the_program_is_started_anew(self, seconds, stops):
         if stops:
             self.process.end(self.now)
-            self.process.store.end(self.process._ended, instant(self.now))
+            self.process.session.end(self.process._ended, instant(self.now))
         else:
             self.process.sql("DELETE FROM scheduler_owners")
         self.now += seconds

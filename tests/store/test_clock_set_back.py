@@ -174,7 +174,7 @@ def ran(request, new_process, dead_pid):
             program.end(second)
         program.run_pass(now + 121)
         if request.param == "stopped":
-            program.store.end([], instant(now + 121))
+            program.session.end([], instant(now + 121))
         elif request.param == "killed":
             program.die(dead_pid)
         else:
@@ -220,9 +220,9 @@ def test_a_start_after_an_ordinary_pause_changes_nothing(new_process, process):
         process.run_pass(now)
         process.end(now)
     process.run_pass(200)
-    process.store.end([], instant(200))
+    process.session.end([], instant(200))
     before = process.sql("SELECT * FROM scheduler_tasks ORDER BY id")
-    new_process(199.5).store.end([], instant(199.5))
+    new_process(199.5).session.end([], instant(199.5))
     new_process(900)
     assert process.sql("SELECT * FROM scheduler_tasks ORDER BY id") == before
 
@@ -231,7 +231,7 @@ def test_the_second_start_after_a_step_corrects_nothing_more(ran, new_process):
     """The first one has; anchors stay."""
     ran(HOUR, *RECURRING.values())
     program = new_process(0)
-    program.store.end([], instant(0))
+    program.session.end([], instant(0))
     before = program.sql("SELECT * FROM scheduler_tasks ORDER BY id")
     again = new_process(5)
     assert again.sql("SELECT * FROM scheduler_tasks ORDER BY id") == before
@@ -310,7 +310,7 @@ def test_a_step_while_the_database_fails(process, monkeypatch):
         for now in (100, 101, 150):
             with pytest.raises(StoreError):
                 process.run_pass(now)
-            process.store.failed(instant(now))
+            process.session.failed(instant(now))
     process.run_pass(151)
     assert process.due() <= 151 + 60
 
@@ -319,7 +319,7 @@ def test_a_step_while_the_scheduler_is_paused(process):
     """Nothing is claimed then, and the due times are right when it goes on."""
     process.add(every(60))
     serve(process, 0, HOUR)
-    process.store.run_pass(instant(60), None, [], [])
+    process.session.run_pass(instant(60), None, [], [])
     assert process.due() <= 121
 
 
@@ -382,7 +382,7 @@ def test_a_task_that_ended_in_the_wrong_future_goes_on(process):
 def test_due_times_whose_rows_were_trimmed_do_not_run_again(new_process):
     """The history keeps ten runs; the others were served as well."""
     process = new_process()
-    process.store._history_limit = 10
+    process.session._history_limit = 10
     process.add(cron("* * * * *"))
     served = serve(process, 0, HOUR + 1, 60)
     again = serve(process, 300, HOUR + 301, 60)
@@ -392,7 +392,7 @@ def test_due_times_whose_rows_were_trimmed_do_not_run_again(new_process):
 def test_a_task_is_not_silent_for_years_that_were_trimmed(new_process):
     """The clock was years ahead, for longer than the history lasts."""
     process = new_process()
-    process.store._history_limit = 10
+    process.session._history_limit = 10
     process.add(cron("* * * * *"))
     serve(process, 0, 601, 60)
     serve(process, YEARS, YEARS + HOUR, 60)
@@ -423,7 +423,7 @@ def test_waits_are_no_longer_than_they_were_meant_to_be(process, new_process):
     process.run_pass(HOUR + 2)
     process.trigger(HOUR + 3, "hand")
     other = new_process(HOUR + 3)
-    other.sql("UPDATE scheduler_owners SET namespace = 'another' WHERE id = :id", id=other.store._owner.id)
+    other.sql("UPDATE scheduler_owners SET namespace = 'another' WHERE id = :id", id=other.session._owner.id)
 
     process.run_pass(100, slots=0)
     [retry] = process.sql("SELECT ready_at FROM scheduler_runs WHERE task_id = 'retries'")
@@ -480,7 +480,7 @@ def test_the_lease_of_a_dead_owner_lasts_no_longer_than_a_lease(process, new_pro
     other = new_process(HOUR) if noticed else None
     process.add(once(HOUR + 60), now=HOUR)
     process.run_pass(HOUR + 60)
-    process.sql("UPDATE scheduler_owners SET namespace = 'another' WHERE id = :id", id=process.store._owner.id)
+    process.sql("UPDATE scheduler_owners SET namespace = 'another' WHERE id = :id", id=process.session._owner.id)
     other = other or new_process(100)
     other.run_pass(100)
     recovered = [run for now in range(100, 100 + 2 * LEASE + 10, 5) for run in other.run_pass(now).recovered]
@@ -518,7 +518,7 @@ def test_what_a_scheduler_whose_clock_was_ahead_has_left_is_corrected(process, n
         process.run_pass(now)
         _start_and_end(ahead, now + HOUR)
     if end == "stopped":
-        ahead.store.end(ahead._ended, instant(HOUR + 300))
+        ahead.session.end(ahead._ended, instant(HOUR + 300))
     served = [task_id for task_id, _ in serve(process, 300, 300 + 2 * LEASE + 130)]
     assert set(served) == set(RECURRING)
 
@@ -530,7 +530,7 @@ def test_a_process_that_is_behind_and_begins_again_and_again_moves_little(proces
     for now in range(300):
         served += _start_and_end(process, now)
         if now % 10 == 5:
-            new_process(now - 2).store.end([], instant(now - 2))
+            new_process(now - 2).session.end([], instant(now - 2))
     assert len(set(served)) == len(served)
     assert len([1 for task_id, _ in served if task_id == "interval"]) in {4, 5}
     assert len([1 for task_id, _ in served if task_id == "cron"]) == 4

@@ -223,7 +223,7 @@ def test_no_statement_of_a_pass_scans_a_table(process, plans):
 
 def test_the_history_is_trimmed_and_read_by_an_index(new_process, process, plans):
     """By task and number of the run; by id for all tasks."""
-    process.store._history_limit = 2
+    process.store._history_limit = process.session._history_limit = 2
     process.add(every(60))
     make_runs(process, 5)
     process.runs()

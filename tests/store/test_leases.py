@@ -18,12 +18,12 @@ class Clock:
 
 
 def keep(process, *seconds):
-    return process.store.keep_lease(Clock(*seconds))
+    return process.session.keep_lease(Clock(*seconds))
 
 
 def lease_of(process):
     """Return when a process's lease ends, in seconds, or None if it has none."""
-    rows = process.sql("SELECT lease_until FROM scheduler_owners WHERE id = :id", id=process.store._owner.id)
+    rows = process.sql("SELECT lease_until FROM scheduler_owners WHERE id = :id", id=process.session._owner.id)
     return (rows[0][0] - START) / SECOND if rows else None
 
 
@@ -123,6 +123,6 @@ def test_a_renewal_that_fails_is_tried_again(process):
 
 def test_an_outage_makes_the_next_beat_renew(process):
     """A commit that failed in a pass may have undone a renewal."""
-    process.store.failed(instant(1))
+    process.session.failed(instant(1))
     assert keep(process, 2)
     assert lease_of(process) == 2 + LEASE

@@ -53,13 +53,13 @@ def files_of(path):
 def leave(process, *outcomes):
     """Leave what has ended in a process, which is not used any more then; return the file."""
     left = outcomes or process._ended
-    file = process.store.leave(left)
+    file = process.session.leave(left)
     process._ended, process.running = [], {}
     return file
 
 
 def owner_of(process):
-    return process.store._owner.id
+    return process.session._owner.id
 
 
 # --- What becomes of them ---
@@ -163,11 +163,11 @@ def test_a_file_stays_until_it_is_committed(process, new_process, path):
     process.end(8)
     leave(process)
     later = new_process(100)
-    claim, later.store._claimer = later.store._claimer, lambda: 1 / 0
+    claim, later.session._claimer = later.session._claimer, lambda: 1 / 0
     with pytest.raises(ZeroDivisionError):
         later.run_pass(100)
     assert len(files_of(path)) == 1
-    later.store._claimer = claim
+    later.session._claimer = claim
     later.run_pass(101)
     assert later.statuses() == ["succeeded"]
     assert files_of(path) == []
@@ -220,7 +220,7 @@ def test_a_file_keeps_every_field_of_an_outcome(process, path):
     kept = left_outcome(outcome).model_dump()
     assert set(kept) == given | {"run_id", "attempt"}
     assert all(getattr(outcome, name) for name in given), "each field has a value of its own here"
-    [read] = read_file(process.store.leave([outcome]), ME).outcomes
+    [read] = read_file(process.session.leave([outcome]), ME).outcomes
     assert read.model_dump() == kept
     assert (read.run_id, read.attempt) == (claim.run_id, 1)
 
@@ -278,7 +278,7 @@ def test_a_file_that_cannot_be_written_is_not_there_at_all(process, path, monkey
 
     monkeypatch.setattr(outcome_file.os if function == "fsync" else outcome_file.Path, function, fail)
     with pytest.raises(OSError, match="No space left"):
-        process.store.leave(process._ended)
+        process.session.leave(process._ended)
     assert files_of(path) == []
 
 
@@ -292,7 +292,7 @@ def test_where_the_store_is_no_file_nothing_is_left(database, tmp_path, monkeypa
 
 def test_nothing_is_left_of_nothing(process, path):
     """There is no empty file."""
-    assert process.store.leave([]) is None
+    assert process.session.leave([]) is None
     assert files_of(path) == []
 
 
@@ -398,7 +398,7 @@ def test_outcomes_that_are_too_long_are_not_left(process, path, monkeypatch):
     process.end(8, response="x" * 1000)
     monkeypatch.setattr(outcome_file, "SIZE_LIMIT", 500)
     with pytest.raises(OSError, match="500 are allowed"):
-        process.store.leave(process._ended)
+        process.session.leave(process._ended)
     assert files_of(path) == []
 
 

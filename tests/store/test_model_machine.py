@@ -338,7 +338,7 @@ class StoreMachine(RuleBasedStateMachine):
         process = self.processes.pop(0)
         for run_id in list(process.running):
             self.end(process, run_id, RunStatus.INTERRUPTED)
-        process.store.end(process._ended, instant(self.now))
+        process.session.end(process._ended, instant(self.now))
         self.processes.append(self.new_process())
 
     @precondition(lambda self: len(self.processes) == 1)

@@ -29,7 +29,7 @@ def test_an_outcome_is_written_once(process):
     [claim] = process.run_pass(60).claims
     process.complete(61)
     late = Outcome(claim, RunStatus.FAILED, instant(62), error="too late")
-    result = process.store.run_pass(instant(62), 5, [late], [])
+    result = process.session.run_pass(instant(62), 5, [late], [])
     assert result.lost == [late]
     assert process.statuses() == ["succeeded"]
 
@@ -40,7 +40,7 @@ def test_only_the_owner_writes_an_outcome(process, new_process):
     [claim] = process.run_pass(60).claims
     other = new_process(60)
     foreign = Outcome(claim, RunStatus.SUCCEEDED, instant(61))
-    assert other.store.run_pass(instant(61), 5, [foreign], []).lost == [foreign]
+    assert other.session.run_pass(instant(61), 5, [foreign], []).lost == [foreign]
     assert process.statuses() == ["running"]
 
 
@@ -51,7 +51,7 @@ def test_only_the_present_attempt_writes_an_outcome(process):
     [second] = process.complete(61, RunStatus.FAILED).claims
     assert (first.run_id, second.attempt) == (second.run_id, 2)
     late = Outcome(first, RunStatus.SUCCEEDED, instant(62))
-    assert process.store.run_pass(instant(62), 5, [late], [second.run_id]).lost == [late]
+    assert process.session.run_pass(instant(62), 5, [late], [second.run_id]).lost == [late]
     assert process.statuses() == ["running"]
 
 
@@ -61,7 +61,7 @@ def test_lost_outcomes_keep_no_others_from_being_written(process):
     claims = {claim.task.id: claim for claim in process.run_pass(60).claims}
     process.complete(61, task_id="b")
     results = [Outcome(claims[name], RunStatus.FAILED, instant(62)) for name in "abc"]
-    assert process.store.run_pass(instant(62), 5, results, []).lost == [results[1]]
+    assert process.session.run_pass(instant(62), 5, results, []).lost == [results[1]]
     assert [process.statuses(name)[0] for name in "abc"] == ["failed", "succeeded", "failed"]
 
 
@@ -136,7 +136,7 @@ def test_a_retry_survives_a_restart(process, new_process):
     process.add(every(60, max_attempts=2, retry_delay_seconds=10))
     process.run_pass(60)
     process.end(61, RunStatus.FAILED)
-    process.store.end(process._ended, instant(61))
+    process.session.end(process._ended, instant(61))
     later = new_process(100)
     [claim] = later.run_pass(100).claims
     assert claim.attempt == 2

@@ -190,7 +190,7 @@ def test_what_the_list_shows_of_a_damaged_row(process):
 
     process.add(every(60))
     process.sql("UPDATE scheduler_tasks SET definition = '{'")
-    process.store.run_pass(instant(60), 5, [], [])
+    process.session.run_pass(instant(60), 5, [], [])
     shown = _shown(process.listed())
     assert shown["next_run"].startswith("error: the stored definition cannot be used: ")
     assert shown["problem"] == shown["next_run"].removeprefix("error: ")

@@ -119,7 +119,7 @@ def test_a_process_that_ended_as_it_should_leaves_nothing(process, new_process):
     process.add(every(60))
     process.run_pass(60)
     process.end(61, RunStatus.INTERRUPTED)
-    assert process.store.end(process._ended, instant(61)).lost == []
+    assert process.session.end(process._ended, instant(61)).lost == []
     assert process.sql("SELECT * FROM scheduler_owners") == []
     assert new_process(62).run_pass(62).recovered == []
     assert process.statuses() == ["interrupted"]
@@ -168,8 +168,7 @@ def test_no_lease_is_taken_as_ended_after_an_outage(process, new_process):
     process.run_pass(60)
     other = new_process(61)
     for now in range(65, 200, 5):
-        other.store.failed(instant(now))
-        other.store._last_pass = instant(now)
+        other.session.failed(instant(now))
     assert recovered(other, 200, 195 + LEASE - 5) == []
     assert len(recovered(other, 195 + LEASE, 200 + LEASE)) == 1
 
@@ -200,7 +199,7 @@ def test_a_process_that_starts_judges_by_leases_after_one_lease_length(process, 
 def outage(process, start, end):
     """Let a process try in vain to use the database."""
     for now in range(start, end, 5):
-        process.store.failed(instant(now))
+        process.session.failed(instant(now))
 
 
 def test_a_process_that_starts_as_an_outage_ends_declares_nobody_dead(process, new_process):
@@ -246,7 +245,7 @@ def test_a_scheduler_that_starts_again_as_an_outage_ends_declares_nobody_dead(pr
     process.add(once(5))
     process.run_pass(5)
     other = new_process(5)
-    other.store.end([], instant(20))
+    other.session.end([], instant(20))
     other.begin(100)
     assert other.run_pass(100).recovered == []
     assert process.run_pass(102).taken_over == []
@@ -272,7 +271,7 @@ def test_a_process_whose_own_lease_is_gone_declares_nobody_dead(process, new_pro
         other.run_pass(now)
         process.run_pass(now)
     process.sql("UPDATE scheduler_owners SET lease_until = :old", old=instant(30))
-    process.sql("DELETE FROM scheduler_owners WHERE id = :id", id=other.store._owner.id)
+    process.sql("DELETE FROM scheduler_owners WHERE id = :id", id=other.session._owner.id)
     assert other.run_pass(80).recovered == []
     process.run_pass(80)
     assert recovered(other, 85, 85) == []
@@ -313,7 +312,7 @@ def test_a_late_outcome_does_not_touch_the_attempt_that_followed(process, new_pr
     assert [claim.attempt for claim in other.running.values()] == [2]
     for status in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.PENDING):
         late = Process(process.database)
-        late.store._owner, late.running = process.store._owner, dict(process.running)
+        late.session._owner, late.running = process.session._owner, dict(process.running)
         late.complete(101, status)
         assert process.statuses() == ["running"]
     other.complete(102)
@@ -387,7 +386,7 @@ def restarts(process, new_process, end):
 def stop(worker, now):
     """End a process as a stop does, which cancels what is running."""
     worker.end(now, RunStatus.INTERRUPTED, error=STOPPED)
-    worker.store.end(worker._ended, instant(now))
+    worker.session.end(worker._ended, instant(now))
     worker._ended = []
 
 

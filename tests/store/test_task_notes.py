@@ -110,7 +110,7 @@ def test_a_task_that_the_stop_finishes(process):
     process.add(once(60))
     process.run_pass(60)
     process.end(61)
-    assert process.store.end(process._ended, instant(61)).told.finished == [("t", "its instant is over")]
+    assert process.session.end(process._ended, instant(61)).told.finished == [("t", "its instant is over")]
 
 
 def test_a_task_that_is_removed_is_not_finished(process):

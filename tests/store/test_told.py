@@ -115,7 +115,7 @@ def test_the_last_writes(process):
     process.add(every(60))
     process.run_pass(60)
     process.end(61, RunStatus.INTERRUPTED)
-    result = process.store.end(process._ended, instant(61))
+    result = process.session.end(process._ended, instant(61))
     assert told(result) == ([("t", "interrupted", 1)], [])
 
 
@@ -124,15 +124,15 @@ def test_steps(process):
     process.add(every(60), every(60, "other"))
     process.run_pass(60)
     claims = {claim.task.id: claim for claim in process.running.values()}
-    process.store.run_pass(instant(61), 0, [], list(process.running), steps=[(claims["t"], "a\0")])
+    process.session.run_pass(instant(61), 0, [], list(process.running), steps=[(claims["t"], "a\0")])
     assert [run.current_step for run in process.runs("t")] == ["a\ufffd"]
     process.sql("UPDATE scheduler_runs SET owner = 'another' WHERE task_id = 'other'")
     steps = [(claims["t"], "b"), (claims["other"], "b")]
-    process.store.run_pass(instant(62), 0, [], list(process.running), steps=steps)
+    process.session.run_pass(instant(62), 0, [], list(process.running), steps=steps)
     assert [run.current_step for run in process.runs("other")] == [None]
     process.end(63, task_id="t")
     ended, process._ended = process._ended, []
-    process.store.run_pass(instant(63), 0, ended, [], steps=[(claims["t"], "c")])
+    process.session.run_pass(instant(63), 0, ended, [], steps=[(claims["t"], "c")])
     assert [(str(run.status), run.current_step) for run in process.runs("t")] == [("succeeded", "c")]
 
 
@@ -141,7 +141,7 @@ def test_steps_of_many_runs(process):
     process.add(*(every(60, f"t{number}") for number in range(50)))
     process.run_pass(60)
     steps = [(claim, f"step of {claim.task.id}") for claim in process.running.values()]
-    process.store.run_pass(instant(61), 0, [], list(process.running), steps=steps)
+    process.session.run_pass(instant(61), 0, [], list(process.running), steps=steps)
     assert len(steps) == 32
     assert {run.task_id: run.current_step for claim, _ in steps for run in process.runs(claim.task.id)} == {
         claim.task.id: step for claim, step in steps
@@ -152,9 +152,9 @@ def test_how_much_could_begin(process):
     """Tasks that are due and runs that are pending; not what is paused, comes later, or has begun."""
     process.add(every(60), every(60, "paused"), every(MINUTE * 60, "later"), every(60, "going"))
     process.pause(1, "paused")
-    assert process.store.queue_depth(instant(30)) == 0
+    assert process.session.queue_depth(instant(30)) == 0
     process.trigger(30, "later")
-    assert process.store.queue_depth(instant(60)) == 3
+    assert process.session.queue_depth(instant(60)) == 3
     process.run_pass(60)
-    assert process.store.queue_depth(instant(60)) == 0
-    assert process.store.queue_depth(instant(60 + LEASE)) == 0
+    assert process.session.queue_depth(instant(60)) == 0
+    assert process.session.queue_depth(instant(60 + LEASE)) == 0

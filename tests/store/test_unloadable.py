@@ -148,7 +148,7 @@ def test_what_is_left_makes_no_busy_passes(old, monkeypatch):
     old.add(every(DAY, "later"))
     old.trigger(30)
     fail_to_load(old)
-    monkeypatch.setattr(old.store, "_work", lambda *_, **__: pytest.fail("it makes a transaction"))
+    monkeypatch.setattr(old.session, "_work", lambda *_, **__: pytest.fail("it makes a transaction"))
     result = old.run_pass(61)
     assert not result.has_more
     assert seconds_of(result.wake_at) > 3600
@@ -268,7 +268,7 @@ def test_a_start_tries_again(old):
     """What was found out belongs to the scheduler that found it."""
     old.add(named())
     fail_to_load(old)
-    old.store.end([], instant(61))
+    old.session.end([], instant(61))
     old.missing.clear()
     old.begin(62)
     old.run_pass(62)
@@ -279,7 +279,7 @@ def test_a_loading_that_is_lost_is_asked_for_again(new_process, monkeypatch):
     """The pass that asked for it may have been committed although it seemed to fail."""
     process = new_process(missing={})
     process.add(named())
-    process.store.run_pass(instant(60), 5, [], [])
+    process.session.run_pass(instant(60), 5, [], [])
     process.store.look_again()
     assert process.run_pass(100).unloadable.to_load == []
     result = process.run_pass(121)
@@ -322,7 +322,7 @@ def test_when_it_can_be_loaded_again_its_due_times_are_a_backlog(new_process, fi
     old = new_process(missing=dict(LACKS))
     old.add(named(**fields))
     fail_to_load(old)
-    old.store.end([], instant(61))
+    old.session.end([], instant(61))
     later = new_process(250, missing={})
     later.run_pass(250)
     later.run_pass(250)
@@ -403,7 +403,7 @@ def test_a_thread_is_deleted_from_the_graph_that_its_task_names(process):
     process.run_pass(60)
     process.complete(61)
     change_definition(process, colour="red")
-    [old_thread] = process.store.threads_to_delete(instant(100))
+    [old_thread] = process.session.threads_to_delete(instant(100))
     assert old_thread.graph == "gone:graph"
 
 
@@ -433,7 +433,7 @@ def test_a_share_of_the_schedulers_is_named(old, new_process):
     assert (listed.is_unusable, listed.trouble) == (False, f"cannot be loaded here: {GONE} (in 1 of 2 schedulers)")
     fail_to_load(new_process(61, missing=dict(LACKS)), 61)
     assert new.listed(now=61).left_by == LeftBy(GONE, 2, 3)
-    new.store.end([], instant(62))
+    new.session.end([], instant(62))
     assert new.listed(now=62).is_unusable
 
 
@@ -446,7 +446,7 @@ def test_what_a_dead_scheduler_could_not_load_is_not_listed(old, new_process):
     new.run_pass(3 * DAY)
     assert new.sql("SELECT count(*) FROM scheduler_unloadable") == [(1,)]
     new.run_pass(6 * DAY)
-    assert new.sql("SELECT owner FROM scheduler_unloadable") in ([], [(new.store._owner.id,)])
+    assert new.sql("SELECT owner FROM scheduler_unloadable") in ([], [(new.session._owner.id,)])
 
 
 def test_a_task_that_is_added_again_is_not_listed_with_the_reason_of_before(old):

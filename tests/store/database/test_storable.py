@@ -43,7 +43,7 @@ def test_errors_responses_and_steps(process, odd):
     text, stored = odd
     process.add(every(60), every(60, "sound"))
     [claim, _] = sorted(process.run_pass(60).claims, key=lambda each: each.task.id != "t")
-    process.store.run_pass(instant(61), 0, [], list(process.running), steps=[(claim, text)])
+    process.session.run_pass(instant(61), 0, [], list(process.running), steps=[(claim, text)])
     assert [run.current_step for run in process.runs()] == [stored]
     process.complete(62, RunStatus.FAILED, response=text, error=text)
     [run] = process.runs()
@@ -273,7 +273,7 @@ def test_a_refused_step_is_left_out(process):
     claims = {claim.task.id: claim for claim in process.running.values()}
     steps = [(claims["t"], object()), (claims["sound"], "one"), (claims["third"], "two")]
     ended = [Outcome(claims["t"], RunStatus.SUCCEEDED, instant(61))]
-    result = process.store.run_pass(instant(61), 0, ended, list(process.running), steps=steps)
+    result = process.session.run_pass(instant(61), 0, ended, list(process.running), steps=steps)
     assert (result.replaced, result.unwritten) == ([], [])
     assert [process.runs(name)[0].current_step for name in ("t", "sound", "third")] == [None, "one", "two"]
     assert process.statuses() == ["succeeded"]
@@ -285,7 +285,7 @@ def test_the_last_outcomes(process):
     process.run_pass(60)
     process.end(61, task_id="t", response=object())
     process.end(61, task_id="sound")
-    result = process.store.end(process._ended, instant(61))
+    result = process.session.end(process._ended, instant(61))
     assert [outcome.claim.task.id for outcome, _ in result.replaced] == ["t"]
     assert (process.statuses("t"), process.statuses("sound")) == (["failed"], ["succeeded"])
 

@@ -1,0 +1,156 @@
+"""The public calls of a store, from any thread."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from scheduler.errors import StoreNotFoundError
+from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
+from scheduler.store import adding, clock_steps, history, listing, outcomes, owners, queue, tasks
+from scheduler.store.adding import OtherSources
+from scheduler.store.database.interface import Database
+from scheduler.store.database.statements import Connection
+from scheduler.store.listing import Listed
+from scheduler.store.transaction import StoreTransaction
+from scheduler.store.unloadable import retry_soon
+
+
+class Store:
+    """The tasks and runs of one database, each call one committed transaction.
+
+    All instants are microseconds since 1970. Every method raises `StoreError` when the database fails, and then
+    nothing of the call is stored.
+    """
+
+    def __init__(self, database: Database, zone: str, history_limit: int) -> None:
+        """Take the database, the IANA zone of tasks that name none, and how many runs are kept for each task."""
+        self.database = database
+        self._zone = zone
+        self._history_limit = history_limit
+
+    def open(self, *, create: bool = True) -> None:
+        """Open the database now, so that what is wrong with it is said now.
+
+        Unless it is told to create the tables, it raises `StoreNotFoundError` where there are none.
+        """
+        if not create and not self.database.exists():
+            raise StoreNotFoundError(self.database.name)
+        with self.database.write() if create else self.database.read():
+            pass
+
+    def add_tasks(
+        self, definitions: Sequence[TaskDefinition], now: int, *, refuse_passed: bool = False
+    ) -> list[tuple[str, str]]:
+        """Add tasks or replace those with the same id; return those left out, each with the reason.
+
+        Raises `ValueError`, and then nothing is stored. `refuse_passed`: also for a task that has no due time left and
+        whose id was never stored.
+        """
+        prepared = [adding.prepare(definition, self._zone) for definition in definitions]
+        with self._change(now) as connection:
+            return adding.add(connection, prepared, now, refuse_passed=refuse_passed)
+
+    def apply_tasks(  # noqa: PLR0913 (what to apply, and how)
+        self,
+        definitions: Sequence[TaskDefinition],
+        source: str,
+        now: int,
+        others: OtherSources = OtherSources(),  # noqa: B008 (it is frozen)
+        *,
+        prune: bool,
+        dry_run: bool,
+    ) -> TaskChanges:
+        """Add or replace what `source` brings, and remove what it no longer brings, all or none. Raises `ValueError`.
+
+        A dry run does it all, and is undone.
+        """
+        prepared = [adding.prepare(definition, self._zone, source) for definition in definitions]
+        with self._change(now) as connection:
+            changes = adding.apply(connection, prepared, source, now, others, prune=prune)
+            if dry_run:
+                connection.undo()
+        return changes
+
+    def sources(self) -> list[str]:
+        """Return the sources of the tasks that are stored."""
+        with self.database.read() as connection:
+            return adding.sources(connection)
+
+    def remove_task(self, task_id: str, now: int) -> None:
+        """Remove a task. Raises `TaskNotFoundError`."""
+        with self._change(now) as connection:
+            tasks.remove(connection, task_id, now)
+
+    def pause_task(self, task_id: str, now: int) -> None:
+        """Pause a task. Raises `TaskNotFoundError`."""
+        with self._change(now) as connection:
+            tasks.pause(connection, task_id, now)
+
+    def resume_task(self, task_id: str, now: int) -> None:
+        """Resume a task. Raises `TaskNotFoundError`."""
+        with self._change(now) as connection:
+            tasks.resume(connection, task_id, now)
+
+    def trigger_task(self, task_id: str, now: int) -> str:
+        """Queue a run by hand; return its id. Raises `TaskNotFoundError`."""
+        with self._change(now) as connection:
+            return queue.trigger(connection, task_id, now, self._history_limit)
+
+    def answer_run(self, run_id: str, value: object, now: int) -> None:
+        """Answer a waiting run. Raises `RunNotFoundError`, `ValueError`."""
+        with self._change(now) as connection:
+            outcomes.answer(connection, run_id, value, now)
+
+    def get_task(self, task_id: str) -> TaskDefinition:
+        """Return a definition. Raises `TaskNotFoundError`."""
+        with self.database.read() as connection:
+            return tasks.get(connection, task_id)
+
+    def get_run(self, run_id: str) -> Run:
+        """Return a run. Raises `RunNotFoundError`."""
+        with self.database.read() as connection:
+            return history.read_run(connection, run_id)
+
+    def list_runs(
+        self, task_id: str | None, status: RunStatus | None, limit: int, since: int | None = None
+    ) -> list[Run]:
+        """Return runs, newest first."""
+        with self.database.read() as connection:
+            return history.read_runs(connection, task_id, status, since, limit)
+
+    def running_schedulers(self, now: int) -> int:
+        """Return how many schedulers have a lease here."""
+        with self.database.read() as connection:
+            return owners.count_alive(connection, owners.this_process(), now)
+
+    def list_tasks(self, now: int | None = None) -> list[Listed]:
+        """Return the tasks that are not finished, by next due time; with `now`, also which ones cannot be loaded."""
+        with self.database.read() as connection:
+            return listing.list_tasks(connection, now)
+
+    def find_task(self, task_id: str) -> Listed | None:
+        """Return one task that is not finished, or None."""
+        with self.database.read() as connection:
+            return listing.find_task(connection, task_id)
+
+    def close(self) -> None:
+        """Close the database; a later call opens it again."""
+        self.database.close()
+
+    def look_again(self) -> None:
+        """Release what is quarantined and not damaged; let every scheduler try again what it cannot load."""
+        with self.database.write() as connection:
+            tasks.release_quarantined(connection)
+            retry_soon(connection)
+
+    @contextlib.contextmanager
+    def transaction(self, now: int) -> Iterator[StoreTransaction]:
+        """Give a transaction in which to look and then change; what is raised inside undoes it."""
+        with self._change(now) as connection:
+            yield StoreTransaction(connection, now, self._zone, self._history_limit)
+
+    @contextlib.contextmanager
+    def _change(self, now: int) -> Iterator[Connection]:
+        """Give a connection for a change that is made now."""
+        with self.database.write() as connection:
+            yield connection
+            clock_steps.note(connection, now)
