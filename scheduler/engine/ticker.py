@@ -46,9 +46,10 @@ class ThreadTicker:
         ended = threading.Event()
         arguments = (interval, weakref.WeakMethod(call), ended)
         thread = threading.Thread(target=_repeat, args=arguments, name=self._name, daemon=True)
-        thread.start()
         # Also called at exit: a daemon thread that used the database while the interpreter is taken down would crash.
+        # It is there before the thread is, whose first call may stop it.
         self._end = weakref.finalize(self, _end, thread, ended, os.getpid())
+        thread.start()
 
     def stop(self) -> None:
         """See `Ticker`."""
@@ -69,5 +70,5 @@ def _end(thread: threading.Thread, ended: threading.Event, process: int) -> None
     if os.getpid() != process:
         return
     ended.set()
-    if thread is not threading.current_thread():
+    if thread is not threading.current_thread() and thread.ident is not None:  # it has no number before its start
         thread.join()
