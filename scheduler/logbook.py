@@ -3,10 +3,13 @@
 The logger is `scheduler`. The library never configures logging; prompts and metadata are never logged. One record is
 one line, followed by the indented lines of a traceback: no text from outside, such as a model's answer, looks like a
 record of its own.
+
+Each record has an `action`, the name of the function here that made it, and a `task_id` and a `run_id` (None where it
+is about no single one), for programs that filter or count. The names are public: `docs/observing.md` lists them.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from scheduler import _containment
@@ -14,6 +17,7 @@ from scheduler._safe_text import ERROR_LIMIT, can_be_printed, error_text, messag
 from scheduler._texts import escaped
 from scheduler.timing.clock import to_datetime
 
+_IDS: Final = ("task_id", "run_id")
 _LONGEST: Final = 2_000
 """A longer text is cut."""
 
@@ -28,28 +32,40 @@ class _Logger:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
-    def debug(self, message: str, *values: object) -> None:
-        self._log(logging.DEBUG, message, values)
+    def debug(self, message: str, *values: object, **ids: str | None) -> None:
+        self._log(logging.DEBUG, message, values, ids)
 
-    def info(self, message: str, *values: object) -> None:
-        self._log(logging.INFO, message, values)
+    def info(self, message: str, *values: object, **ids: str | None) -> None:
+        self._log(logging.INFO, message, values, ids)
 
-    def warning(self, message: str, *values: object) -> None:
-        self._log(logging.WARNING, message, values)
+    def warning(self, message: str, *values: object, **ids: str | None) -> None:
+        self._log(logging.WARNING, message, values, ids)
 
-    def error(self, message: str, *values: object, exc_info: BaseException | None = None) -> None:
-        self._log(logging.ERROR, message, values, exc_info)
+    def error(self, message: str, *values: object, exc_info: BaseException | None = None, **ids: str | None) -> None:
+        self._log(logging.ERROR, message, values, ids, exc_info)
 
-    def _log(self, level: int, message: str, values: tuple[object, ...], error: BaseException | None = None) -> None:
+    def _log(
+        self,
+        level: int,
+        message: str,
+        values: tuple[object, ...],
+        ids: Mapping[str, str | None],
+        error: BaseException | None = None,
+    ) -> None:
         try:
             if self._logger.isEnabledFor(level):
-                self._logger.handle(self._record(level, message, values, error))
+                self._logger.handle(self._record(level, message, values, ids, error))
         except BaseException as raised:  # where a log cannot be written, nobody can be notified
             if _containment.must_pass(raised):
                 raise
 
     def _record(
-        self, level: int, message: str, values: tuple[object, ...], error: BaseException | None
+        self,
+        level: int,
+        message: str,
+        values: tuple[object, ...],
+        ids: Mapping[str, str | None],
+        error: BaseException | None,
     ) -> logging.LogRecord:
         exc_info = None
         if error is not None and can_be_printed(error):
@@ -58,10 +74,17 @@ class _Logger:
             message, values = f"{message}: %s", (*values, error_text(error, ERROR_LIMIT))
         file, line, function, _ = self._logger.findCaller(stacklevel=4)
         safe = tuple(_safe(value) for value in values)
-        record = self._logger.makeRecord(self._logger.name, level, file, line, message, safe, exc_info, function)
+        extra = {"action": function, **{name: _safe_id(ids.get(name)) for name in _IDS}}
+        record = self._logger.makeRecord(
+            self._logger.name, level, file, line, message, safe, exc_info, function, extra=extra
+        )
         if error is not None:
             record.exc_text = traceback_text(error)
         return record
+
+
+def _safe_id(value: str | None) -> object:
+    return None if value is None else _safe(value)
 
 
 def _safe(value: object) -> object:
@@ -79,34 +102,44 @@ _NAMED: Final = 5
 """So many tasks with the same problem are named."""
 
 
-def started(max_concurrent_runs: int, store: str) -> None:
+def scheduler_started(max_concurrent_runs: int, store: str) -> None:
     """Say that the scheduler runs."""
     _logger.info("Scheduler started: store %s, at most %d runs at once", store, max_concurrent_runs)
 
 
-def stopping(running: int, grace_seconds: float) -> None:
+def scheduler_stopping(running: int, grace_seconds: float) -> None:
     """Say that firing has ended."""
     _logger.info("Scheduler stopping: %d runs still going, grace %g s", running, grace_seconds)
 
 
-def stopped() -> None:
+def scheduler_stopped() -> None:
     """Say that the drain is done."""
     _logger.info("Scheduler stopped")
 
 
 def run_started(task_name: str, task_id: str, run_id: str, attempt: int) -> None:
     """Say that an attempt begins."""
-    _logger.debug("Task %s (%s) started: run %s, attempt %d", task_name, task_id, run_id, attempt)
+    _logger.debug(
+        "Task %s (%s) started: run %s, attempt %d", task_name, task_id, run_id, attempt, task_id=task_id, run_id=run_id
+    )
 
 
 def run_resumed(task_name: str, task_id: str, run_id: str) -> None:
     """Say that an attempt continues from a checkpoint."""
-    _logger.info("Task %s (%s) continues: run %s", task_name, task_id, run_id)
+    _logger.info("Task %s (%s) continues: run %s", task_name, task_id, run_id, task_id=task_id, run_id=run_id)
 
 
 def run_waiting(task_name: str, task_id: str, run_id: str, questions: int) -> None:
     """Say that the graph asked a human."""
-    _logger.info("Task %s (%s) waits for an answer: run %s, %d questions", task_name, task_id, run_id, questions)
+    _logger.info(
+        "Task %s (%s) waits for an answer: run %s, %d questions",
+        task_name,
+        task_id,
+        run_id,
+        questions,
+        task_id=task_id,
+        run_id=run_id,
+    )
 
 
 def thread_not_deleted(thread_id: str, error: BaseException) -> None:
@@ -115,24 +148,31 @@ def thread_not_deleted(thread_id: str, error: BaseException) -> None:
     _logger.error("Thread %s could not be deleted, and is tried again: %s", thread_id, text)
 
 
-def run_succeeded(task_name: str, response: str) -> None:
+def run_succeeded(task_name: str, task_id: str, run_id: str, response: str) -> None:
     """Say that the graph returned, with the beginning of its response."""
-    _logger.info("Task %s completed. Response: %s", task_name, response[:_SHOWN])
+    text = "Task %s completed. Response: %s"
+    _logger.info(text, task_name, response[:_SHOWN], task_id=task_id, run_id=run_id)
 
 
 def run_failed(task_name: str, task_id: str, run_id: str, error: BaseException) -> None:
     """Say that the graph raised."""
-    _logger.error("Task %s (%s) failed: run %s", task_name, task_id, run_id, exc_info=error)
+    _logger.error(
+        "Task %s (%s) failed: run %s", task_name, task_id, run_id, exc_info=error, task_id=task_id, run_id=run_id
+    )
 
 
 def run_timed_out(task_name: str, task_id: str, run_id: str, seconds: float) -> None:
     """Say that an attempt took too long."""
-    _logger.error("Task %s (%s) timed out after %g s: run %s", task_name, task_id, seconds, run_id)
+    _logger.error(
+        "Task %s (%s) timed out after %g s: run %s", task_name, task_id, seconds, run_id, task_id=task_id, run_id=run_id
+    )
 
 
 def run_ended_by_server(task_name: str, task_id: str, run_id: str, status: str, error: BaseException) -> None:
     """Say that an attempt ended without a result on a server; where in our code that was noticed helps nobody."""
-    _logger.error("Task %s (%s) %s: run %s: %s", task_name, task_id, status, run_id, error)
+    _logger.error(
+        "Task %s (%s) %s: run %s: %s", task_name, task_id, status, run_id, error, task_id=task_id, run_id=run_id
+    )
 
 
 def server_not_ready(problem: str) -> None:
@@ -142,27 +182,43 @@ def server_not_ready(problem: str) -> None:
 
 def run_interrupted(task_id: str, run_id: str) -> None:
     """Say that a run was cut off by the scheduler's stop."""
-    _logger.warning("Task %s interrupted: run %s was still going when the scheduler stopped", task_id, run_id)
+    _logger.warning(
+        "Task %s interrupted: run %s was still going when the scheduler stopped",
+        task_id,
+        run_id,
+        task_id=task_id,
+        run_id=run_id,
+    )
 
 
 def run_cancelled(task_id: str, run_id: str, reason: str) -> None:
     """Say that a run was cancelled."""
-    _logger.info("Task %s cancelled: run %s: %s", task_id, run_id, reason)
+    _logger.info("Task %s cancelled: run %s: %s", task_id, run_id, reason, task_id=task_id, run_id=run_id)
 
 
 def run_will_not_end(task_id: str, run_id: str) -> None:
     """Say that a cancelled run goes on all the same."""
-    _logger.error("Task %s does not end although it was cancelled: run %s is given up", task_id, run_id)
+    _logger.error(
+        "Task %s does not end although it was cancelled: run %s is given up",
+        task_id,
+        run_id,
+        task_id=task_id,
+        run_id=run_id,
+    )
 
 
 def run_recovered(run_id: str) -> None:
     """Say that a run of a dead process was found."""
-    _logger.warning("Run %s was interrupted: its process is gone", run_id)
+    _logger.warning("Run %s was interrupted: its process is gone", run_id, run_id=run_id)
 
 
 def run_taken_over(run_id: str) -> None:
     """Say that another process declared a run of this one dead."""
-    _logger.error("Run %s was taken over by another process while this one was suspended; it is cancelled here", run_id)
+    _logger.error(
+        "Run %s was taken over by another process while this one was suspended; it is cancelled here",
+        run_id,
+        run_id=run_id,
+    )
 
 
 def loop_blocked(seconds: float, kept_for: float) -> None:
@@ -180,30 +236,45 @@ def lease_given_up(seconds: float) -> None:
     _logger.error(text, seconds)
 
 
-def beat_failed(error: BaseException) -> None:
+def lease_not_renewed(error: BaseException) -> None:
     """Say that a renewal of the lease ended in a way that nobody foresaw."""
     _logger.error("The lease could not be renewed, and is tried again", exc_info=error)
 
 
 def outcome_refused(task_id: str, run_id: str, status: str) -> None:
     """Say that an outcome came too late to be written."""
-    _logger.warning("Task %s: run %s ended as %s here, but it is another process's by now", task_id, run_id, status)
+    _logger.warning(
+        "Task %s: run %s ended as %s here, but it is another process's by now",
+        task_id,
+        run_id,
+        status,
+        task_id=task_id,
+        run_id=run_id,
+    )
 
 
 def outcome_replaced(task_id: str, run_id: str, status: str, reason: str) -> None:
     """Say that the database refused an outcome, and has a failure in its place."""
-    _logger.error("Task %s: run %s ended as %s and is stored as failed, since %s", task_id, run_id, status, reason)
+    _logger.error(
+        "Task %s: run %s ended as %s and is stored as failed, since %s",
+        task_id,
+        run_id,
+        status,
+        reason,
+        task_id=task_id,
+        run_id=run_id,
+    )
 
 
 def outcome_unwritten(task_id: str, run_id: str, status: str, reason: str) -> None:
     """Say that the database refused an outcome, and the failure in its place, too."""
     text = "Task %s: run %s ended as %s, which cannot be stored; the next start finds it interrupted: %s"
-    _logger.error(text, task_id, run_id, status, reason)
+    _logger.error(text, task_id, run_id, status, reason, task_id=task_id, run_id=run_id)
 
 
 def run_unreadable(run_id: str, error: BaseException) -> None:
-    """Say that listeners are not told of a run, because its row cannot be read."""
-    _logger.error("Run %s cannot be read from the store, and no event is sent for it: %s", run_id, error)
+    """Say that listeners are not notified about a run, because its row cannot be read."""
+    _logger.error("Run %s cannot be read from the store, and no event is sent for it: %s", run_id, error, run_id=run_id)
 
 
 def outcomes_left(number: int, file: str, error: BaseException) -> None:
@@ -232,29 +303,36 @@ def outcomes_unwritten(number: int, error: BaseException) -> None:
     _logger.error("%d outcomes could not be written (%s); the next start finds those runs interrupted", number, error)
 
 
-def not_started(task: str, *, status: str, number: int, last: int, reason: str) -> None:
+def due_times_not_started(  # noqa: PLR0913 (what the line says)
+    task_name: str, task_id: str, *, status: str, number: int, last: int, reason: str
+) -> None:
     """Say that due times were skipped or missed."""
     moment = to_datetime(last).isoformat()
-    _logger.warning("Task %s %s: %d due times up to %s: %s", task, status, number, moment, reason)
+    text = "Task %s (%s) %s: %d due times up to %s: %s"
+    _logger.warning(text, task_name, task_id, status, number, moment, reason, task_id=task_id)
 
 
 def callback_failed(task_name: str, task_id: str, error: BaseException) -> None:
     """Say that a result callback raised."""
-    _logger.error("Task %s (%s): result_callback failed", task_name, task_id, exc_info=error)
+    _logger.error("Task %s (%s): result_callback failed", task_name, task_id, exc_info=error, task_id=task_id)
 
 
-def sources_changed(source: str, adopted: Iterable[str], orphaned: Iterable[tuple[str, str]]) -> None:
-    """Say which tasks have another source now, and which have none any more."""
-    for each in adopted:
-        _logger.warning("Source %s: the tasks of %s belong to it now", source, each)
-    for task_id, file in orphaned:
-        hint = "remove it, or adopt it with its file as a further source"
-        _logger.warning("Task %s: its file %s does not exist here; %s", task_id, file, hint)
+def source_adopted(source: str, earlier: str) -> None:
+    """Say that the tasks of one source belong to another one now."""
+    _logger.warning("Source %s: the tasks of %s belong to it now", source, earlier)
+
+
+def source_orphaned(task_id: str, file: str) -> None:
+    """Say that the file that brought a task is gone."""
+    hint = "remove it, or adopt it with its file as a further source"
+    _logger.warning("Task %s: its file %s does not exist here; %s", task_id, file, hint, task_id=task_id)
 
 
 def no_steps(task_name: str, task_id: str, graph: str) -> None:
     """Say that the steps of a task cannot be seen although it asks for it."""
-    _logger.warning("Task %s (%s) has stream=True, and its graph, a %s, does not stream", task_name, task_id, graph)
+    _logger.warning(
+        "Task %s (%s) has stream=True, and its graph, a %s, does not stream", task_name, task_id, graph, task_id=task_id
+    )
 
 
 def listener_is_slow(name: str, limit: int) -> None:
@@ -274,7 +352,14 @@ def telemetry_failed(error: BaseException) -> None:
 
 def event_not_sent(task_id: str, run_id: str, error: BaseException) -> None:
     """Say that APScheduler's listeners were not notified of the end of a run."""
-    _logger.error("Task %s: listeners of APScheduler hear nothing of run %s", task_id, run_id, exc_info=error)
+    _logger.error(
+        "Task %s: listeners of APScheduler hear nothing of run %s",
+        task_id,
+        run_id,
+        exc_info=error,
+        task_id=task_id,
+        run_id=run_id,
+    )
 
 
 def events_undelivered(name: str, number: int, seconds: float) -> None:
@@ -282,33 +367,40 @@ def events_undelivered(name: str, number: int, seconds: float) -> None:
     _logger.warning("Listener %s was not done %g s after the stop: %d events are dropped", name, seconds, number)
 
 
-def left_out(task_id: str, reason: str) -> None:
+def task_left_out(task_id: str, reason: str) -> None:
     """Say that a task was not added because it has no due time left."""
-    _logger.warning("Task %s is left out: %s", task_id, reason)
+    _logger.warning("Task %s is left out: %s", task_id, reason, task_id=task_id)
 
 
-def quarantined(task_id: str, problem: str) -> None:
+def task_quarantined(task_id: str, problem: str) -> None:
     """Say that the row of a task is damaged."""
-    _logger.error("Task %s is quarantined until it is added again: %s", task_id, problem)
+    _logger.error("Task %s is quarantined until it is added again: %s", task_id, problem, task_id=task_id)
 
 
-def paused_by_failures(task_id: str, reason: str) -> None:
+def task_paused(task_id: str, reason: str) -> None:
     """Say that a task was paused because of `pause_after_failures`."""
-    _logger.error("Task %s is paused: %s", task_id, reason)
+    _logger.error("Task %s is paused: %s", task_id, reason, task_id=task_id)
 
 
 def task_expires(task_id: str, reason: str) -> None:
     """Say that a task will be finished soon."""
-    _logger.info("Task %s expires soon: %s", task_id, reason)
+    _logger.info("Task %s expires soon: %s", task_id, reason, task_id=task_id)
 
 
 def run_expires(task_id: str, run_id: str, end: int) -> None:
     """Say that nobody has answered a waiting run yet."""
     moment = to_datetime(end).isoformat()
-    _logger.warning("Task %s waits for an answer: run %s is cancelled at %s", task_id, run_id, moment)
+    _logger.warning(
+        "Task %s waits for an answer: run %s is cancelled at %s",
+        task_id,
+        run_id,
+        moment,
+        task_id=task_id,
+        run_id=run_id,
+    )
 
 
-def left_to_others(problems: Iterable[tuple[str, str]]) -> None:
+def tasks_not_loaded(problems: Iterable[tuple[str, str]]) -> None:
     """Say which tasks cannot be loaded in this process, once for each problem."""
     tasks: dict[str, list[str]] = {}
     for task_id, problem in problems:
@@ -317,12 +409,12 @@ def left_to_others(problems: Iterable[tuple[str, str]]) -> None:
         named = f"Task {ids[0]}" if len(ids) == 1 else f"Tasks {', '.join(ids[:_NAMED])}"
         more = f" and {len(ids) - _NAMED} others" if len(ids) > _NAMED else ""
         text = "%s%s cannot be loaded here: %s (left to other processes, and tried again from time to time)"
-        _logger.error(text, named, more, problem)
+        _logger.error(text, named, more, problem, task_id=ids[0] if len(ids) == 1 else None)
 
 
-def loaded_again(task_id: str) -> None:
+def task_loaded_again(task_id: str) -> None:
     """Say that a task can be loaded that could not before."""
-    _logger.warning("Task %s can be loaded here again", task_id)
+    _logger.warning("Task %s can be loaded here again", task_id, task_id=task_id)
 
 
 def store_failed(error: BaseException) -> None:
@@ -376,6 +468,6 @@ def watching_without_reports(file: str, seconds: float, error: BaseException) ->
     _logger.warning("%s: the system does not report edits (%s); the file is looked at every %g s", file, error, seconds)
 
 
-def tool_failed(error: BaseException) -> None:
-    """Say that an agent's tool could not use the store; the agent is told no details."""
+def tool_store_failed(error: BaseException) -> None:
+    """Say that an agent's tool could not use the store; the agent sees no details."""
     _logger.error("A tool of an agent cannot use the store: %s", error)

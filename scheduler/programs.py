@@ -158,7 +158,7 @@ def _apply_file(scheduler: TaskScheduler, file: str | os.PathLike[str]) -> None:
     except InvalidTaskError as error:
         raise located(file, error) from None
     for task_id, reason in done.left_out:
-        logbook.left_out(task_id, reason)
+        logbook.task_left_out(task_id, reason)
     logbook.tasks_applied(
         Path(file).name,
         added=len(done.added),

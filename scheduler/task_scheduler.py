@@ -271,7 +271,7 @@ class TaskScheduler:
                 return
             left_out = self._store.add_tasks(definitions, self._clock.now(), refuse_passed=refuse_passed)
         for task_id, reason in left_out:
-            logbook.left_out(task_id, reason)
+            logbook.task_left_out(task_id, reason)
         self.scheduler.wakeup()
 
     @contextmanager
@@ -327,7 +327,10 @@ class TaskScheduler:
             others, now = self._other_sources(source, earlier), self._clock.now()
             changes = self._store.apply_tasks(definitions, source, now, others, prune=prune, dry_run=dry_run)
         if not dry_run:
-            logbook.sources_changed(source, changes.adopted, changes.orphaned)
+            for adopted in changes.adopted:
+                logbook.source_adopted(source, adopted)
+            for task_id, file in changes.orphaned:
+                logbook.source_orphaned(task_id, file)
             self.scheduler.wakeup()
         return changes
 

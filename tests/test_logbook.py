@@ -119,3 +119,54 @@ def test_serve_makes_one_line_of_the_records_of_all_loggers():
     assert others
     assert all(line.startswith("  ") for line in others)
     assert text.splitlines() == [first, *others]
+
+
+class Kept(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record)
+
+
+@pytest.fixture
+def kept(log):
+    handler = Kept()
+    logging.getLogger("scheduler").addHandler(handler)
+    yield handler.records
+    logging.getLogger("scheduler").removeHandler(handler)
+
+
+@pytest.mark.parametrize("function", LINES, ids=lambda function: function.__name__)
+def test_a_record_says_what_happened_and_to_what(kept, function):
+    """Its `action` is the name of the function, and its ids are those that the function is given."""
+    given = arguments(function, "here")
+    function(**given)
+    (record,) = kept
+    assert record.action == function.__name__
+    if function is not logbook.tasks_not_loaded:
+        assert record.task_id == given.get("task_id")
+    assert record.run_id == given.get("run_id")
+
+
+def test_the_id_of_tasks_that_cannot_be_loaded(kept):
+    """One task is named; of several with one problem, none."""
+    logbook.tasks_not_loaded([("a", "no module"), ("b", "no function"), ("c", "no function")])
+    assert [record.task_id for record in kept] == ["a", None]
+
+
+def test_the_docs_list_each_action(kept):
+    """With the level of its record, and the ids that it has."""
+    page = (Path(__file__).parent.parent / "docs" / "observing.md").read_text(encoding="utf-8")
+    table = page.split("| action | level | says | ids |")[1].split("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip(" `") for cell in row.strip("|").split("|")] for row in table]
+    for function in LINES:
+        function(**arguments(function, "here"))
+    documented = [(action, level) for action, level, *_ in rows]
+    assert sorted(documented) == sorted((record.action, record.levelname) for record in kept)
+    assert len({action for action, _ in documented}) == len(documented)
+    for action, _, _, ids in rows:
+        named = {name for name in inspect.signature(getattr(logbook, action)).parameters if name.endswith("_id")}
+        if action != "tasks_not_loaded":
+            assert {name for name in ("task_id", "run_id") if name in ids} == named & {"task_id", "run_id"}

@@ -115,7 +115,7 @@ class Engine:
         supervisor = loop.create_task(self._supervise(started), name="task scheduler")
         supervisor.add_done_callback(functools.partial(self._supervisor_has_ended, self.stopped()))
         self._heartbeat.start(loop)
-        logbook.started(self._parts.settings.max_concurrent_runs, self._parts.session.database.name)
+        logbook.scheduler_started(self._parts.settings.max_concurrent_runs, self._parts.session.database.name)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> _Started:
         if self._parts.settings.freeze_gc:
@@ -189,7 +189,7 @@ class Engine:
         passes = self._started.passes
         passes.slots.release_queued()
         self._parts.runner.drain()
-        logbook.stopping(len(passes.slots.running), grace)
+        logbook.scheduler_stopping(len(passes.slots.running), grace)
         passes.want()
 
     def _cut_short(self) -> None:
@@ -232,7 +232,7 @@ class Engine:
             self._parts.session.thread.close(wait=False)
         finally:
             self._started = None
-            logbook.stopped()
+            logbook.scheduler_stopped()
             self._lifecycle.finish()
 
 

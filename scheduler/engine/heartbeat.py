@@ -153,5 +153,5 @@ class Heartbeat:
         except StoreError:
             return True  # The passes report an outage; the next beat tries again.
         except Exception as error:  # noqa: BLE001 (nothing may end the beats)
-            logbook.beat_failed(error)
+            logbook.lease_not_renewed(error)
             return True

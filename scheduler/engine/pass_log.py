@@ -10,19 +10,25 @@ def log_pass(result: PassResult, on_not_started: Callable[[NotStarted], None]) -
     """Log what a pass has found and done; call a function for due times that were not started."""
     _log_runs(result)
     for task_id, problem in result.quarantined:
-        logbook.quarantined(task_id, problem)
+        logbook.task_quarantined(task_id, problem)
     for task_id, reason in result.paused:
-        logbook.paused_by_failures(task_id, reason)
+        logbook.task_paused(task_id, reason)
     for task_id, reason in result.expiring.tasks:
         logbook.task_expires(task_id, reason)
     for run_id, task_id, end in result.expiring.runs:
         logbook.run_expires(task_id, run_id, end)
-    logbook.left_to_others(result.unloadable.problems)
+    logbook.tasks_not_loaded(result.unloadable.problems)
     for task_id in result.unloadable.solved:
-        logbook.loaded_again(task_id)
+        logbook.task_loaded_again(task_id)
     for each in result.not_started:
-        task = f"{each.name} ({each.task_id})"
-        logbook.not_started(task, status=each.status, number=each.number, last=each.scheduled_at, reason=each.reason)
+        logbook.due_times_not_started(
+            each.name,
+            each.task_id,
+            status=each.status,
+            number=each.number,
+            last=each.scheduled_at,
+            reason=each.reason,
+        )
         on_not_started(each)
 
 

@@ -262,7 +262,7 @@ class GraphRunner:
 
     async def _succeeded(self, claim: Claim, result: object, callback: Callback | None) -> Outcome:
         response = response_text(result)
-        logbook.run_succeeded(claim.task.name, response)
+        logbook.run_succeeded(claim.task.name, claim.task.id, claim.run_id, response)
         error = None if callback is None else await self._call_back(callback, claim.task, result)
         return self._ended(claim, RunStatus.SUCCEEDED, response=response, error=error)
 

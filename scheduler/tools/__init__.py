@@ -154,7 +154,7 @@ def _refused_in_words() -> Iterator[None]:
     except InvalidTaskError:
         raise Refusal("Not done: this task cannot be used any more. Cancel it and schedule it again.") from None
     except StoreError as error:
-        logbook.tool_failed(error)
+        logbook.tool_store_failed(error)
         raise Refusal(
             "Not done: the scheduler's store cannot be used just now. Try again later, and tell the user."
         ) from None
@@ -162,7 +162,7 @@ def _refused_in_words() -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 (said next)
         # Whatever goes wrong here must not end the graph of the user's conversation.
-        logbook.tool_failed(error)
+        logbook.tool_store_failed(error)
         raise Refusal("Not done: the tool failed for a reason of its own. Tell the user; the log says why.") from None
 
 
