@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -130,7 +130,7 @@ class RunTrigger(StrEnum):
 class Attempt(BaseModel):
     """One try of a run at the graph that was followed by another try."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     number: int
     """1 for the first attempt."""
@@ -151,7 +151,7 @@ BREAKPOINT_PREFIX: Final = "breakpoint:"
 class Question(BaseModel):
     """What a graph asks a human: one of its interrupts, or whether it may continue from a breakpoint."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     id: str
     """LangGraph's id of the interrupt, or `breakpoint:…`; `answer_run` takes answers by it."""
@@ -163,7 +163,7 @@ class Question(BaseModel):
 class TokenUsage(BaseModel):
     """The tokens that chat models used."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     input_tokens: int
     """What the models read."""
@@ -176,7 +176,7 @@ class TokenUsage(BaseModel):
 class Run(BaseModel):
     """One firing of a task: a row of the run history. All datetimes are in UTC."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     id: str
     """The run's id; ids rise with the time of their making."""
@@ -219,7 +219,7 @@ class Run(BaseModel):
 class TaskChanges(BaseModel):
     """What `apply_tasks` did, or would do, to the tasks of a store: ids, in the order in which they were given."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     added: tuple[str, ...] = ()
     """Tasks that were not there."""
@@ -352,7 +352,7 @@ class TaskDefinition(BaseModel):
     # Copies do not have it.
     __slots__ = ("_is_checked",)
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     id: _Identifier
     """Names the task for ever: adding a definition with the same id replaces the task."""

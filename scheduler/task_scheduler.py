@@ -182,7 +182,7 @@ class TaskScheduler:
         def make_engine(host: Host) -> Engine:
             return Engine(Dependencies(session, runner, self._clock, settings, self._observers, ticker, host))
 
-        self.scheduler = StoreScheduler(self._store, timezone, make_engine)
+        self.scheduler: StoreScheduler = StoreScheduler(self._store, timezone, make_engine)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
         self._engine = self.scheduler.engine
         self._store.open(create=create)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
@@ -17,6 +18,9 @@ from scheduler.engine import Engine, Host, Submit
 from scheduler.errors import NoEventLoopError
 from scheduler.store import Claim, NotStarted, Store
 
+if TYPE_CHECKING:
+    from scheduler.engine.signals import Signal
+
 
 class StoreScheduler(GuardedScheduler):
     """APScheduler's `AsyncIOScheduler`, whose due times come from the engine.
@@ -29,8 +33,9 @@ class StoreScheduler(GuardedScheduler):
 
     def __init__(self, store: Store, zone: str, make_engine: Callable[[Host], Engine]) -> None:
         """Take the store that shows our tasks as jobs, APScheduler's zone, and what makes the engine for this host."""
-        self.engine = make_engine(self)
-        self.pass_done, self.run_ended = self.engine.pass_done, self.engine.run_ended
+        self.engine: Engine = make_engine(self)
+        self.pass_done: Signal = self.engine.pass_done
+        self.run_ended: Signal = self.engine.run_ended
         self._tasks = TaskJobStore(store)
         # Ours comes first: a change of all jobs is refused before another job store has made it.
         super().__init__(

@@ -2,11 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import Final
 
 from scheduler import TaskScheduler
 from scheduler.cli.commands.files import applied, loaded, new_code
 
-log = logging.getLogger("scheduler.serve")
+log: Final = logging.getLogger("scheduler.serve")
 
 
 def apply_file(scheduler: TaskScheduler, file: Path, source: str | None) -> None:

@@ -28,7 +28,7 @@ class ClaimAhead:
 
     def __init__(self, now: float) -> None:
         """Know nothing yet."""
-        self.ahead = 0
+        self.ahead: int = 0
         """How many runs to claim beyond the free slots: as many as end in a moment, so none while runs are long.
 
         Without it a storm of short runs would wait for the database between any two batches.

@@ -38,8 +38,8 @@ class Lifecycle:
 
     def __init__(self) -> None:
         """Begin as `STOPPED`."""
-        self.state = State.STOPPED
-        self.grace = 0.0
+        self.state: State = State.STOPPED
+        self.grace: float = 0.0
         """For how many seconds running runs may go on while the engine drains."""
         self._stopped: Future[None] = Future()
         self._stopped.set_result(None)

@@ -58,13 +58,13 @@ class PassLoop:
         self._signals = signals
         self._calls = calls
         self._wanted = asyncio.Event()
-        self.outage = Outage(loop.time)
-        self.outcomes = OutcomeBatch()
+        self.outage: Outage = Outage(loop.time)
+        self.outcomes: OutcomeBatch = OutcomeBatch()
         signs = SlotSigns(lambda: self._is_busy, self._run_has_ended)
-        self.slots = RunSlots(attempt, parts.clock, parts.settings, self.outcomes, signs)
-        self.code = CodeLoader(parts.runner.load_code, self.want)
-        self.cleanup = ThreadCleanup(parts.session, parts.runner.delete_thread, parts.clock)
-        self.claim_ahead = ClaimAhead(loop.time())
+        self.slots: RunSlots = RunSlots(attempt, parts.clock, parts.settings, self.outcomes, signs)
+        self.code: CodeLoader = CodeLoader(parts.runner.load_code, self.want)
+        self.cleanup: ThreadCleanup = ThreadCleanup(parts.session, parts.runner.delete_thread, parts.clock)
+        self.claim_ahead: ClaimAhead = ClaimAhead(loop.time())
         self._flush = FlushTimer(self._want_flush, self._expects_pass)
         self._is_busy = self._has_more = False
 

@@ -1,7 +1,7 @@
 """What listeners receive: events of runs, and events of tasks."""
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -55,7 +55,7 @@ class TaskEventKind(StrEnum):
 class RunEvent(BaseModel):
     """Something that has happened to a run, and is stored already, but for a step."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     kind: RunEventKind
     """What has happened."""
@@ -68,7 +68,7 @@ class RunEvent(BaseModel):
 class TaskEvent(BaseModel):
     """Something that has happened to a task, and is stored already; or that will happen to it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     kind: TaskEventKind
     """What has happened, or will."""

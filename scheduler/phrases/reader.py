@@ -38,8 +38,8 @@ class Reader:
 
     def __init__(self, phrase: str) -> None:
         """Stand before the first word."""
-        self.words = phrase.split()
-        self.position = 0
+        self.words: list[str] = phrase.split()
+        self.position: int = 0
 
     @property
     def next(self) -> str:

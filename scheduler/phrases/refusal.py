@@ -13,7 +13,7 @@ class Refusal(Exception):  # noqa: N818 - it never leaves the package: a caller 
         """Keep the reason and the candidates."""
         super().__init__(reason)
         self.reason = reason
-        self.candidates = tuple(candidates)
+        self.candidates: tuple[str, ...] = tuple(candidates)
 
 
 class Unreadable(Refusal):

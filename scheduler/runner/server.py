@@ -80,7 +80,7 @@ class ServerGraph:
         self._assistant = assistant
         self._config = config or {}
         base = str(client.http.client.base_url).rstrip("/")
-        self.name = f"{SERVER_PREFIX}{shown_url(base)}/{assistant}"
+        self.name: str = f"{SERVER_PREFIX}{shown_url(base)}/{assistant}"
 
     @classmethod
     def at(cls, url: str) -> Self:

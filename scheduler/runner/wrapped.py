@@ -29,12 +29,12 @@ class WrappedGraph:
 
     def __init__(self, runnable: Any, load: Callable[[Any], Any]) -> None:  # noqa: ANN401 (a LangChain runnable)
         """Take the outermost runnable, and what turns a graph into one that the scheduler calls."""
-        self.runnable = _rebuilt(runnable, lambda graph, given: with_breakpoints(load(graph), _breakpoints(given)))
-        self.name = type(runnable).__name__
-        self.graphs = tuple(_reachable(self.runnable))
-        self.hidden = tuple(_hidden(self.runnable))
+        self.runnable: Any = _rebuilt(runnable, lambda graph, given: with_breakpoints(load(graph), _breakpoints(given)))
+        self.name: str = type(runnable).__name__
+        self.graphs: tuple[Any, ...] = tuple(_reachable(self.runnable))
+        self.hidden: tuple[Any, ...] = tuple(_hidden(self.runnable))
         """Graphs that functions call, or that are in places where no call can be followed."""
-        self.graph = self._only_one()
+        self.graph: Any | None = self._only_one()
         """The graph whose runs can be continued and answered; None if there is none, or more than one."""
 
     @property

@@ -29,7 +29,7 @@ class LeftOutcomes:
         self._database = None if database is None else Path(os.path.realpath(database))
         self._taken_in: list[tuple[Path, int, int]] = []
         self._ignored: set[Path] = set()
-        self.looks_for_all = False
+        self.looks_for_all: bool = False
         """Whether the next pass looks for the files of all owners."""
 
     def leave(self, owner_id: str, results: Sequence[Outcome]) -> Path | None:

@@ -35,7 +35,7 @@ from scheduler.models import OPEN_STATUSES, RunStatus, RunTrigger
 VERSION: Final = 3
 """The schema version that this release writes and reads."""
 
-metadata = MetaData()
+metadata: Final = MetaData()
 
 
 def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
@@ -47,10 +47,10 @@ def _open() -> str:
     return ", ".join(f"'{status}'" for status in sorted(OPEN_STATUSES))
 
 
-schema = Table("scheduler_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
+schema: Final = Table("scheduler_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 """One row: the version that the tables have."""
 
-tasks = Table(
+tasks: Final = Table(
     "scheduler_tasks",
     metadata,
     Column("id", Text, primary_key=True),
@@ -91,7 +91,7 @@ CAN_BE_DUE: Final = and_(
 IS_FINISHED: Final = tasks.c.finished_at.is_not(None)
 _WILL_EXPIRE: Final = tasks.c.warn_at.is_not(None)
 
-runs = Table(
+runs: Final = Table(
     "scheduler_runs",
     metadata,
     Column("id", Text, primary_key=True),
@@ -158,7 +158,7 @@ def holds_thread(table: FromClause = runs) -> ColumnElement[bool]:
     return and_(is_open(table), table.c.checkpointed == literal_column("1"))
 
 
-owners = Table(
+owners: Final = Table(
     "scheduler_owners",
     metadata,
     Column("id", Text, primary_key=True),
@@ -172,7 +172,7 @@ owners = Table(
 )
 """The processes that run a scheduler on this store, each with the instant until which its runs count as alive."""
 
-purged = Table(
+purged: Final = Table(
     "scheduler_purged",
     metadata,
     Column("id", Text, primary_key=True),
@@ -181,7 +181,7 @@ purged = Table(
 )
 """Tasks that were finished or removed and are deleted by now, so that a program may go on adding them at each start."""
 
-unloadable = Table(
+unloadable: Final = Table(
     "scheduler_unloadable",
     metadata,
     Column("task_id", Text, primary_key=True),
@@ -197,7 +197,7 @@ unloadable = Table(
 """Tasks that an owner cannot load at present, and leaves to others."""
 
 
-clock = Table("scheduler_clock", metadata, Column("latest", BigInteger, nullable=False))
+clock: Final = Table("scheduler_clock", metadata, Column("latest", BigInteger, nullable=False))
 """One row: the latest instant at which something was written. A clock that is earlier than this was set back."""
 
 

@@ -65,7 +65,7 @@ class SchedulerSession:
             identify: returns a new identity for this process as the owner of runs.
         """
         self.database = database
-        self.thread = StoreThread() if thread is None else thread
+        self.thread: StoreThread = StoreThread() if thread is None else thread
         self._history_limit = history_limit
         self._lease = lease
         self._retention = retention

@@ -15,7 +15,7 @@ class LocalTimeError(ValueError):
         why = "the clock is put back over it" if comes_twice else "the clock is put forward past it"
         instead = " or ".join(choice.isoformat() for choice in choices)
         super().__init__(f"{local.isoformat()} {what} in {zone}: {why}; write {instead}")
-        self.problem = f"{what} in {zone}: {why}"
+        self.problem: str = f"{what} in {zone}: {why}"
         self.choices = choices
         self.comes_twice = comes_twice
 

@@ -1,6 +1,6 @@
 """What the model may say: the arguments of the tools, and not one more."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from langgraph.prebuilt import ToolRuntime
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,7 +14,7 @@ MOST_RUNS_SHOWN = 20
 class Request(BaseModel):
     """The arguments of a call. An argument that is not here is refused, not ignored."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod

@@ -5,7 +5,7 @@ import os
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Engine, ExceptionContext, bindparam, column, create_engine, event, func, select, table
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, NoSuchModuleError
@@ -17,6 +17,9 @@ from scheduler.store.database.interface import CALL_TIMEOUT, TRY_AGAIN, refuse_f
 from scheduler.store.database.semaphore import FairSemaphore
 from scheduler.store.database.statements import Connection, Statement
 from scheduler.store.schema import VERSION, metadata, refuse_newer, upgrade, version_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 POOL_SIZE: Final = 4
 """The most connections that one scheduler opens: one for its passes, the others for calls from other threads."""
@@ -47,12 +50,12 @@ class PostgresDatabase:
         Nothing is opened yet. Raises `StoreError` if the driver is missing.
         """
         text = url.render_as_string(hide_password=False)
-        self.name = shown_url(text)
+        self.name: str = shown_url(text)
         self._secrets = secrets_in(text)
         self._trusted_owner = trusted_owner
         self._is_owner_known = False
         self.is_shared = True
-        self.file = None
+        self.file: Path | None = None
         self._pid = os.getpid()
         self._has_tables = False
         self._is_pooled = False

@@ -50,8 +50,8 @@ class SqliteDatabase:
 
     def __init__(self, path: Path | None) -> None:
         """Take the file's path, or None for a database in memory. Nothing is opened yet."""
-        self.name = "in memory" if path is None else shown(path)
-        self.is_shared = path is not None
+        self.name: str = "in memory" if path is None else shown(path)
+        self.is_shared: bool = path is not None
         self.file = path
         self._path = path
         self._pid = os.getpid()

@@ -51,7 +51,7 @@ class KeptConnection:
     def __init__(self, engines: Engines) -> None:
         """Take what opens it. Nothing is opened yet."""
         self.connection: Connection | None = None
-        self.mode = Mode.READ
+        self.mode: Mode = Mode.READ
         self._engines = engines
         self.file: Identity | None = None
         self._snapshot: Snapshot | None = None

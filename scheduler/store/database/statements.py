@@ -53,19 +53,17 @@ _NONE: Final[Values] = {}
 class Statement:
     """A statement that is built and compiled when it is first used, which keeps imports cheap."""
 
-    row: type[tuple[Any, ...]] | None = None
-    """The type of its rows; None: they are made from the columns."""
-
-    def __init__(self, build: Callable[[], ClauseElement]) -> None:
-        """Take what builds it; it is called once."""
+    def __init__(self, build: Callable[[], ClauseElement], row: type[tuple[Any, ...]] | None = None) -> None:
+        """Take what builds it, which is called once, and the type of its rows; None: they are made from the columns."""
         self._build = build
+        self._row = row
         self._compiled: dict[str, Compiled] = {}
 
     def compiled(self, dialect: Dialect) -> "Compiled":
         """Return its text for a kind of database."""
         found = self._compiled.get(dialect.name)
         if found is None:
-            found = self._compiled[dialect.name] = Compiled(self._build(), dialect, self.row)
+            found = self._compiled[dialect.name] = Compiled(self._build(), dialect, self._row)
         return found
 
 
@@ -74,8 +72,7 @@ class Query(Statement, Generic[RowT]):
 
     def __init__(self, row: type[RowT], build: Callable[[], ClauseElement]) -> None:
         """Take the type of the rows, and what builds the statement."""
-        super().__init__(build)
-        self.row = row
+        super().__init__(build, row)
 
 
 def parameter(name: str, kind: type[TypeEngine[Any]] = Text) -> ColumnElement[Any]:
@@ -327,9 +324,9 @@ class Connection:
     def __init__(self, core: CoreConnection) -> None:
         """Take SQLAlchemy's connection; what it is used for here is done on the driver's own."""
         self.core = core
-        self.dialect = core.dialect
+        self.dialect: Dialect = core.dialect
         self.driver: Any = core.connection.driver_connection
-        self.is_undone = False
+        self.is_undone: bool = False
         """Whether it was asked to be rolled back instead of being committed."""
 
     def undo(self) -> None:
