@@ -9,7 +9,7 @@ from scheduler.models import RunStatus
 from scheduler.store import outcomes
 from scheduler.store.claims import Claim
 from scheduler.store.database.statements import Connection
-from scheduler.store.outcomes import Outcome
+from scheduler.store.outcomes import Chance, Finished, Outcome
 
 _REASON_LIMIT: Final = 300
 """The longest description of why an outcome was refused, in characters."""
@@ -32,19 +32,21 @@ class Written:
 
 
 Steps: TypeAlias = Iterable[tuple[Claim, str]]
-Write: TypeAlias = Callable[[Connection, str, Steps, Sequence[Outcome], int], Written]
+Write: TypeAlias = Callable[[Connection, str, Steps, Sequence[Outcome], int, Chance], Written]
 
 
 class RefusedError(Exception):
     """Some step or outcome was refused for a reason of its own; the transaction has to be undone."""
 
 
-def write_together(connection: Connection, owner: str, steps: Steps, results: Sequence[Outcome], now: int) -> Written:
+def write_together(  # noqa: PLR0913, PLR0917 (see `Write`)
+    connection: Connection, owner: str, steps: Steps, results: Sequence[Outcome], now: int, chance: Chance
+) -> Written:
     """Write steps and outcomes with few statements, all or none. Raises `RefusedError`."""
     try:
         # The steps first: a run that has ended takes none any more.
         outcomes.note_steps(connection, owner, steps)
-        finished = outcomes.finish(connection, owner, results, now)
+        finished = outcomes.finish(connection, owner, results, now, chance)
     except Exception as error:
         if connection.is_refusal(error):
             raise RefusedError from error
@@ -52,23 +54,28 @@ def write_together(connection: Connection, owner: str, steps: Steps, results: Se
     return Written(list(results), finished.lost, finished.paused)
 
 
-def write_one_by_one(connection: Connection, owner: str, steps: Steps, results: Sequence[Outcome], now: int) -> Written:
+def write_one_by_one(  # noqa: PLR0913, PLR0917 (see `Write`)
+    connection: Connection, owner: str, steps: Steps, results: Sequence[Outcome], now: int, chance: Chance
+) -> Written:
     """Write each step and each outcome by itself; leave out the steps that are refused, and replace the outcomes."""
     for step in steps:
         _attempted(connection, functools.partial(outcomes.note_steps, connection, owner, [step]))
     written = Written()
+    finish_one = functools.partial(outcomes.finish, connection, owner, now=now, chance=chance)
     for outcome in results:
-        _write_alone(connection, owner, outcome, now, written)
+        _write_alone(connection, outcome, finish_one, written)
     return written
 
 
-def _write_alone(connection: Connection, owner: str, outcome: Outcome, now: int, written: Written) -> None:
+def _write_alone(
+    connection: Connection, outcome: Outcome, finish_one: Callable[[Sequence[Outcome]], Finished], written: Written
+) -> None:
     """Write an outcome as it is, else in ASCII, else as a failure."""
 
     def finish(change: Callable[[Outcome], Outcome]) -> Exception | None:
         def write() -> None:
             version = change(outcome)
-            finished = outcomes.finish(connection, owner, [version], now)
+            finished = finish_one([version])
             written.lost += finished.lost
             written.paused += finished.paused
             written.outcomes.append(version)

@@ -11,7 +11,7 @@ from scheduler.store import history, outcomes
 from scheduler.store.database.statements import Connection
 from scheduler.store.isolation import Written, write_one_by_one
 from scheduler.store.outcome_file import LeftOutcome, OutcomeFile, read_file, write_file
-from scheduler.store.outcomes import Outcome
+from scheduler.store.outcomes import Chance, Outcome
 
 _INFIX, _SUFFIX = "-outcomes-", ".json"
 
@@ -24,8 +24,12 @@ class LeftOutcomes:
     when that pass is committed. A file that cannot be read is *ignored*: it is logged once, and stays where it is.
     """
 
-    def __init__(self, database: Path | None) -> None:
-        """Take the file of the store; None if the store is not a file, so that nothing can be left beside it."""
+    def __init__(self, database: Path | None, chance: Chance) -> None:
+        """Take the file of the store, and what varies the waits between attempts.
+
+        The file is None if the store is not a file, so that nothing can be left beside it.
+        """
+        self._chance = chance
         self._database = None if database is None else Path(os.path.realpath(database))
         self._taken_in: list[tuple[Path, int, int]] = []
         self._ignored: set[Path] = set()
@@ -49,9 +53,32 @@ class LeftOutcomes:
         written = Written()
         for path in self._paths(owner_ids):
             if (left := self._read(path)) is not None:
-                found = [each for each in left.outcomes if _write(connection, left.owner, each, now, written)]
+                found = [each for each in left.outcomes if self._write(connection, left.owner, each, now, written)]
                 self._taken_in.append((path, len(found), len(left.outcomes)))
         return written
+
+    def _write(self, connection: Connection, owner_id: str, left: LeftOutcome, now: int, written: Written) -> bool:
+        """Write one outcome; return False if it is not the owner's any more."""
+        claim = outcomes.claim_of(connection, owner_id, left.run_id, left.attempt)
+        if claim is None:
+            return False
+        outcome = Outcome(
+            claim,
+            left.status,
+            min(left.finished_at, now),
+            left.response,
+            left.error,
+            questions=history.questions(left),
+            resumed=left.resumed,
+            is_last=left.is_last,
+            usage=left.usage,
+        )
+        found = write_one_by_one(connection, owner_id, (), [outcome], now, self._chance)
+        written.outcomes += found.outcomes
+        written.lost += found.lost
+        written.replaced += found.replaced
+        written.unwritten += found.unwritten
+        return not found.lost
 
     def committed(self) -> None:
         """Delete what the last `take_in` has read, now that it is stored."""
@@ -89,30 +116,6 @@ class LeftOutcomes:
         """Return who may have left outcomes: this user, and the one whose the store is."""
         here = {os.geteuid()} if hasattr(os, "geteuid") else {0}
         return here if self._database is None else {*here, self._database.stat().st_uid}
-
-
-def _write(connection: Connection, owner_id: str, left: LeftOutcome, now: int, written: Written) -> bool:
-    """Write one outcome; return False if it is not the owner's any more."""
-    claim = outcomes.claim_of(connection, owner_id, left.run_id, left.attempt)
-    if claim is None:
-        return False
-    outcome = Outcome(
-        claim,
-        left.status,
-        min(left.finished_at, now),
-        left.response,
-        left.error,
-        questions=history.questions(left),
-        resumed=left.resumed,
-        is_last=left.is_last,
-        usage=left.usage,
-    )
-    found = write_one_by_one(connection, owner_id, (), [outcome], now)
-    written.outcomes += found.outcomes
-    written.lost += found.lost
-    written.replaced += found.replaced
-    written.unwritten += found.unwritten
-    return not found.lost
 
 
 def _path_of(database: Path, owner_id: str) -> Path:

@@ -1,10 +1,9 @@
 """How attempts end in the runs table: outcomes, retries, runs that are taken back, and runs of owners that are gone."""
 
 import json
-import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from sqlalchemy import BigInteger, ColumnElement, Integer, Select, Text, and_, bindparam, func, select, update
 from sqlalchemy.types import TypeEngine
@@ -104,8 +103,12 @@ _TAKE_BACK: Final = Bulk(
 )
 
 
-def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now: int) -> Finished:
-    """Write how attempts ended."""
+Chance: TypeAlias = Callable[[], float]
+"""Returns a random number from 0 to 1."""
+
+
+def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now: int, chance: Chance) -> Finished:
+    """Write how attempts ended; `chance` varies how long the next attempts wait."""
     final = []
     for outcome in outcomes:
         if outcome.status is RunStatus.PENDING:
@@ -113,7 +116,7 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
             task_rows.cancel_if_removed(connection, outcome.claim.task.id, now)
         elif outcome.status is RunStatus.WAITING:
             final += _wait(connection, owner, outcome, now)
-        elif not _goes_on(connection, owner, outcome, now):
+        elif not _goes_on(connection, owner, outcome, now, chance):
             final.append(outcome)
     lost = _write_final(connection, owner, final)
     kept = [outcome for outcome in final if outcome not in lost] if lost else final
@@ -259,14 +262,18 @@ def _was_written(connection: Connection, outcome: Outcome) -> bool:
 # --- Further attempts ---
 
 
-def _goes_on(connection: Connection, owner: str, outcome: Outcome, now: int) -> bool:
+def _goes_on(connection: Connection, owner: str, outcome: Outcome, now: int, chance: Chance) -> bool:
     """Put a run whose attempt did not succeed back into the queue, if its task grants it a further attempt."""
     task = outcome.claim.task
     may_go_on = task.max_attempts > 1 or task.rerun_after_crash or outcome.claim.checkpointed
     if outcome.is_last or outcome.status not in _MAY_GO_ON or not may_go_on:
         return False
     row = connection.execute(_OWN_RUN, _key(owner, outcome)).first()
-    return row is not None and _queue_again(connection, row, task, outcome, now)
+    if row is None:
+        return False
+    is_interrupted = outcome.status is RunStatus.INTERRUPTED
+    delay = _delay_after_interruption(task, row) if is_interrupted else _delay_after_failure(task, row, chance)
+    return _queue_again(connection, row, outcome, delay, now)
 
 
 class _Ending(Protocol):
@@ -309,15 +316,8 @@ _QUEUE_AGAIN: Final = Statement(
 )
 
 
-def _queue_again(
-    connection: Connection, row: _RunOfTask, task: TaskDefinition | None, ending: _Ending, now: int
-) -> bool:
-    """Put a run back into the queue, if it has a further attempt.
-
-    Without a task, whose definition cannot be used here, an interrupted run goes back: who can use it decides then.
-    """
-    attempts = history.earlier_attempts(row)
-    delay = _delay(task, attempts, ending.status, may_continue=bool(row.checkpointed))
+def _queue_again(connection: Connection, row: _RunOfTask, ending: _Ending, delay: int | None, now: int) -> bool:
+    """Put a run back into the queue, if it has a further attempt, which waits for `delay` microseconds."""
     if row.removed or row.cancel_requested or delay is None:
         return False
     ended = Attempt(
@@ -327,30 +327,30 @@ def _queue_again(
         finished_at=to_datetime(ending.finished_at),
         error=ending.error,
     )
-    tries, ready = history.attempts_json((*attempts, ended)), _since(ending, now) + delay
+    tries, ready = history.attempts_json((*history.earlier_attempts(row), ended)), _since(ending, now) + delay
     connection.execute(_QUEUE_AGAIN, {"run": row.id, "ready": ready, "tries": tries, "problem": ended.error})
     return True
 
 
-def _delay(
-    task: TaskDefinition | None, attempts: Sequence[Attempt], status: RunStatus, *, may_continue: bool
-) -> int | None:
-    """Return how long the next attempt waits, in microseconds; None: there is none.
+def _delay_after_interruption(task: TaskDefinition | None, row: _RunOfTask) -> int | None:
+    """Return how long the next attempt waits after an interrupted one; None: there is none.
 
-    An interrupted run whose graph has a checkpointer always gets one: what starts it sees in the checkpoints whether
-    there is something to continue, and whether the attempts before made progress. Without checkpoints nobody sees any,
-    so every restart counts, by a stop as well as by a crash.
+    A run whose graph has a checkpointer always gets one: what starts it sees in the checkpoints whether there is
+    something to continue, and whether the attempts before made progress. Without checkpoints nobody sees any, so every
+    restart counts, by a stop as well as by a crash. Without a task, whose definition cannot be used here, the run goes
+    back: who can use it decides then.
     """
-    if status is RunStatus.INTERRUPTED and may_continue:
+    if row.checkpointed:
         return 0
-    if status is RunStatus.INTERRUPTED:
-        restarts = sum(attempt.status is RunStatus.INTERRUPTED for attempt in attempts)
-        may_restart = task is None or task.rerun_after_crash
-        return 0 if may_restart and restarts < RESTART_LIMIT else None
-    if task is None:
-        return None
-    failed = 1 + sum(attempt.status in FAILURES for attempt in attempts)
-    return retry_delay(task, failed, random.random()) if failed < task.max_attempts else None  # noqa: S311 (no secret)
+    restarts = sum(attempt.status is RunStatus.INTERRUPTED for attempt in history.earlier_attempts(row))
+    may_restart = task is None or task.rerun_after_crash
+    return 0 if may_restart and restarts < RESTART_LIMIT else None
+
+
+def _delay_after_failure(task: TaskDefinition, row: _RunOfTask, chance: Chance) -> int | None:
+    """Return how long the next attempt waits after a failed one, in microseconds; None: there is none."""
+    failed = 1 + sum(attempt.status in FAILURES for attempt in history.earlier_attempts(row))
+    return retry_delay(task, failed, chance()) if failed < task.max_attempts else None
 
 
 def longest_wait(task: TaskDefinition, attempts: Sequence[Attempt]) -> int:
@@ -483,7 +483,8 @@ def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[
         found = read(row.definition)  # its zone does not matter here
         task = found if isinstance(found, TaskDefinition) else None
         is_damaged = isinstance(found, Unreadable) and found.is_damaged
-        if is_damaged or not _queue_again(connection, row, task, interruption, now):
+        delay = None if is_damaged else _delay_after_interruption(task, row)
+        if not _queue_again(connection, row, interruption, delay, now):
             connection.execute(_INTERRUPT, {"run": row.id, "end": now, "problem": error})
             if task is not None and row.checkpointed:
                 history.keep_own_thread(connection, task, row.id, row.thread_id, now)

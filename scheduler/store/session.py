@@ -1,5 +1,6 @@
 """One scheduler on a store: its lease, its passes, its last outcomes."""
 
+import random
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from scheduler.store.isolation import RefusedError, Steps, Write, Written, write
 from scheduler.store.leases import Leases, running_others
 from scheduler.store.left_outcomes import LeftOutcomes
 from scheduler.store.look import look_at
-from scheduler.store.outcomes import OldThread, Outcome
+from scheduler.store.outcomes import Chance, OldThread, Outcome
 from scheduler.store.pass_result import PassResult
 from scheduler.store.schema import CAN_BE_DUE, IS_PENDING
 from scheduler.store.schema import runs as runs_table
@@ -50,6 +51,7 @@ class SchedulerSession:
         is_observed: Callable[[], bool],
         thread: StoreThread | None = None,
         identify: Callable[[], owners.Owner] = owners.this_process,
+        chance: Chance = random.random,
     ) -> None:
         """Open nothing yet.
 
@@ -63,6 +65,7 @@ class SchedulerSession:
             is_observed: returns whether anybody receives events about runs.
             thread: the thread of the passes; None: one of its own.
             identify: returns a new identity for this process as the owner of runs.
+            chance: returns a random number from 0 to 1, by which the waits between attempts vary.
         """
         self.database = database
         self.thread: StoreThread = StoreThread() if thread is None else thread
@@ -73,9 +76,10 @@ class SchedulerSession:
         self._is_checkpointed = is_checkpointed
         self._is_observed = is_observed
         self._identify = identify
+        self._chance = chance
         self._owner = identify()
         self._leases = Leases(lease)
-        self._left = LeftOutcomes(database.file)
+        self._left = LeftOutcomes(database.file, chance)
         self._is_unsure = self._leaves_tasks = self._has_expiring = False
         self._disowned: frozenset[str] = frozenset()
         self._clock = ClockWatch(lease)
@@ -191,7 +195,7 @@ class SchedulerSession:
     def _finish(
         self, connection: Connection, now: int, results: Sequence[Outcome], steps: Steps, write: Write
     ) -> PassResult:
-        written = write(connection, self._owner.id, steps, results, now)
+        written = write(connection, self._owner.id, steps, results, now, self._chance)
         result = PassResult(told=Told() if self._is_observed() else None)
         self._note(connection, result, written)
         return result

@@ -1,20 +1,26 @@
 """The thread in which passes use the database."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+
+def _one_thread() -> Executor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="scheduler-store")
 
 
 class StoreThread:
     """The one thread in which passes use the database, started when it is first needed."""
 
-    def __init__(self) -> None:
-        """Start nothing yet."""
-        self._executor: ThreadPoolExecutor | None = None
+    def __init__(self, make: Callable[[], Executor] = _one_thread) -> None:
+        """Take what makes the executor, which runs one call at a time. Nothing is started yet."""
+        self._make = make
+        self._executor: Executor | None = None
 
     @property
-    def executor(self) -> ThreadPoolExecutor:
+    def executor(self) -> Executor:
         """The thread as an executor."""
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scheduler-store")
+            self._executor = self._make()
         return self._executor
 
     def close(self, *, wait: bool = True) -> None:

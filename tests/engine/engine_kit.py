@@ -9,6 +9,7 @@ from scheduler import RunStatus, TaskDefinition
 from scheduler.engine import Dependencies, Engine, LoopSettings, NoTicker, Standalone
 from scheduler.observing import Observers
 from scheduler.store import Outcome, SchedulerSession, Store, database_at
+from scheduler.store.store_thread import StoreThread
 from scheduler.timing.clock import SECOND, to_datetime, to_micros
 
 START = to_micros(datetime(2026, 1, 5, tzinfo=UTC))
@@ -51,6 +52,8 @@ class LoopClock:
 
 
 class _Inline(Executor):
+    """Stands for the store's thread: it calls in the thread of the test."""
+
     def submit(self, function, /, *arguments, **named):
         done = Future()
         try:
@@ -60,21 +63,13 @@ class _Inline(Executor):
         return done
 
 
-class InlineThread:
-    """The store's thread, in the thread of the test."""
-
-    executor = _Inline()
-
-    def close(self, *, wait=True):
-        pass
-
-
 class Runner:
     """Makes attempts that last as long as the test says, and notes when they began."""
 
     def __init__(self, clock, seconds=0.0):
         self.clock, self.seconds = clock, seconds
         self.began, self.inside, self.most = [], 0, 0
+        self.failures = 0
         self.drained = False
 
     def load(self):
@@ -91,6 +86,9 @@ class Runner:
             await asyncio.sleep(self.seconds)
         finally:
             self.inside -= 1
+        if self.failures:
+            self.failures -= 1
+            raise ValueError("no such city")
         return Outcome(claim, RunStatus.SUCCEEDED, self.clock.now(), response="Done.")
 
     async def load_code(self, task):
@@ -103,7 +101,7 @@ class Runner:
 class Stage:
     """An engine, and what it was built from."""
 
-    def __init__(self, loop, path, *, seconds=0.0, slots=32, grace=30.0, host=None):
+    def __init__(self, loop, path, *, seconds=0.0, slots=32, grace=30.0, host=None, chance=lambda: 0.5):
         self.loop = loop
         self.clock = LoopClock(loop)
         self.runner = Runner(self.clock, seconds)
@@ -118,7 +116,8 @@ class Stage:
             needs_loading=lambda _task: None,
             is_checkpointed=lambda _task: False,
             is_observed=observers.is_listening,
-            thread=InlineThread(),
+            thread=StoreThread(_Inline),
+            chance=chance,
         )
         settings = LoopSettings(slots, 10.0, 30.0, grace)
         self.host = Standalone(self.clock) if host is None else host

@@ -225,3 +225,21 @@ def test_a_host_that_cannot_start(new_stage, loop):
         assert stage.store.running_schedulers(stage.clock.now()) == 0
 
     loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize(("share", "waited"), [(0.0, 75), (0.5, 100), (1.0, 125)])
+def test_chance_is_an_argument(new_stage, loop, share, waited):
+    """The wait before the next attempt varies by the random number that the engine is given."""
+    stage = new_stage(chance=lambda: share)
+    stage.runner.failures = 1
+
+    async def main():
+        stage.engine.start()
+        stage.add(once(5, max_attempts=2, retry_delay_seconds=100))
+        await asyncio.sleep(300)
+        await stage.stop()
+
+    loop.run_until_complete(main())
+    first, second = (began for _, began in stage.runner.began)
+    assert second - first == pytest.approx(waited, abs=0.5)
+    assert stage.states() == ["succeeded"]

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import random
 import stat
 import uuid
 
@@ -286,7 +287,7 @@ def test_a_file_that_cannot_be_written_is_not_there_at_all(process, path, monkey
 def test_where_the_store_is_no_file_nothing_is_left(database, tmp_path, monkeypatch):
     """In memory, and on PostgreSQL."""
     monkeypatch.chdir(tmp_path)
-    assert LeftOutcomes(database_at(None, database).file).leave(str(uuid.uuid4()), ["outcome"]) is None
+    assert LeftOutcomes(database_at(None, database).file, random.random).leave(str(uuid.uuid4()), ["outcome"]) is None
     assert list(tmp_path.iterdir()) == []
 
 
