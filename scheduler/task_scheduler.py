@@ -1,4 +1,4 @@
-"""TaskScheduler: the face. Composes the other rooms; holds no logic of theirs."""
+"""TaskScheduler: the public API. It composes the other packages and holds no logic of theirs."""
 
 import asyncio
 import importlib

@@ -7,8 +7,8 @@ from scheduler.timing.clock import SECOND
 GAP: Final = 0.001
 """How long after one run the next one starts while the store's thread works, in seconds.
 
-A loop that is never idle takes Python's lock again, in each turn, before the thread has woken up for it; the thread
-then gets nothing done until all runs are over, and the loop has none.
+A loop that is never idle takes the GIL again, in each turn, before the thread has woken up for it; the thread
+then gets nothing done until all runs have ended.
 """
 
 _EARLY, _MOST_EARLY = 0.03, 0.2
@@ -18,9 +18,9 @@ _MEMORY: Final = 0.8
 _AHEAD_SECONDS: Final = 0.1
 """Runs that will begin within so many seconds, at the rate at which runs end, are claimed ahead."""
 _MOST_AHEAD: Final = 128
-"""The most runs that are claimed ahead: 256 and 400 were no faster, and a crash interrupts them unbegun."""
+"""The most runs that are claimed ahead: 256 and 400 were no faster, and a crash interrupts all of them."""
 _SHORTEST: Final = 0.01
-"""Rates are reckoned over so many seconds at least."""
+"""Rates are computed over at least this many seconds."""
 
 
 class ClaimAhead:
