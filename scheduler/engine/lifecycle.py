@@ -47,7 +47,7 @@ class Lifecycle:
     @property
     def is_stopping(self) -> bool:
         """Whether a stop has begun and is not done."""
-        return self.state in {State.DRAINING, State.CANCELLED}
+        return self.state is State.DRAINING or self.state is State.CANCELLED  # asked for each run: no hash of an enum
 
     @property
     def fires(self) -> bool:
