@@ -9,7 +9,7 @@ from scheduler.models import Run, RunStatus
 from scheduler.observing.events import Event, EventKind, RunEvent, RunEventKind, TaskEvent, TaskEventKind
 from scheduler.observing.listeners import Callback, Listener, check_callback, kinds_of
 from scheduler.observing.telemetry import Telemetry
-from scheduler.store import Claim, Outcome, PassResult, Told
+from scheduler.store import Claim, Committed, Outcome, PassResult
 from scheduler.timing.clock import SECOND, Clock, to_datetime
 
 __all__ = [
@@ -93,30 +93,30 @@ class Observers:
 
     def pass_done(self, result: PassResult) -> None:
         """Tell what a pass has committed; what it has claimed is told when it begins."""
-        told = result.told
-        if told is None:
+        committed = result.committed
+        if committed is None:
             return
-        for run_id in told.released:
+        for run_id in committed.released:
             self._going.pop(run_id, None)
-        for run in told.changed:
+        for run in committed.changed:
             self._going.pop(run.id, None)
             self._tell(_kind_of(run), run)
-        for run in told.expiring:
+        for run in committed.expiring:
             self._tell(RunEventKind.EXPIRING, run)
-        self._tell_tasks(result, told)
-        self._going.update((run.id, run) for run in told.claimed)
+        self._tell_tasks(result, committed)
+        self._going.update((run.id, run) for run in committed.claimed)
 
-    def _tell_tasks(self, result: PassResult, told: Told) -> None:
+    def _tell_tasks(self, result: PassResult, committed: Committed) -> None:
         happened = {
             TaskEventKind.QUARANTINED: result.quarantined,
             TaskEventKind.PAUSED: result.paused,
             TaskEventKind.EXPIRING: result.expiring.tasks,
-            TaskEventKind.FINISHED: told.finished,
+            TaskEventKind.FINISHED: committed.finished,
         }
         at = to_datetime(self._clock.now())
         for kind, tasks in happened.items():
             for task_id, reason in tasks:
-                run = told.newest.get(task_id)
+                run = committed.newest.get(task_id)
                 self._send(TaskEvent(kind=kind, at=at, task_id=task_id, reason=reason, run=run))
 
     def store_failed(self) -> None:

@@ -438,8 +438,8 @@ def _error_text(values: object) -> str:
 async def _refusal(response: httpx.Response) -> str:
     """Return why the server refuses, in its own words."""
     try:
-        told = (await response.aread()).decode(errors="replace")
-        detail = response.json().get("detail", told)
+        text = (await response.aread()).decode(errors="replace")
+        detail = response.json().get("detail", text)
     except (httpx.StreamError, ValueError, AttributeError):
         detail = "(no reason given)"
     mend = "; set LANGGRAPH_API_KEY in the environment" if response.status_code in _NO_KEY else ""

@@ -71,12 +71,12 @@ def _is_user(role: object) -> bool:
 
 
 def _sum(messages: Iterable[object]) -> TokenUsage | None:
-    told = [usage for each in messages if isinstance(usage := member(each, "usage_metadata"), Mapping)]
-    if not told:
+    reported = [usage for each in messages if isinstance(usage := member(each, "usage_metadata"), Mapping)]
+    if not reported:
         return None
-    read = sum(_number(usage, "input_tokens") for usage in told)
-    written = sum(_number(usage, "output_tokens") for usage in told)
-    total = sum(_number(usage, "total_tokens") for usage in told)
+    read = sum(_number(usage, "input_tokens") for usage in reported)
+    written = sum(_number(usage, "output_tokens") for usage in reported)
+    total = sum(_number(usage, "total_tokens") for usage in reported)
     return TokenUsage(input_tokens=read, output_tokens=written, total_tokens=total)
 
 

@@ -6,13 +6,13 @@ module for each subject (`queue`, `due_times`, `outcomes`, `tasks`, `history` â€
 
 from scheduler.store.adding import OtherSources
 from scheduler.store.claims import Claim, NotStarted
+from scheduler.store.committed import Committed
 from scheduler.store.database.address import absolute_path, database_at
 from scheduler.store.listing import Listed
 from scheduler.store.outcomes import RESTART_LIMIT, STOPPED, OldThread, Outcome
 from scheduler.store.pass_result import PassResult
 from scheduler.store.session import SchedulerSession
 from scheduler.store.store import Store
-from scheduler.store.told import Told
 from scheduler.store.transaction import StoreTransaction
 from scheduler.store.unloadable import Loaded, NeedsLoading, ToLoad
 
@@ -20,6 +20,7 @@ __all__ = [
     "RESTART_LIMIT",
     "STOPPED",
     "Claim",
+    "Committed",
     "Listed",
     "Loaded",
     "NeedsLoading",
@@ -32,7 +33,6 @@ __all__ = [
     "Store",
     "StoreTransaction",
     "ToLoad",
-    "Told",
     "absolute_path",
     "database_at",
 ]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from scheduler.store.claims import Claim, NotStarted
+from scheduler.store.committed import Committed
 from scheduler.store.expiring import Expiring
 from scheduler.store.outcomes import Outcome
-from scheduler.store.told import Told
 from scheduler.store.unloadable import Changes
 
 
@@ -42,5 +42,5 @@ class PassResult:
     """Whether there are threads of single runs to be deleted."""
     wake_at: int | None = None
     """When the next due time or retry comes, as far as the store knows."""
-    told: Told | None = None
+    committed: Committed | None = None
     """What has become of runs, if somebody listens."""

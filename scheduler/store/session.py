@@ -11,20 +11,28 @@ from scheduler.models import TaskDefinition
 from scheduler.store import clock_steps, history, outcomes, owners, queue, tasks
 from scheduler.store.claims import Claim, Claimer
 from scheduler.store.clock_steps import STEP_BACK, ClockWatch
+from scheduler.store.committed import (
+    Committed,
+    note_batch,
+    note_changed,
+    note_ended,
+    note_expiring,
+    note_finished,
+    note_newest,
+)
 from scheduler.store.database.interface import PASS_TIMEOUT, Database
 from scheduler.store.database.statements import Connection, Statement
 from scheduler.store.expiring import find_expiring
 from scheduler.store.isolation import RefusedError, Steps, Write, Written, write_one_by_one, write_together
 from scheduler.store.leases import Leases, running_others
 from scheduler.store.left_outcomes import LeftOutcomes
-from scheduler.store.look import look_at
 from scheduler.store.outcomes import Chance, OldThread, Outcome
 from scheduler.store.pass_result import PassResult
 from scheduler.store.schema import CAN_BE_DUE, IS_PENDING
 from scheduler.store.schema import runs as runs_table
 from scheduler.store.schema import tasks as tasks_table
+from scheduler.store.snapshot import take_snapshot
 from scheduler.store.store_thread import StoreThread
-from scheduler.store.told import Told, note_batch, note_changed, note_ended, note_expiring, note_finished, note_newest
 from scheduler.store.unloadable import Loaded, NeedsLoading, note_loaded, retry
 from scheduler.timing.clock import SECOND, Clock
 
@@ -159,11 +167,11 @@ class SchedulerSession:
         is_due = self._is_unsure or self._leases.is_due(now) or self._clock.is_due(now)
         if not results and not steps and not loaded and not is_due:
             with self.database.read(PASS_TIMEOUT) as connection:
-                look = look_at(connection, self._owner.id, now)
-            self._has_expiring = look.has_expiring
+                snapshot = take_snapshot(connection, self._owner.id, now)
+            self._has_expiring = snapshot.has_expiring
             is_due = self._left.looks_for_all or now >= self._purge_at
-            if not is_due and not look.has_work(now, slots, early, is_running=bool(running)):
-                return PassResult(wake_at=look.wake_at(now, 0, early), has_old_threads=look.has_old_threads)
+            if not is_due and not snapshot.has_work(now, slots, early, is_running=bool(running)):
+                return PassResult(wake_at=snapshot.wake_at(now, 0, early), has_old_threads=snapshot.has_old_threads)
 
         def write_and_work(write: Write) -> PassResult:
             with self.database.write(PASS_TIMEOUT) as connection:
@@ -196,7 +204,7 @@ class SchedulerSession:
         self, connection: Connection, now: int, results: Sequence[Outcome], steps: Steps, write: Write
     ) -> PassResult:
         written = write(connection, self._owner.id, steps, results, now, self._chance)
-        result = PassResult(told=Told() if self._is_observed() else None)
+        result = PassResult(committed=Committed() if self._is_observed() else None)
         self._note(connection, result, written)
         return result
 
@@ -206,8 +214,8 @@ class SchedulerSession:
         result.paused += written.paused
         result.replaced += written.replaced
         result.unwritten += written.unwritten
-        if result.told:
-            note_ended(connection, result.told, written.outcomes, written.lost)
+        if result.committed:
+            note_ended(connection, result.committed, written.outcomes, written.lost)
 
     def _work(  # noqa: PLR0913 (what `run_pass` takes, and what it has done so far)
         self,
@@ -233,21 +241,21 @@ class SchedulerSession:
         result.recovered = self._leases.recover(connection, self._owner, others, now)
         if self._has_expiring:
             result.expiring = find_expiring(connection, now)
-        if result.told:
-            note_changed(connection, result.told, [*expired, *result.recovered])
-            note_expiring(connection, result.told, result.expiring)
+        if result.committed:
+            note_changed(connection, result.committed, [*expired, *result.recovered])
+            note_expiring(connection, result.committed, result.expiring)
         if slots is not None:
             self._claim(connection, now, slots, early=early, result=result)
         _note_tasks(connection, result, now)
         self._purge(connection, now)
-        look = look_at(connection, self._owner.id, now)
-        self._has_expiring = look.has_expiring
-        if look.has_cancels:
+        snapshot = take_snapshot(connection, self._owner.id, now)
+        self._has_expiring = snapshot.has_expiring
+        if snapshot.has_cancels:
             result.cancels = queue.cancel_requests(connection, self._owner.id)
-        result.has_old_threads = look.has_old_threads
-        result.has_more = look.is_ready or (look.next_due is not None and look.next_due <= now)
+        result.has_old_threads = snapshot.has_old_threads
+        result.has_more = snapshot.is_ready or (snapshot.next_due is not None and snapshot.next_due <= now)
         free = (slots or 0) - len(result.claims)
-        result.wake_at = now if result.recovered and free else look.wake_at(now, free, early)
+        result.wake_at = now if result.recovered and free else snapshot.wake_at(now, free, early)
 
     def _claim(self, connection: Connection, now: int, slots: int, *, early: int, result: PassResult) -> None:
         """Take what is due, except tasks that cannot be loaded here, which are looked at from time to time."""
@@ -261,8 +269,8 @@ class SchedulerSession:
         result.expiring.tasks.extend(batch.last_runs)
         result.unloadable += batch.unloadable
         self._leaves_tasks = self._leaves_tasks or batch.leaves_tasks
-        if result.told:
-            note_batch(connection, result.told, batch)
+        if result.committed:
+            note_batch(connection, result.committed, batch)
 
     def _claimer(self) -> Claimer:
         owner, limit = self._owner.id, self._history_limit
@@ -290,11 +298,11 @@ class SchedulerSession:
 
 def _note_tasks(connection: Connection, result: PassResult, now: int) -> None:
     """Note for those who listen what has become of tasks, and their newest runs."""
-    if result.told is None:
+    if result.committed is None:
         return
-    note_finished(connection, result.told, now)
+    note_finished(connection, result.committed, now)
     changed = *result.quarantined, *result.paused, *result.expiring.tasks
-    note_newest(connection, result.told, [task_id for task_id, _ in changed])
+    note_newest(connection, result.committed, [task_id for task_id, _ in changed])
 
 
 def _isolating(transaction: Callable[[Write], PassResult]) -> PassResult:

@@ -1,8 +1,8 @@
 """Tools with which an agent schedules for itself: LangChain tools over a `TaskScheduler`, bounded, for one owner each.
 
 `callers` finds out who calls, `requests` is what the model may say, `timetable` reads when, `guards` sets the bounds,
-`desk` does it, `wording` says what was done, `refusal` what was not. This room imports LangChain's core and LangGraph;
-nothing of the scheduler imports this room.
+`actions` does it, `wording` says what was done, `refusal` what was not. This package imports LangChain's core and
+LangGraph; nothing of the scheduler imports this package.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from scheduler.errors import InvalidTaskError, StoreError, TaskNotFoundError
 from scheduler.models import TaskDefinition, TaskType
 from scheduler.task_scheduler import TaskScheduler
 from scheduler.timing.clock import WallClock
+from scheduler.tools.actions import Actions
 from scheduler.tools.callers import Caller, OwnerOf, caller_of, is_owner
-from scheduler.tools.desk import Desk
 from scheduler.tools.guards import Guards, default_rate
 from scheduler.tools.refusal import Refusal, invalid_arguments
 from scheduler.tools.requests import HistoryRequest, ListRequest, Request, ScheduleRequest, TaskRequest
@@ -87,18 +87,18 @@ def scheduling_tools(  # noqa: PLR0913 (keywords, each with a default)
     _check_fields(fields, zone)
     if isinstance(owner, str) and not is_owner(owner):
         raise ValueError(f"owner={owner[:60]!r}; give a text that is not blank, printable, and short")
-    desk = Desk(task_scheduler, guards, zone, fields, WallClock())
+    actions = Actions(task_scheduler, guards, zone, fields, WallClock())
     bench = _Bench(task_scheduler, owner)
     return [
         bench.tool(
-            "schedule_task", _SCHEDULE.format(zone=zone, limits=guards.in_words), ScheduleRequest, desk.schedule
+            "schedule_task", _SCHEDULE.format(zone=zone, limits=guards.in_words), ScheduleRequest, actions.schedule
         ),
-        bench.tool("list_scheduled_tasks", _LIST, ListRequest, desk.show),
-        bench.tool("cancel_scheduled_task", _CANCEL, TaskRequest, desk.cancel),
-        bench.tool("pause_scheduled_task", _PAUSE, TaskRequest, desk.pause),
-        bench.tool("resume_scheduled_task", _RESUME, TaskRequest, desk.resume),
-        bench.tool("run_scheduled_task", _RUN, TaskRequest, desk.run_now),
-        bench.tool("list_scheduled_runs", _HISTORY, HistoryRequest, desk.history),
+        bench.tool("list_scheduled_tasks", _LIST, ListRequest, actions.show),
+        bench.tool("cancel_scheduled_task", _CANCEL, TaskRequest, actions.cancel),
+        bench.tool("pause_scheduled_task", _PAUSE, TaskRequest, actions.pause),
+        bench.tool("resume_scheduled_task", _RESUME, TaskRequest, actions.resume),
+        bench.tool("run_scheduled_task", _RUN, TaskRequest, actions.run_now),
+        bench.tool("list_scheduled_runs", _HISTORY, HistoryRequest, actions.history),
     ]
 
 

@@ -196,7 +196,7 @@ def test_listeners_hear_of_what_was_left(process, new_process):
     leave(process)
     later = new_process(100)
     later.is_observed = lambda: True
-    assert [str(run.status) for run in later.run_pass(100).told.changed] == ["succeeded"]
+    assert [str(run.status) for run in later.run_pass(100).committed.changed] == ["succeeded"]
 
 
 # --- Files ---

@@ -29,7 +29,7 @@ def run_until(process, end, *, step=10, start=10):
 
 def finished(result):
     """Return the tasks that a pass has finished; one that has nothing to write says nothing."""
-    return [] if result.told is None else result.told.finished
+    return [] if result.committed is None else result.committed.finished
 
 
 # --- Paused by failures ---
@@ -43,7 +43,7 @@ def test_a_task_that_its_failures_pause(process):
     process.run_pass(120)
     result = process.complete(121, FAILED, error="ValueError: no")
     assert result.paused == [("t", "2 runs in a row failed, the last with ValueError: no")]
-    assert result.told.newest["t"].status is FAILED
+    assert result.committed.newest["t"].status is FAILED
     assert process.listed().pause_reason == result.paused[0][1]
 
 
@@ -76,15 +76,15 @@ def test_a_task_that_is_finished(process, task, reason, status):
     process.add(task)
     assert finished(process.run_pass(60)) == []
     result = process.complete(61, status)
-    assert result.told.finished == [("t", reason)]
-    assert result.told.newest["t"] == result.told.changed[0]
+    assert result.committed.finished == [("t", reason)]
+    assert result.committed.newest["t"] == result.committed.changed[0]
     assert finished(process.run_pass(62)) == []
 
 
 def test_a_task_that_is_finished_without_a_run(process):
     """Its only due time was missed."""
     process.add(once(60, misfire_grace_seconds=1))
-    assert process.run_pass(100).told.finished == [("t", "its instant is over")]
+    assert process.run_pass(100).committed.finished == [("t", "its instant is over")]
 
 
 def test_a_task_whose_run_was_lost_is_finished(process, new_process, dead_pid):
@@ -94,7 +94,7 @@ def test_a_task_whose_run_was_lost_is_finished(process, new_process, dead_pid):
     process.die(dead_pid)
     other = new_process(61)
     other.is_observed = lambda: True
-    assert other.run_pass(61).told.finished == [("t", "its instant is over")]
+    assert other.run_pass(61).committed.finished == [("t", "its instant is over")]
 
 
 def test_a_task_whose_last_run_nobody_answers_is_finished(process):
@@ -102,7 +102,7 @@ def test_a_task_whose_last_run_nobody_answers_is_finished(process):
     process.add(once(60, expire_waiting_after_seconds=100))
     process.run_pass(60)
     process.complete(61, RunStatus.WAITING, questions=(Question(id="q", value="Go on?"),))
-    assert process.run_pass(170).told.finished == [("t", "its instant is over")]
+    assert process.run_pass(170).committed.finished == [("t", "its instant is over")]
 
 
 def test_a_task_that_the_stop_finishes(process):
@@ -110,7 +110,7 @@ def test_a_task_that_the_stop_finishes(process):
     process.add(once(60))
     process.run_pass(60)
     process.end(61)
-    assert process.session.end(process._ended, instant(61)).told.finished == [("t", "its instant is over")]
+    assert process.session.end(process._ended, instant(61)).committed.finished == [("t", "its instant is over")]
 
 
 def test_a_task_that_is_removed_is_not_finished(process):
@@ -220,9 +220,9 @@ def test_a_run_that_nobody_has_answered(process):
     result = result if result.expiring.runs else process.run_pass(912)
     [(run_id, task_id, end)] = result.expiring.runs
     assert (run_id, task_id, seconds_of(end)) == (process.runs("silent")[0].id, "silent", 1011)
-    assert [run.id for run in result.told.expiring] == [run_id]
+    assert [run.id for run in result.committed.expiring] == [run_id]
     assert process.run_pass(950).expiring.runs == []
-    assert process.complete(1011).told.changed[-1].status is RunStatus.CANCELLED
+    assert process.complete(1011).committed.changed[-1].status is RunStatus.CANCELLED
 
 
 def test_only_one_process_says_it(process, new_process):
@@ -245,9 +245,9 @@ def test_without_listeners_nothing_is_read(new_process):
     process = new_process()
     process.add(every(60, max_runs=1, pause_after_failures=1), every(60, "second", pause_after_failures=1))
     result = process.run_pass(60)
-    assert (result.told, [task_id for task_id, _ in result.expiring.tasks]) == (None, ["t"])
+    assert (result.committed, [task_id for task_id, _ in result.expiring.tasks]) == (None, ["t"])
     result = process.complete(61, FAILED)
-    assert result.told is None
+    assert result.committed is None
     assert sorted(task_id for task_id, _ in result.paused) == ["second", "t"]
 
 
@@ -259,4 +259,4 @@ def test_the_newest_run_of_a_damaged_task(process):
     process.sql("UPDATE scheduler_tasks SET definition = '{'")
     result = process.run_pass(120)
     assert [task_id for task_id, _ in result.quarantined] == ["t"]
-    assert result.told.newest["t"] == process.runs()[0]
+    assert result.committed.newest["t"] == process.runs()[0]

@@ -297,7 +297,7 @@ def test_listeners_are_told_of_what_was_stored(process):
     process.run_pass(60)
     process.end(61, task_id="t", response=object())
     result = process.complete(61)
-    changed = {run.task_id: str(run.status) for run in result.told.changed}
+    changed = {run.task_id: str(run.status) for run in result.committed.changed}
     assert changed == {"t": "failed", "sound": "succeeded"}
 
 
@@ -315,7 +315,7 @@ def test_a_run_that_cannot_be_read_back_holds_up_nobody(process, caplog, monkeyp
     process.add(every(60), every(60, "sound"))
     process.run_pass(60)
     result = process.complete(61)
-    assert [run.task_id for run in result.told.changed] == ["sound"]
+    assert [run.task_id for run in result.committed.changed] == ["sound"]
     assert process.statuses("sound") == ["succeeded"]
     assert process.sql("SELECT status FROM scheduler_runs WHERE task_id = 't'") == [("succeeded",)]
     assert "cannot be read from the store" in caplog.text

@@ -20,7 +20,7 @@ from scheduler.store.unloadable import is_left, is_to_be_retried, latest_retry
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """What there is to do for one scheduler."""
 
     next_due: int | None
@@ -60,14 +60,14 @@ class Look:
         return min((moment for moment in moments if moment > now or slots > 0), default=None)
 
 
-def look_at(connection: Connection, owner: str, now: int) -> Look:
+def take_snapshot(connection: Connection, owner: str, now: int) -> Snapshot:
     """Return what there is to do for the scheduler of an owner."""
-    [row] = connection.execute(_LOOK, {"now": now, "me": owner, "no_later_than": latest_retry(now)})
+    [row] = connection.execute(_SNAPSHOT, {"now": now, "me": owner, "no_later_than": latest_retry(now)})
     flags = [bool(flag) for flag in row[2:]]
-    return Look(row.next_due, row.next_ready, *flags)
+    return Snapshot(row.next_due, row.next_ready, *flags)
 
 
-_LOOK: Final = Statement(
+_SNAPSHOT: Final = Statement(
     lambda: select(
         select(tasks.c.next_due)
         .where(CAN_BE_DUE, not_(is_left(tasks.c.id)))

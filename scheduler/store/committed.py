@@ -24,7 +24,7 @@ _CHUNK: Final = 400
 
 
 @dataclass(slots=True)
-class Told:
+class Committed:
     """Runs, each as it was left."""
 
     changed: list[Run] = field(default_factory=list)
@@ -42,24 +42,26 @@ class Told:
     """The newest runs of tasks that something has become of."""
 
 
-def note_ended(connection: Connection, told: Told, outcomes: Sequence[Outcome], lost: Sequence[Outcome]) -> None:
+def note_ended(
+    connection: Connection, committed: Committed, outcomes: Sequence[Outcome], lost: Sequence[Outcome]
+) -> None:
     """Note what has become of attempts that ended; those that were not written are another process's."""
     others = {outcome.claim.run_id for outcome in lost}
-    told.released += [outcome.claim.run_id for outcome in outcomes if outcome.status is RunStatus.PENDING]
+    committed.released += [outcome.claim.run_id for outcome in outcomes if outcome.status is RunStatus.PENDING]
     for run in _read(connection, [each.claim.run_id for each in outcomes if each.claim.run_id not in others]):
         # One that was released waits as it did before, unless its task was removed meanwhile.
-        if run.status is not RunStatus.PENDING or run.id not in told.released:
-            told.changed.append(run)
+        if run.status is not RunStatus.PENDING or run.id not in committed.released:
+            committed.changed.append(run)
 
 
-def note_changed(connection: Connection, told: Told, run_ids: Sequence[str]) -> None:
+def note_changed(connection: Connection, committed: Committed, run_ids: Sequence[str]) -> None:
     """Note what has become of runs that this process did not make, or that waited."""
-    told.changed += _read(connection, run_ids)
+    committed.changed += _read(connection, run_ids)
 
 
-def note_expiring(connection: Connection, told: Told, expiring: Expiring) -> None:
+def note_expiring(connection: Connection, committed: Committed, expiring: Expiring) -> None:
     """Note which runs will be cancelled soon."""
-    told.expiring += _read(connection, [run_id for run_id, _, _ in expiring.runs])
+    committed.expiring += _read(connection, [run_id for run_id, _, _ in expiring.runs])
 
 
 class _FinishedRow(NamedTuple):
@@ -83,12 +85,12 @@ _FINISHED_NOW: Final = Query(
 )
 
 
-def note_finished(connection: Connection, told: Told, now: int) -> None:
+def note_finished(connection: Connection, committed: Committed, now: int) -> None:
     """Note which tasks this transaction has finished: only one of whose runs something has become can be over."""
-    ids = list(dict.fromkeys(run.task_id for run in told.changed))
+    ids = list(dict.fromkeys(run.task_id for run in committed.changed))
     for chunk in _chunks(ids):
         for row in connection.execute(_FINISHED_NOW, {"ids": chunk, "now": now}):
-            told.finished.append((row.id, _why_finished(row)))
+            committed.finished.append((row.id, _why_finished(row)))
 
 
 _NEWEST: Final = Query(
@@ -101,13 +103,13 @@ _NEWEST: Final = Query(
 )
 
 
-def note_newest(connection: Connection, told: Told, task_ids: Iterable[str]) -> None:
+def note_newest(connection: Connection, committed: Committed, task_ids: Iterable[str]) -> None:
     """Note the newest runs of tasks: those that this transaction has changed, else those of the history."""
-    ids = [*task_ids, *(task_id for task_id, _ in told.finished)]
+    ids = [*task_ids, *(task_id for task_id, _ in committed.finished)]
     for chunk in _chunks(list(dict.fromkeys(ids))):
         rows = connection.execute(_NEWEST, {"ids": chunk}).all()
-        told.newest.update((run.task_id, run) for run in _readable(rows))
-    told.newest.update((run.task_id, run) for run in told.changed if run.task_id in ids)
+        committed.newest.update((run.task_id, run) for run in _readable(rows))
+    committed.newest.update((run.task_id, run) for run in committed.changed if run.task_id in ids)
 
 
 def _why_finished(row: _FinishedRow) -> str:
@@ -126,15 +128,15 @@ _BY_SEQ: Final = Query(
 )
 
 
-def note_batch(connection: Connection, told: Told, batch: Batch) -> None:
+def note_batch(connection: Connection, committed: Committed, batch: Batch) -> None:
     """Note what a pass has claimed, cancelled, and not started."""
-    note_changed(connection, told, batch.cancelled)
+    note_changed(connection, committed, batch.cancelled)
     for each in batch.not_started:
         row = connection.execute(_BY_SEQ, {"task": each.task_id, "number": each.seq}).first()
         # Rows that were changed by hand may have this number.
         if row is not None and row.scheduled_at == each.scheduled_at:
-            told.changed += _readable([row])
-    told.claimed += _read(connection, [claim.run_id for claim in batch.claims])
+            committed.changed += _readable([row])
+    committed.claimed += _read(connection, [claim.run_id for claim in batch.claims])
 
 
 _BY_IDS: Final = Query(RunRow, lambda: select(runs).where(runs.c.id.in_(bindparam("ids", expanding=True))))

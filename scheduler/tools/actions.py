@@ -30,7 +30,7 @@ _MOST_RUNS: Final = 100_000
 _NOT_STARTED: Final = frozenset({RunStatus.SKIPPED, RunStatus.MISSED})
 
 
-class Desk:
+class Actions:
     """Does what agents ask for their owners."""
 
     def __init__(

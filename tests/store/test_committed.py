@@ -19,8 +19,8 @@ def observed(process):
 
 def told(result):
     """Return what was told: of runs that changed, task, status and attempt; and which tasks begin an attempt."""
-    changed = [(run.task_id, str(run.status), run.attempt) for run in result.told.changed]
-    return changed, [run.task_id for run in result.told.claimed]
+    changed = [(run.task_id, str(run.status), run.attempt) for run in result.committed.changed]
+    return changed, [run.task_id for run in result.committed.claimed]
 
 
 def test_nobody_listens(new_process):
@@ -36,10 +36,10 @@ def test_beginning_and_end(process):
     process.add(every(60))
     result = process.run_pass(60)
     assert told(result) == ([], ["t"])
-    assert result.told.claimed == process.runs()
+    assert result.committed.claimed == process.runs()
     result = process.complete(61)
     assert told(result) == ([("t", "succeeded", 1)], [])
-    assert result.told.changed == process.runs()
+    assert result.committed.changed == process.runs()
 
 
 def test_a_further_attempt_in_the_same_pass(process):
@@ -48,7 +48,7 @@ def test_a_further_attempt_in_the_same_pass(process):
     process.run_pass(60)
     result = process.complete(61, RunStatus.FAILED)
     assert told(result) == ([("t", "pending", 1)], ["t"])
-    assert result.told.claimed[0].attempt == 2
+    assert result.committed.claimed[0].attempt == 2
 
 
 def test_what_was_not_launched(process):
@@ -60,7 +60,7 @@ def test_what_was_not_launched(process):
     process.end(61, RunStatus.PENDING)
     result = process.run_pass(61, slots=0)
     assert told(result) == ([("gone", "cancelled", 0)], [])
-    assert set(result.told.released) == released
+    assert set(result.committed.released) == released
 
 
 def test_what_came_too_late(process, new_process, dead_pid):
@@ -86,7 +86,7 @@ def test_due_times_that_were_not_started(process):
         [],
     )
     result = process.run_pass(3 * MINUTE)
-    (run,) = (run for run in result.told.changed if run.task_id == "t")
+    (run,) = (run for run in result.committed.changed if run.task_id == "t")
     assert (seconds_of(run.scheduled_at), run.coalesced) == (3 * MINUTE, 1)
 
 
