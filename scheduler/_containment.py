@@ -93,7 +93,7 @@ def is_from_signal(error: BaseException) -> bool:
 
     Python calls a signal handler with the frame that it interrupts, so in the traceback the frame of a handler follows
     the very frame that it was called with. The handler of Ctrl+C is no Python function and leaves no frame: then the
-    last instruction is whatever was interrupted, and no `raise`. Where this cannot be told, it counts as a signal.
+    last instruction is whatever was interrupted, and no `raise`. Where nobody can know, it counts as a signal.
     """
     if not issubclass(type(error), _EXITS):
         return False

@@ -25,7 +25,7 @@ def state_of(file: Path) -> FileState:
 
 
 async def edits(file: Path, seen: FileState) -> AsyncGenerator[None, None]:
-    """Yield, for ever, each time the state of a file is another one than before; `seen` is the first."""
+    """Yield, without end, each time the state of a file is another one than before; `seen` is the first."""
     async with aclosing(_occasions(file)) as occasions:
         async for _ in occasions:
             state = await _state_now(file, seen)
@@ -42,7 +42,7 @@ async def _state_now(file: Path, otherwise: FileState) -> FileState:
 
 
 async def _occasions(file: Path) -> AsyncGenerator[None, None]:
-    """Yield, for ever, whenever the file may have been edited. Where the system's reports fail, the clock decides."""
+    """Yield, without end, whenever the file may have been edited. Where the system's reports fail, it polls."""
     try:
         async with aclosing(_reports(file)) as reports:
             async for _ in reports:

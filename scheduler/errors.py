@@ -11,7 +11,7 @@ class SchedulerError(Exception):
 class TaskNotFoundError(SchedulerError, KeyError):
     """No task has this id.
 
-    It is a `KeyError` too, so that code written for a mapping of tasks goes on working.
+    It is a `KeyError` too, so that code written for a mapping of tasks continues to work.
     """
 
     def __init__(self, task_id: str) -> None:
@@ -38,16 +38,16 @@ class RunNotFoundError(SchedulerError, KeyError):
 
 
 class InvalidTaskError(SchedulerError, ValueError):
-    """A definition that cannot be stored: the sentence names the task, the field, the value and the mend."""
+    """A definition that cannot be stored: the sentence names the task, the field, the value and the hint."""
 
     def __init__(self, task_id: str, problem: str) -> None:
-        """Name the task; `problem` names the field, the value and the mend."""
+        """Name the task; `problem` names the field, the value and the hint."""
         super().__init__(f"Task {task_id}: {problem}")
         self.task_id = task_id
 
 
 class TasksFileError(SchedulerError, ValueError):
-    """A file of tasks cannot be used: the sentence names the file, the line, the task and the mend."""
+    """A file of tasks cannot be used: the sentence names the file, the line, the task and the hint."""
 
     def __init__(self, file: str, line: int | None, problem: str, further: int = 0) -> None:
         """Name the file and the line; `further` is how many more problems there are."""
@@ -61,9 +61,9 @@ class TasksFileError(SchedulerError, ValueError):
 class StoreError(SchedulerError):
     """The store cannot be opened, read or written; nothing of the call that raised it was stored."""
 
-    def __init__(self, store: str, problem: str, mend: str) -> None:
+    def __init__(self, store: str, problem: str, hint: str) -> None:
         """Say which store, what is wrong with it, and what to do."""
-        super().__init__(redact(f"Store {store}: {problem}; {mend}"))
+        super().__init__(redact(f"Store {store}: {problem}; {hint}"))
         self.store = store
 
 
@@ -78,9 +78,9 @@ class StoreNotFoundError(StoreError):
 class GraphError(SchedulerError):
     """The graph cannot be imported or cannot be invoked by the scheduler."""
 
-    def __init__(self, graph: str, problem: str, mend: str) -> None:
+    def __init__(self, graph: str, problem: str, hint: str) -> None:
         """Say which graph, what is wrong with it, and what to do."""
-        super().__init__(redact(f"graph={shown(graph)}: {problem}; {mend}"))
+        super().__init__(redact(f"graph={shown(graph)}: {problem}; {hint}"))
 
 
 class TelemetryError(SchedulerError):
@@ -88,8 +88,8 @@ class TelemetryError(SchedulerError):
 
     def __init__(self) -> None:
         """Say what is missing and how to get it."""
-        mend = "pip install 'langgraph-task-scheduler[otel]', or leave telemetry out"
-        super().__init__(f"telemetry=True needs the package opentelemetry-api; {mend}")
+        hint = "pip install 'langgraph-task-scheduler[otel]', or leave telemetry out"
+        super().__init__(f"telemetry=True needs the package opentelemetry-api; {hint}")
 
 
 class NoEventLoopError(SchedulerError, RuntimeError):

@@ -109,7 +109,7 @@ def scheduler_started(max_concurrent_runs: int, store: str) -> None:
 
 def scheduler_stopping(running: int, grace_seconds: float) -> None:
     """Say that firing has ended."""
-    _logger.info("Scheduler stopping: %d runs still going, grace %g s", running, grace_seconds)
+    _logger.info("Scheduler stopping: %d runs still running, grace %g s", running, grace_seconds)
 
 
 def scheduler_stopped() -> None:
@@ -183,7 +183,7 @@ def server_not_ready(problem: str) -> None:
 def run_interrupted(task_id: str, run_id: str) -> None:
     """Say that a run was cut off by the scheduler's stop."""
     _logger.warning(
-        "Task %s interrupted: run %s was still going when the scheduler stopped",
+        "Task %s interrupted: run %s was still running when the scheduler stopped",
         task_id,
         run_id,
         task_id=task_id,
@@ -197,7 +197,7 @@ def run_cancelled(task_id: str, run_id: str, reason: str) -> None:
 
 
 def run_will_not_end(task_id: str, run_id: str) -> None:
-    """Say that a cancelled run goes on all the same."""
+    """Say that a run continues although it was cancelled."""
     _logger.error(
         "Task %s does not end although it was cancelled: run %s is given up",
         task_id,

@@ -55,7 +55,7 @@ class TaskType(StrEnum):
 
 
 class OverlapPolicy(StrEnum):
-    """What happens when a task becomes due while its previous run is still going (the names are Temporal's)."""
+    """What happens when a task becomes due while its previous run is still running (the names are Temporal's)."""
 
     #: The due time is not started; the history says so in a `skipped` row.
     SKIP = "skip"
@@ -83,7 +83,7 @@ class Durability(StrEnum):
 
     #: When the graph ends.
     EXIT = "exit"
-    #: While the next step goes on.
+    #: During the next step.
     ASYNC = "async"
     #: Before the next step begins.
     SYNC = "sync"
@@ -94,7 +94,7 @@ class RunStatus(StrEnum):
 
     #: Waits to be started: triggered by hand, buffered by its overlap policy, or between two attempts.
     PENDING = "pending"
-    #: An attempt is going on.
+    #: An attempt is running.
     RUNNING = "running"
     #: The graph asked a human, and waits for `answer_run`; `questions` says what.
     WAITING = "waiting"
@@ -170,7 +170,7 @@ class TokenUsage(BaseModel):
     output_tokens: int
     """What they wrote."""
     total_tokens: int
-    """Both, as the models' providers reckon it."""
+    """Both, as the models' providers count it."""
 
 
 class Run(BaseModel):
@@ -185,13 +185,13 @@ class Run(BaseModel):
     scheduled_at: AwareDatetime
     """The due time that it stands for; for a manual run, when it was triggered."""
     started_at: AwareDatetime | None
-    """When its latest attempt began; None if none has begun."""
+    """When its latest attempt began; None if there was none."""
     finished_at: AwareDatetime | None
     """When it ended; None while it is `pending`, `running` or `waiting`."""
     status: RunStatus
     """Where it stands."""
     attempt: int
-    """The number of attempts that have begun."""
+    """The number of attempts so far."""
     coalesced: int
     """Further due times that this row stands for, beside `scheduled_at`."""
     trigger: RunTrigger
@@ -205,7 +205,7 @@ class Run(BaseModel):
     earlier_attempts: tuple[Attempt, ...] = ()
     """The attempts before the latest one, oldest first."""
     resumed: bool = False
-    """Whether the latest attempt continued from a checkpoint of the run instead of beginning anew."""
+    """Whether the latest attempt continued from a checkpoint of the run instead of from the beginning."""
     questions: tuple[Question, ...] = ()
     """What the graph asks while the run is `waiting`."""
     current_step: str | None = None
@@ -346,7 +346,7 @@ class TaskDefinition(BaseModel):
     """What to send to the graph, and when.
 
     Raises `pydantic.ValidationError`, which is a `ValueError`, when a value or a combination of values is wrong;
-    each line of it names the task, the field, the value and the mend. All times are in seconds.
+    each line of it names the task, the field, the value and the hint. All times are in seconds.
     """
 
     # Copies do not have it.
@@ -355,7 +355,7 @@ class TaskDefinition(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     id: _Identifier
-    """Names the task for ever: adding a definition with the same id replaces the task."""
+    """The permanent id: adding a definition with the same id replaces the task."""
     name: _Name
     """For people: it stands in logs and as the `run_name` of the graph's runs."""
     task_type: TaskType
@@ -369,7 +369,7 @@ class TaskDefinition(BaseModel):
     session_mode: SessionMode = SessionMode.SHARED
     """Whether the runs share that conversation, or each has one of its own."""
     session_retention: Annotated[_Seconds, Field(gt=0)] | None = None
-    """With `session_mode="per_run"`: how long the conversation of a run is kept after its end; None: for ever."""
+    """With `session_mode="per_run"`: how long the conversation of a run is kept after its end; None: no limit."""
     metadata: _JsonObject = Field(default_factory=dict)
     """Further values for the `metadata` of the graph's input; JSON."""
     cron_expression: Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_crontab)] | None = None
@@ -388,11 +388,11 @@ class TaskDefinition(BaseModel):
     end_at: _Moment | None = None
     """No due time lies after it."""
     jitter_seconds: Annotated[int, Field(ge=0, le=INTERVAL_LIMIT, strict=True)] = 0
-    """Each due time is put off by up to so much, always by the same amount, and never past the next one."""
+    """Each due time is delayed by up to this many seconds, always by the same amount, and never past the next one."""
     max_runs: _Count | None = None
     """So many scheduled runs may start, then the task is finished."""
     overlap: OverlapPolicy = OverlapPolicy.SKIP
-    """What happens when the task becomes due while its previous run is still going."""
+    """What happens when the task becomes due while its previous run is still running."""
     misfire_grace_seconds: _Seconds | None = None
     """A due time that is later than this when it could start is `missed`; None: however late, it starts."""
     coalesce: _Flag = True
@@ -408,9 +408,9 @@ class TaskDefinition(BaseModel):
     rerun_after_crash: _Flag = False
     """True: a run that was `interrupted` has a further attempt."""
     retry_from_start: _Flag = False
-    """True: a retry gives the graph its input anew; False: it continues from the last checkpoint, if there is one."""
+    """True: a retry gives the graph its input again; False: it continues from the last checkpoint, if there is one."""
     expire_waiting_after_seconds: Annotated[_Seconds, Field(gt=0)] | None = None
-    """How long a run waits for an answer before it is `cancelled`; None: for ever."""
+    """How long a run waits for an answer before it is `cancelled`; None: no limit."""
     recursion_limit: _Count | None = None
     """How many steps the graph may take; None: LangGraph's default."""
     durability: Durability | None = None
@@ -420,7 +420,7 @@ class TaskDefinition(BaseModel):
     input_builder: _CallbackPath | None = None
     """Dotted path of a function from the task to the graph's input, for graphs whose state has no `messages`."""
     stream: _Flag = False
-    """True: the graph is streamed, and each step of it is told while the run goes on, as `Run.current_step`."""
+    """True: the graph is streamed, and each step is reported during the run, as `Run.current_step`."""
     pause_after_failures: _Count | None = None
     """So many failed runs in a row pause the task."""
     graph: Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_graph_path)] | None = None
@@ -502,7 +502,7 @@ def _wrong_schedules(task: TaskDefinition) -> Iterator[tuple[str, str]]:
             yield field, _foreign(task, field, f"leave it out, or use task_type={owner.value!r}")
 
 
-def _foreign(task: TaskDefinition, field: str, mend: str) -> str:
+def _foreign(task: TaskDefinition, field: str, hint: str) -> str:
     value = getattr(task, field)
     given = value.isoformat() if isinstance(value, datetime) else shown(value)
-    return f"Task {task.id}: {field}={given} does not belong to {task.task_type} tasks; {mend}"
+    return f"Task {task.id}: {field}={given} does not belong to {task.task_type} tasks; {hint}"

@@ -36,7 +36,7 @@ from scheduler.timing.clock import SECOND, WallClock, to_datetime
 from scheduler.timing.local_time import on_clock_of
 
 DEFAULT_CONCURRENCY: Final = 32
-"""For graphs that wait for a model. Short ones are over before so many have begun: 16 took as long as 32."""
+"""For graphs that wait for a model. Short ones are over before so many have started: 16 took as long as 32."""
 _DAY: Final = 86_400
 
 
@@ -102,7 +102,7 @@ class TaskScheduler:
             graph: `module:attribute` of the graph, any object with `ainvoke`, or the address of a graph on a server,
                 `langgraph+http://host:port/assistant`.
             timezone: the IANA zone of cron tasks that name none.
-            max_concurrent_runs: how many runs may go on at once in this process; what is due beyond that stays due.
+            max_concurrent_runs: how many runs may run at once in this process; what is due beyond that stays due.
             poll_interval: the longest wait, in seconds, before the store is looked at again.
             shutdown_grace_seconds: how long `stop()` lets running runs end by themselves.
             lease_seconds: how long a run counts as alive without a sign from its process.
@@ -197,7 +197,7 @@ class TaskScheduler:
     # --- Lifecycle ---
 
     def start(self) -> None:
-        """Import the graph, and begin to fire on the running event loop; a scheduler that runs already goes on.
+        """Import the graph, and begin to fire on the running event loop; a scheduler that runs already continues.
 
         Raises:
             NoEventLoopError: no loop is running here.
@@ -346,7 +346,7 @@ class TaskScheduler:
         )
 
     def remove_task(self, task_id: str) -> None:
-        """Remove a task; a run that is going goes on, one that waits is cancelled, and the history stays.
+        """Remove a task; a running run continues, one that waits is cancelled, and the history stays.
 
         Raises:
             TaskNotFoundError: no task has this id.
@@ -374,7 +374,7 @@ class TaskScheduler:
     def trigger_task(self, task_id: str) -> str:
         """Run a task now, as well as on schedule, even if it is paused or finished; return the run's id.
 
-        It waits for a run of the task that is going, unless `overlap` is `ALLOW_ALL`. A task that cannot be loaded, or
+        It waits for a running run of the task, unless `overlap` is `ALLOW_ALL`. A task that cannot be loaded, or
         is quarantined, is looked at again. Raises what `remove_task` raises, and `InvalidTaskError`, a `ValueError`, if
         the stored definition cannot be used.
         """
@@ -384,7 +384,7 @@ class TaskScheduler:
         return run_id
 
     def answer_run(self, run_id: str, value: object) -> None:
-        """Answer what the graph of a `waiting` run asked; the run goes on in whichever process runs this store.
+        """Answer what the graph of a `waiting` run asked; the run continues in whichever process runs this store.
 
         `value` is the answer, JSON; to several questions, a dict of answers by the ids of `Run.questions`.
 

@@ -235,8 +235,8 @@ def _task(table: dict[str, Any]) -> TaskDefinition:
     if _SCHEDULE in fields:
         fields = _with_schedule(fields)
     elif not fields.keys() & set(_SAID_BY_WORDS):
-        mend = f'give {_SCHEDULE}, such as {_SCHEDULE} = "every day at 9am"'
-        raise _WrongField(("", f"Task {id_of(fields)}: it does not say when it is due; {mend}"))
+        hint = f'give {_SCHEDULE}, such as {_SCHEDULE} = "every day at 9am"'
+        raise _WrongField(("", f"Task {id_of(fields)}: it does not say when it is due; {hint}"))
     for name in _JSON_FIELDS:
         if isinstance(fields.get(name), str):
             fields[name] = _parsed_json(fields, name)
@@ -333,7 +333,7 @@ def _as_whole(value: object) -> object:
 
 
 def watch_tasks(path: str | os.PathLike[str]) -> AsyncIterator[None]:
-    """Yield, for ever, each time the file has been edited, replaced or deleted since this call, within a few seconds.
+    """Yield, without end, each time the file has been edited, replaced or deleted, within a few seconds.
 
     The system reports edits; where it cannot (no inotify, or its limit is reached), a log line says so once, and the
     file is looked at every two seconds. Nothing is read: call `load_tasks` then. It ends only when it is closed.

@@ -21,6 +21,7 @@ PATHS = [
     "main.py",
     "noxfile.py",
     "pyproject.toml",
+    "scheduler/**/*.py",
     "tasks.toml",
     "zensical.toml",
 ]
@@ -32,7 +33,7 @@ INSTEAD = {
     r"reckon\w*": "compute, count",
     r"anew": "again",
     r"(?:is|are|was|were|be|been|still|it|that|runs?|graphs?) going(?! to\b)": "running, in progress",
-    r"goes on|go on|going on": "continues, runs",
+    r"goes on|(?<!\")go on|going on": "continues, runs",
     r"dear|dearer|dearest": "expensive, costs more",
     r"bites?": "breaks, fails",
     r"for ever": "permanently, no limit",

@@ -761,7 +761,7 @@ async def test_a_recurring_task_ends(chat):
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
-        ({**DAILY, "until": "2095-01-01"}, "may go on for 90 days"),
+        ({**DAILY, "until": "2095-01-01"}, "may continue for 90 days"),
         ({**DAILY, "until": "2020-01-01"}, "lies in the past"),
         ({**DAILY, "until": "soon"}, "no ISO 8601 date"),
         ({"name": "N", "prompt": "Go.", "run_at": "2090-01-01T10:00", "until": "2090-01-02"}, "Leave them out"),

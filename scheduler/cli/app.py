@@ -87,7 +87,7 @@ COMMANDS: Final = {
         Command("run", "history:run", "run 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77"),
         Command("watch", "watch:watch", "watch"),
         Command("waiting", "answers:waiting", "waiting"),
-        Command("answer", "answers:answer", 'answer 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77 "Yes, go on."'),
+        Command("answer", "answers:answer", 'answer 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77 "Yes, continue."'),
     ],
     "Files and projects": [
         Command("apply", "files:apply", "apply tasks.toml --prune --dry-run"),

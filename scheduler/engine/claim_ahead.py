@@ -48,7 +48,7 @@ class ClaimAhead:
 
     @property
     def low(self) -> int:
-        """With so few runs waiting to start, the next ones are fetched: as many as start while the pass goes on."""
+        """With so few runs waiting to start, the next ones are fetched: as many as start during the pass."""
         return min(self.ahead, int(self._pass_seconds / GAP))
 
     @property

@@ -61,7 +61,7 @@ class Engine:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether a stop has begun and is not done."""
+        """Whether a stop is in progress."""
         return self._lifecycle.is_stopping
 
     @property
@@ -78,7 +78,7 @@ class Engine:
         return self._lifecycle.stopped()
 
     def queue_depth(self) -> int | None:
-        """Return how many runs could begin and have not begun, from any thread; None where nothing fires."""
+        """Return how many runs are ready to start, from any thread; None where nothing fires."""
         if not self._lifecycle.fires:
             return None
         with contextlib.suppress(StoreError):

@@ -75,7 +75,7 @@ class Heartbeat:
     - `RESPONDS`, `BLOCKED`: it renews the lease, if that is due. It never takes back a lease that was lost; then it
       only wakes the scheduler, whose next pass cancels the runs that were taken over.
     - `HANGS`: it leaves the lease alone, so that other processes can take over the runs. When the loop responds again,
-      it goes on.
+      it continues.
     - The loop was stopped or closed without `stop`: it leaves the lease alone. After a close it stops.
 
     Silence is counted in beats, not by a clock: a process that was suspended made none, and its loop is not to blame.

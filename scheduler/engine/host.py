@@ -16,7 +16,7 @@ class Host(Protocol):
     """What surrounds an engine. Everything is called on the event loop."""
 
     def is_paused(self) -> bool:
-        """Return whether due times are left alone for now."""
+        """Return whether due times are ignored for now."""
         ...
 
     def launch(self, claims: Sequence[Claim], wake_at: int | None, submit: Submit, /) -> float | None:

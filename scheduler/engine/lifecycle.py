@@ -40,13 +40,13 @@ class Lifecycle:
         """Begin as `STOPPED`."""
         self.state: State = State.STOPPED
         self.grace: float = 0.0
-        """For how many seconds running runs may go on while the engine drains."""
+        """For how many seconds running runs may continue while the engine drains."""
         self._stopped: Future[None] = Future()
         self._stopped.set_result(None)
 
     @property
     def is_stopping(self) -> bool:
-        """Whether a stop has begun and is not done."""
+        """Whether a stop is in progress."""
         return self.state is State.DRAINING or self.state is State.CANCELLED  # asked for each run: no hash of an enum
 
     @property

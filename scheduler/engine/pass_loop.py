@@ -153,7 +153,7 @@ class PassLoop:
         try:
             self._report(await self._pass_in_store(self._parts.clock.now(), claiming=False))
             self.outage.succeeded()
-        except Exception as error:  # noqa: BLE001 (the drain goes on)
+        except Exception as error:  # noqa: BLE001 (the drain continues)
             self._note_failure(error)
 
     def _take(self) -> _Taken:

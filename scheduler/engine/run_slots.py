@@ -35,7 +35,7 @@ class SlotSigns:
     """What run slots ask of the pass loop, and tell it."""
 
     is_store_busy: Callable[[], bool]
-    """Whether a pass is under way in the store's thread; runs then start `GAP` apart."""
+    """Whether a pass is in progress in the store's thread; runs then start `GAP` apart."""
     on_end: Callable[[], None]
     """Called when an outcome was added to the batch."""
 

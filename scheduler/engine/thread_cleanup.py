@@ -29,12 +29,12 @@ class ThreadCleanup:
         self._round: asyncio.Task[None] | None = None
 
     def delete_some(self) -> None:
-        """Begin a round, unless one is under way."""
+        """Begin a round, unless one is in progress."""
         if self._round is None or self._round.done():
             self._round = asyncio.get_running_loop().create_task(self._delete_some(), name="old threads")
 
     async def stop(self) -> None:
-        """End a round that is under way."""
+        """End a round that is in progress."""
         if self._round is not None:
             self._round.cancel()
             await asyncio.wait([self._round], timeout=_PATIENCE)

@@ -1,4 +1,4 @@
-"""Observers: what listeners and telemetry are told of runs, and the steps that streaming runs report."""
+"""Observers: what listeners and telemetry learn of runs, and the steps that streaming runs report."""
 
 import asyncio
 import threading
@@ -53,7 +53,7 @@ class Observers:
     # --- Listeners ---
 
     def add(self, callback: Callback, events: Iterable[EventKind | str] | None = None) -> Listener:
-        """Add a listener; it is told of what happens from now on. Raises `ValueError`."""
+        """Add a listener; it receives what happens from now on. Raises `ValueError`."""
         check_callback(callback, "callback")
         listener = Listener(callback, kinds_of(events), self._forget, self)
         with self._changing:
@@ -92,7 +92,7 @@ class Observers:
         return await self.telemetry.traced(attempt, claim)
 
     def pass_done(self, result: PassResult) -> None:
-        """Tell what a pass has committed; what it has claimed is told when it begins."""
+        """Report what a pass has committed; what it has claimed is reported when it starts."""
         committed = result.committed
         if committed is None:
             return

@@ -74,7 +74,7 @@ class _Call:
 
     claim: Claim
     config: dict[str, Any]
-    begun: Beginning = Beginning(Begin.ANEW)  # noqa: RUF009 (it is frozen)
+    opening: Beginning = Beginning(Begin.FROM_START)  # noqa: RUF009 (it is frozen)
 
 
 class GraphRunner:
@@ -183,14 +183,14 @@ class GraphRunner:
                 raise
             outcome = self._raised(claim, error)
         else:
-            outcome = await self._returned(prepared, claim, call.begun, reply)
-        outcome.resumed = call.begun.how is Begin.CONTINUE
+            outcome = await self._returned(prepared, claim, call.opening, reply)
+        outcome.resumed = call.opening.how is Begin.CONTINUE
         return outcome
 
     async def _call_graph(self, prepared: _Prepared, call: _Call) -> Reply:
         task = call.claim.task
-        call.begun = await beginning(prepared.graph, call.claim, call.config, lambda: _input(prepared, task))
-        return await self._caller.call(prepared.graph, call.claim, call.begun, call.config)
+        call.opening = await beginning(prepared.graph, call.claim, call.config, lambda: _input(prepared, task))
+        return await self._caller.call(prepared.graph, call.claim, call.opening, call.config)
 
     def _raised(self, claim: Claim, error: BaseException) -> Outcome:
         if is_drained(error):
@@ -245,19 +245,19 @@ class GraphRunner:
             raise GraphError(shown, *_no_taker(graph))
         return attached  # type: ignore[no-any-return]
 
-    async def _returned(self, prepared: _Prepared, claim: Claim, begun: Beginning, reply: Reply) -> Outcome:
-        if begun.how is Begin.GIVEN_UP:
-            return self._ended(claim, RunStatus.INTERRUPTED, text=begun.reason, is_last=True)
-        if begun.how is Begin.REJECTED:
-            logbook.run_cancelled(claim.task.id, claim.run_id, str(begun.reason))
-            return self._ended(claim, RunStatus.CANCELLED, text=begun.reason)
+    async def _returned(self, prepared: _Prepared, claim: Claim, opening: Beginning, reply: Reply) -> Outcome:
+        if opening.how is Begin.GIVEN_UP:
+            return self._ended(claim, RunStatus.INTERRUPTED, text=opening.reason, is_last=True)
+        if opening.how is Begin.REJECTED:
+            logbook.run_cancelled(claim.task.id, claim.run_id, str(opening.reason))
+            return self._ended(claim, RunStatus.CANCELLED, text=opening.reason)
         result, questions = reply.result, reply.questions
         if questions:
             logbook.run_waiting(claim.task.name, claim.task.id, claim.run_id, len(questions))
             outcome = self._ended(claim, RunStatus.WAITING, response=response_text(result), questions=questions)
         else:
             outcome = await self._succeeded(claim, result, prepared.callback)
-        outcome.usage = usage_of(result, begun.input, claim.task.prompt)
+        outcome.usage = usage_of(result, opening.input, claim.task.prompt)
         return outcome
 
     async def _succeeded(self, claim: Claim, result: object, callback: Callback | None) -> Outcome:
@@ -330,7 +330,7 @@ async def _awaited(callback: Callback, task: TaskDefinition, result: object) -> 
 
 
 def _too_long(name: str, seconds: float, *, has_ended: bool) -> TimeoutError:
-    left = "" if has_ended else ", and it goes on although it was cancelled"
+    left = "" if has_ended else ", and it continues although it was cancelled"
     return TimeoutError(f"longer than {name}={seconds:g}{left}")
 
 

@@ -38,7 +38,7 @@ class Begin(Enum):
     """How an attempt begins."""
 
     #: With the task's input.
-    ANEW = auto()
+    FROM_START = auto()
     #: Where the run's last checkpoint was written, or with answers.
     CONTINUE = auto()
     #: Not at all: the graph had returned before the process died; `result` is what it had come to.
@@ -78,7 +78,7 @@ async def beginning(
     if the answers come too late.
     """
     if claim.attempt == 1 and claim.answers is None:
-        return Beginning(Begin.ANEW, await new_input())
+        return Beginning(Begin.FROM_START, await new_input())
     inside = graph_to_continue(graph)
     position = await position_of(inside, config) if keeps_threads(inside) else None
     if position is not None and position.run_id == claim.run_id:
@@ -90,7 +90,7 @@ async def beginning(
         return Beginning(Begin.GIVEN_UP, reason=_NOTHING_SAVED + problem)
     if await is_stuck(inside, claim, config, None):
         return Beginning(Begin.GIVEN_UP, reason=_STUCK)
-    return Beginning(Begin.ANEW, await new_input())
+    return Beginning(Begin.FROM_START, await new_input())
 
 
 async def _of_own_position(
@@ -107,7 +107,7 @@ async def _of_own_position(
     if position.is_finished and not _is_answered(claim):
         return Beginning(Begin.DONE, result=position.values)
     if claim.task.retry_from_start and claim.last_status in _FAILURES:
-        return Beginning(Begin.ANEW, await new_input())
+        return Beginning(Begin.FROM_START, await new_input())
     if position.missing:
         raise ValueError(_missing_text(position.missing))
     answers = _fitting_answers(claim, position)

@@ -10,7 +10,7 @@ import httpx
 BODY_LIMIT: Final = 64 * 1024 * 1024
 """The most bytes of an answer; of a stream of events, the most bytes of one event."""
 BODY_SECONDS: Final = 120.0
-"""How long an answer may take from its first byte on, in seconds; the blanks that say that a run goes on are none."""
+"""How long an answer may take from its first byte on, in seconds, not counting the blanks that keep it open."""
 _EVENTS: Final = "text/event-stream"
 _ENDS_OF_EVENTS: Final = (b"\n\n", b"\r\r", b"\r\n\r\n")
 _LONGEST_END: Final = 4

@@ -62,7 +62,7 @@ def _open_tool_calls(position: Position) -> Sequence[Any]:
 async def answer_tool_calls(graph: Any, config: Mapping[str, Any], position: Position) -> None:  # noqa: ANN401
     """Note in the conversation that its open tool calls were rejected: models refuse a conversation that has any.
 
-    Left alone are graphs on servers, and those whose `messages` would be replaced rather than continued. Raises what
+    Unchanged are graphs on servers, and those whose `messages` would be replaced rather than continued. Raises what
     the saver raises.
     """
     channel = getattr(graph, "channels", {}).get("messages")

@@ -17,7 +17,7 @@ Callback = Callable[[TaskDefinition, Any], Awaitable[Any]]
 
 @lru_cache(maxsize=256)
 def load_callback(path: str) -> Callback:
-    """Return the function that a dotted path names. Raises `ValueError`, with the field, the value and the mend.
+    """Return the function that a dotted path names. Raises `ValueError`, with the field, the value and the hint.
 
     A callable is taken for async if it is a coroutine function, wraps one, has an async `__call__`, or is annotated to
     return an awaitable; of a callable object nobody can tell, and what it returns is looked at when it is called.
@@ -78,8 +78,8 @@ _IMPORTABLE = "give the dotted path of an async function in a module that can be
 _ASYNC = "give an `async def` function that takes (task, result)"
 
 
-def _sentence(path: str, problem: str, mend: str) -> str:
-    return f"result_callback={path!r} {problem}; {mend}"
+def _sentence(path: str, problem: str, hint: str) -> str:
+    return f"result_callback={path!r} {problem}; {hint}"
 
 
 def _may_be_async(found: Callable[..., Any]) -> bool:

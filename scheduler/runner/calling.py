@@ -62,7 +62,7 @@ class _Attempt:
     graph: Any
     """The graph, or the runnables around it."""
     claim: Claim
-    begun: Beginning
+    opening: Beginning
     config: dict[str, Any]
     calls: int = 0
     """How often the graph that the attempt continues, or may be continued, was called."""
@@ -89,26 +89,26 @@ class GraphCaller:
         for control in self._controls:
             control.request_drain(STOPPED)
 
-    async def call(self, graph: Any, claim: Claim, begun: Beginning, config: dict[str, Any]) -> Reply:  # noqa: ANN401
+    async def call(self, graph: Any, claim: Claim, opening: Beginning, config: dict[str, Any]) -> Reply:  # noqa: ANN401
         """Call a graph, if the attempt begins at all. Raises what it raises, and `ValueError` if it cannot wait."""
-        if begun.how is Begin.REJECTED and begun.position is not None:
-            await answer_tool_calls(graph_to_continue(graph), config, begun.position)
-        may_have_steps_left = isinstance(graph, WrappedGraph) and begun.how is Begin.DONE
-        if begun.how not in {Begin.ANEW, Begin.CONTINUE} and not may_have_steps_left:
-            return Reply(begun.result, begun.questions)
-        if begun.how is Begin.CONTINUE:
+        if opening.how is Begin.REJECTED and opening.position is not None:
+            await answer_tool_calls(graph_to_continue(graph), config, opening.position)
+        may_have_steps_left = isinstance(graph, WrappedGraph) and opening.how is Begin.DONE
+        if opening.how not in {Begin.FROM_START, Begin.CONTINUE} and not may_have_steps_left:
+            return Reply(opening.result, opening.questions)
+        if opening.how is Begin.CONTINUE:
             logbook.run_resumed(claim.task.name, claim.task.id, claim.run_id)
         create_node_tasks_through_the_loop()
         self._warn_of_missing_steps(graph, claim)
-        attempt = _Attempt(graph, claim, begun, config)
+        attempt = _Attempt(graph, claim, opening, config)
         if isinstance(graph, WrappedGraph):
             return _checked(graph, await self._call_through(graph, attempt))
-        return _checked(graph, await self._call_once(attempt, graph, begun.input, config, {}))
+        return _checked(graph, await self._call_once(attempt, graph, opening.input, config, {}))
 
     async def _call_through(self, graph: WrappedGraph, attempt: _Attempt) -> Reply:
         """Call the runnables around a graph."""
-        is_new = attempt.begun.how is Begin.ANEW
-        given, start = (attempt.begun.input, None) if is_new else ({}, graph.graph)
+        is_new = attempt.opening.how is Begin.FROM_START
+        given, start = (attempt.opening.input, None) if is_new else ({}, graph.graph)
         try:
             result = await graph.call(given, attempt.config, partial(self._call_inside, attempt), start)
         except _Left as left:
@@ -150,12 +150,12 @@ class GraphCaller:
         if graph is not graph_to_continue(attempt.graph):
             return await self._call_once(attempt, graph, given, config, options)
         attempt.calls += 1
-        begun = attempt.begun if attempt.calls == 1 else await self._begin_again(attempt, graph, given)
-        if begun.how is Begin.ANEW:
+        opening = attempt.opening if attempt.calls == 1 else await self._begin_again(attempt, graph, given)
+        if opening.how is Begin.FROM_START:
             return await self._call_once(attempt, graph, given, config, options)
-        if begun.how is Begin.CONTINUE:
-            return await self._call_once(attempt, graph, begun.input, config, options)
-        return Reply(begun.result, begun.questions)
+        if opening.how is Begin.CONTINUE:
+            return await self._call_once(attempt, graph, opening.input, config, options)
+        return Reply(opening.result, opening.questions)
 
     async def _begin_again(self, attempt: _Attempt, graph: Any, given: object) -> Beginning:  # noqa: ANN401
         async def same_input() -> object:
@@ -235,11 +235,11 @@ class GraphCaller:
 
 async def _is_unheard(attempt: _Attempt, call: GraphCall) -> bool:
     """Tell whether answers that were given to a local graph that has returned have reached nobody."""
-    begun = attempt.begun
-    if not begun.answers or begun.position is None or call.options.get("durability") == Durability.EXIT:
+    opening = attempt.opening
+    if not opening.answers or opening.position is None or call.options.get("durability") == Durability.EXIT:
         return False
     saver = getattr(call.graph, "checkpointer", None)
-    return saver is not None and await nobody_heard(saver, begun.position.levels, begun.answers)
+    return saver is not None and await nobody_heard(saver, opening.position.levels, opening.answers)
 
 
 def _checked(graph: object, reply: Reply) -> Reply:

@@ -73,7 +73,7 @@ def _imported(path: str) -> object:
         if _containment.must_pass(error):
             raise
         problem = f"importing {module_name} raised {error_text(error, ERROR_LIMIT)}"
-        raise GraphError(path, problem, f"mend {module_name}") from error
+        raise GraphError(path, problem, f"correct {module_name}") from error
     try:
         return reduce(getattr, attribute.split("."), module)
     except AttributeError as error:
@@ -82,7 +82,7 @@ def _imported(path: str) -> object:
 
 
 def _missing(module_name: str, error: ModuleNotFoundError) -> tuple[str, str]:
-    """Return what is wrong, and the mend."""
+    """Return what is wrong, and the hint."""
     if f"{module_name}.".startswith(f"{error.name}."):
         problem = f"there is no module {error.name} beside the program or installed"
         return problem, f"put {module_name} where Python finds it"
@@ -105,7 +105,7 @@ def _check_input(name: str, graph: object) -> None:
 
 
 def _input_keys(graph: object) -> set[str] | None:
-    """Return the keys of a local LangGraph's input, or None where they cannot be told.
+    """Return the keys of a local LangGraph's input, or None where nobody can know.
 
     Not from its JSON schema: pydantic cannot express every state (before Python 3.12 no `typing.TypedDict` at all).
     """

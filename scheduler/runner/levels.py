@@ -74,7 +74,7 @@ async def levels_of(
     state: Any,  # noqa: ANN401
     path: tuple[str, ...] = (),
 ) -> AsyncIterator[Level]:
-    """Yield a graph, and the graphs in its nodes that are under way. Raises what the saver raises."""
+    """Yield a graph, and the graphs in its nodes that are in progress. Raises what the saver raises."""
     saved = await saver.aget_tuple(state.config)
     if saved is None:
         return

@@ -39,7 +39,7 @@ def _response_text(result: object) -> str:
 
 def member(value: object, name: str) -> object:
     """Return what a mapping has under a key, or an object as an attribute; None if it has it not."""
-    if isinstance(value, dict):  # asked first, as it is told at once, and is what nearly all are
+    if isinstance(value, dict):  # asked first, as it is quick, and is what nearly all are
         return value.get(name)
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 

@@ -1,4 +1,4 @@
-"""ServerGraph: a graph on a LangGraph server, invoked over HTTP; what becomes of its run there is told in our words.
+"""ServerGraph: a graph on a LangGraph server, invoked over HTTP; what becomes of its run is reported in our words.
 
 It needs no LangGraph here. LangGraph's own `RemoteGraph.ainvoke` is not used: for a run that was cancelled or took too
 long on the server it returns the unfinished state, as if the run had come to its end (tried with langgraph-api 0.16).
@@ -88,8 +88,8 @@ class ServerGraph:
         try:
             server = parse_server_url(url)
         except ValueError as error:
-            problem, _, mend = str(error).partition("; ")
-            raise GraphError(shown_url(url), problem, mend) from None
+            problem, _, hint = str(error).partition("; ")
+            raise GraphError(shown_url(url), problem, hint) from None
         return cls(_client_of(server.base), server.assistant)
 
     @classmethod
@@ -126,7 +126,7 @@ class ServerGraph:
         """Do what `ainvoke` does, and yield each step's update as it ends, `("updates", …)`, and last `("values", …)`.
 
         The server keeps the updates until the run is over, so that none is missed; where they cannot be had, the run
-        goes on without. Raises `ServerError`.
+        continues without. Raises `ServerError`.
         """
         kept = {"stream_mode": ["updates", "values"], "stream_resumable": True}
         request = {**self._request(input, config, **options), **kept}
@@ -151,7 +151,7 @@ class ServerGraph:
     async def position_left_behind(self, config: Mapping[str, Any]) -> Position | None:
         """Return where the earlier attempts of a run have left its thread, also if nodes are missing that it waits for.
 
-        A run on the server that an earlier attempt left behind is waited for, so that no second one is begun. Raises
+        A run on the server that an earlier attempt left behind is waited for, so that no second one is started. Raises
         `ServerError`.
         """
         thread = _thread(config)
@@ -228,7 +228,7 @@ class ServerGraph:
                     yield part.data
 
     async def _result(self, thread: str, request: dict[str, Any], accepted: "asyncio.Future[str]") -> Any:  # noqa: ANN401
-        """Start a run and return what it comes to; `accepted` is told its id."""
+        """Start a run and return what it comes to; `accepted` gets its id."""
         async with self._telling():
             note = partial(_note_run, accepted)
             try:
@@ -402,7 +402,7 @@ def _client_of(base: str) -> LangGraphClient:
     """Return a client as LangGraph's `get_client` makes it, but for its connections.
 
     Runs are rare, so no connection is kept for the next one: it might be dead by then, and would be left open at the
-    end. And each run that goes on has one: the usual bound of a hundred would fail the others.
+    end. And each running run has one: the usual bound of a hundred would fail the others.
     """
     made = get_client(url=base)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
@@ -442,5 +442,5 @@ async def _refusal(response: httpx.Response) -> str:
         detail = response.json().get("detail", text)
     except (httpx.StreamError, ValueError, AttributeError):
         detail = "(no reason given)"
-    mend = "; set LANGGRAPH_API_KEY in the environment" if response.status_code in _NO_KEY else ""
-    return f"the server answers {response.status_code} {response.reason_phrase}: {detail}{mend}"
+    hint = "; set LANGGRAPH_API_KEY in the environment" if response.status_code in _NO_KEY else ""
+    return f"the server answers {response.status_code} {response.reason_phrase}: {detail}{hint}"

@@ -14,7 +14,7 @@ async def in_thread(function: Callable[..., T], *values: Any) -> T:  # noqa: ANN
     """Call a function in a thread of its own, with the caller's context variables, and return what it returns.
 
     Not in the loop's executor: functions that never return would take the threads of everything else there, and keep
-    the program from ending. If the caller is cancelled, the thread goes on by itself. Raises what the function raises.
+    the program from ending. If the caller is cancelled, the thread continues. Raises what the function raises.
     """
     context, done = contextvars.copy_context(), concurrent.futures.Future[T]()
     done.set_running_or_notify_cancel()  # so that a cancelled caller does not cancel it

@@ -196,7 +196,7 @@ def _rebuilt(
 ) -> Any:  # noqa: ANN401
     """Return a copy of a runnable with its graphs replaced; `replace` gets a graph and the arguments bound to it.
 
-    That includes graphs in branches, whose runs cannot be continued: the branch would be chosen anew.
+    That includes graphs in branches, whose runs cannot be continued: the branch would be chosen again.
     """
     if _is_graph(runnable):
         return replace(runnable, given or {})

@@ -123,7 +123,7 @@ def correct(connection: Connection, now: int, was: int, lease: int) -> None:
 def _correct_due_times(connection: Connection, now: int, was: int) -> None:
     """Compute the next due times of recurring tasks from now.
 
-    A task that has ended at a time that is still to come goes on if it has due times left.
+    A task that has ended at a time that is still to come continues if it has due times left.
     """
     corrected = []
     for row in connection.execute(_SCHEDULES, {"now": now}):

@@ -1,4 +1,4 @@
-"""What a transaction has made of runs, read back inside it, to be told once it is committed."""
+"""What a transaction has made of runs, read back inside it, to be reported once it is committed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

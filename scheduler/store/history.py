@@ -34,7 +34,7 @@ _QUESTIONS: Final = TypeAdapter(tuple[Question, ...])
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
 _INTEGER_DIGITS: Final = 1_000
 _counter = itertools.count()
-# Of its own, so that a program that seeds `random` does not make ids repeat; and seeded anew in a forked child.
+# Of its own, so that a program that seeds `random` does not make ids repeat; and seeded again in a forked child.
 _random = random.Random()  # noqa: S311 (ids are no secrets)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
@@ -55,7 +55,7 @@ def thread_of(task: TaskDefinition, run_id: str) -> str:
 
 
 def keep_own_thread(connection: Connection, task: TaskDefinition, run_id: str, thread_id: str, ended: int) -> None:
-    """Note when the thread of a run that has ended is to be deleted, if it is its own and is not kept for ever."""
+    """Note when the thread of a run that has ended is to be deleted, if it is its own and has a limit."""
     # The task may have been changed since the run was queued: a session that runs share is never deleted.
     if task.session_retention is not None and thread_id.endswith(f":{run_id}"):
         keep_thread(connection, run_id, ended + round(task.session_retention * SECOND))
@@ -67,7 +67,7 @@ _KEEP_THREAD: Final = Statement(
 
 
 def keep_thread(connection: Connection, run_id: str, until: int | None) -> None:
-    """Note until when the thread of a run is kept; None: it is gone, or kept for ever."""
+    """Note until when the thread of a run is kept; None: it is gone, or kept without a limit."""
     connection.execute(_KEEP_THREAD, {"run": run_id, "until": until})
 
 

@@ -152,7 +152,7 @@ _STEP: Final = Bulk(lambda given: update(runs).where(_mine(given)).values(curren
 
 
 def note_steps(connection: Connection, owner: str, steps: Iterable[tuple[Claim, str]]) -> None:
-    """Write which step of its graph each streaming run finished last; one that is not this owner's is left alone."""
+    """Write which step of its graph each streaming run finished last; one that is not this owner's is not changed."""
     values = [{"run": claim.run_id, "by": owner, "try": claim.attempt, "step": step} for claim, step in steps]
     if values:
         connection.execute_many(_STEP, values)
@@ -476,7 +476,7 @@ _RUNNING_OF: Final = Query(_RunOfTask, lambda: _with_task(and_(IS_RUNNING, runs.
 
 
 def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[str]:
-    """End the running attempts of an owner that is gone; return the runs, whether they are over or go on."""
+    """End the running attempts of an owner that is gone; return the runs, whether they are over or continue."""
     rows = connection.execute(_RUNNING_OF, {"by": owner}).all()
     interruption = _Interruption(now, error)
     for row in rows:

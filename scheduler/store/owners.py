@@ -22,7 +22,7 @@ _STATE, _STARTED = 0, 19
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One scheduler in one process; two processes can be told apart only within one boot and PID namespace."""
+    """One scheduler in one process; two processes can be distinguished only within one boot and PID namespace."""
 
     id: str
     boot: str

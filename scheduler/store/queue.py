@@ -153,7 +153,7 @@ def _is_blocked() -> ColumnElement[bool]:
         or_(
             has_status(RunStatus.RUNNING, _other),
             has_status(RunStatus.WAITING, _other),
-            # A run between two attempts is not over; one that has begun itself does not wait for it.
+            # A run between two attempts is not over; one that has started itself does not wait for it.
             and_(runs.c.attempt == 0, has_status(RunStatus.PENDING, _other), _other.c.attempt > 0),
             # One run of a task at most is in the way of the runs of other tasks.
             and_(

@@ -69,7 +69,7 @@ tasks: Final = Table(
     Column("last_seq", BigInteger, nullable=False, default=0),
     Column("finished_at", BigInteger),
     Column("removed", Integer, nullable=False, default=0),
-    # Why the row cannot be used; the task is left alone until it is added again.
+    # Why the row cannot be used; the task is quarantined until it is added again.
     Column("problem", Text),
     # What brought the task, such as a file; None: a program or a person, by hand.
     Column("source", Text),
@@ -111,7 +111,7 @@ runs: Final = Table(
     Column("cancel_requested", Integer, nullable=False, default=0),
     Column("owner", Text),
     Column("thread_id", Text, nullable=False),
-    # 1: its graph has a checkpointer, so its thread is its own while it goes on, and it can be continued.
+    # 1: its graph has a checkpointer, so its thread is its own while it is open, and it can be continued.
     Column("checkpointed", Integer, nullable=False, default=0),
     Column("resumed", Integer, nullable=False, default=0),
     # What the graph asks, what it was answered (both JSON), and when the waiting ends.
@@ -179,7 +179,7 @@ purged: Final = Table(
     Column("schedule", Text, nullable=False),
     Column("started_runs", BigInteger, nullable=False),
 )
-"""Tasks that were finished or removed and are deleted by now, so that a program may go on adding them at each start."""
+"""Tasks that were finished or removed and are deleted by now, so that a program may still add them at each start."""
 
 unloadable: Final = Table(
     "scheduler_unloadable",
@@ -224,7 +224,7 @@ def _indexes() -> dict[Index, ColumnElement[bool]]:
 def _create(connection: Connection) -> None:
     """Create the tables and their indexes."""
     for index, condition in _indexes().items():
-        # For this dialect only: SQLAlchemy imports each that it is told of, more than half of the first start.
+        # For this dialect only: SQLAlchemy imports each that is named, more than half of the first start.
         index.dialect_options[connection.dialect.name]["where"] = condition
     metadata.create_all(connection)
     connection.execute(schema.insert().values(version=VERSION))
@@ -316,7 +316,7 @@ def refuse_newer(store: str, connection: Connection) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Create the tables, or bring older ones to `VERSION`, in the transaction that is under way."""
+    """Create the tables, or bring older ones to `VERSION`, in the transaction in progress."""
     version = version_of(connection)
     if version is None:
         _create(connection)

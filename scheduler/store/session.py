@@ -158,7 +158,7 @@ class SchedulerSession:
     ) -> PassResult:
         """Write outcomes, see to leases, take what is due: one read if there is nothing to do, else one transaction.
 
-        `slots` is how many runs may be started (None: due times are left alone altogether), `running` holds the ids
+        `slots` is how many runs may be started (None: due times are ignored), `running` holds the ids
         of the runs that this process has going, `steps` what streaming runs have finished, `loaded` what came of
         loading code. Due times may be claimed up to `early` before they come; the pass that does so is best made half
         as long before.
@@ -196,7 +196,7 @@ class SchedulerSession:
         self._is_unsure = True
 
     def queue_depth(self, now: int) -> int:
-        """Return how many runs could begin and have not begun: tasks that are due, and runs that are pending."""
+        """Return how many runs are ready to start: tasks that are due, and runs that are pending."""
         with self.database.read() as connection:
             return int(connection.execute(_QUEUE_DEPTH, {"now": now}).scalars()[0])
 
@@ -232,7 +232,7 @@ class SchedulerSession:
             self._is_unsure = False
         self._clock.settle(connection, now)
         result.taken_over = self._leases.renew(connection, self._owner, now, running)
-        # A further attempt of a run does not begin here beside one that was taken over and is still going.
+        # A further attempt of a run does not begin here beside one that was taken over and is still running.
         self._disowned = self._disowned.union(result.taken_over).intersection(running)
         expired = outcomes.expire(connection, now)
         # Before what is due is looked at: a run that nobody makes any more is in nobody's way.

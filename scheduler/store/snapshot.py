@@ -54,7 +54,7 @@ class Snapshot:
         """Return when the next pass has something to do, as far as is known."""
         due = self.next_due
         if due is not None and due > now + early:
-            due -= early // 2  # what comes sooner was left alone on purpose until it is due
+            due -= early // 2  # what comes sooner was left out on purpose until it is due
         moments = [moment for moment in (due, self.next_ready) if moment is not None]
         # What is due already waits for a slot; the end of a run makes the next pass.
         return min((moment for moment in moments if moment > now or slots > 0), default=None)

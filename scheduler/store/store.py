@@ -30,7 +30,7 @@ class Store:
     def open(self, *, create: bool = True) -> None:
         """Open the database now, so that what is wrong with it is said now.
 
-        Unless it is told to create the tables, it raises `StoreNotFoundError` where there are none.
+        Without `create` it raises `StoreNotFoundError` where there are none.
         """
         if not create and not self.database.exists():
             raise StoreNotFoundError(self.database.name)

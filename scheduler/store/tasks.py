@@ -46,7 +46,7 @@ _RUN_AT: Final = 3
 """Where a stored schedule has the instant of a one-time task."""
 _OWED_REMOVED: Final = "the task was removed before it could start"
 _REMOVED: Final = "the task was removed before it began"
-_REMOVED_MIDWAY: Final = "the task was removed before it could go on"
+_REMOVED_MIDWAY: Final = "the task was removed before it could continue"
 
 
 class HasDefinition(Protocol):
@@ -107,7 +107,7 @@ def resume(connection: Connection, task_id: str, now: int) -> None:
 
 
 def resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now: int) -> dict[str, Any]:
-    """Return the columns of a task that goes on: of what passed meanwhile, only a one-time task's instant is due."""
+    """Return the columns of a task that continues: of what passed meanwhile, only a one-time task's instant is due."""
     values: dict[str, Any] = {"paused": 0, "pause_reason": None, "failures": 0}
     if next_due is not None and not is_one_time(task):
         values["next_due"] = schedule.next_after(now)
@@ -115,7 +115,7 @@ def resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now:
 
 
 def remove(connection: Connection, task_id: str, now: int) -> None:
-    """Remove a task; runs that have not begun are cancelled, its history stays. Raises `TaskNotFoundError`."""
+    """Remove a task; runs that have not started are cancelled, its history stays. Raises `TaskNotFoundError`."""
     row = present(connection, task_id)
     account_for_owed(connection, row, now, _OWED_REMOVED)
     connection.execute(_REMOVE, {"task": task_id, "now": now})

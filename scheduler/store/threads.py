@@ -132,7 +132,7 @@ def thread_is_taken() -> ColumnElement[bool]:
         not_(_is_stuck(_in_thread)),
         or_(
             not_(has_status(RunStatus.PENDING, _in_thread)),
-            # Of those that wait, first the one that has begun, then the oldest.
+            # Of those that wait, first the one that has started, then the oldest.
             tuple_(_in_thread.c.attempt == 0, _in_thread.c.ready_at, _in_thread.c.id)
             < tuple_(runs.c.attempt == 0, runs.c.ready_at, runs.c.id),
         ),

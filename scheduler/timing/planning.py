@@ -16,7 +16,7 @@ from scheduler.timing.schedule import Schedule
 BUFFER_LIMIT: Final = 1_000
 """How many due times of one task wait for their turn under `BUFFER_ALL`."""
 
-SKIPPED_OVERLAP: Final = "the previous run was still going (overlap=skip)"
+SKIPPED_OVERLAP: Final = "the previous run was still running (overlap=skip)"
 SKIPPED_BUFFER_ONE: Final = "one due time was waiting already (overlap=buffer_one)"
 SKIPPED_BUFFER_FULL: Final = f"{BUFFER_LIMIT} due times were waiting already (overlap=buffer_all)"
 SKIPPED_THREAD_FULL: Final = f"{BUFFER_LIMIT} due times were waiting already (overlap=allow_all)"

@@ -72,9 +72,7 @@ class Actions:
         """Remove a task."""
         task_id = self._own_id(caller, asked.task_id)
         self._scheduler.remove_task(task_id)
-        return (
-            f"Cancelled task {caller.short_id(task_id)}. It will not run again; a run that is going goes on to its end."
-        )
+        return f"Cancelled task {caller.short_id(task_id)}. It will not run again; a running run continues to its end."
 
     def pause(self, caller: Caller, asked: TaskRequest) -> str:
         """Pause a task."""

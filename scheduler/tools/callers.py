@@ -70,7 +70,7 @@ class Caller:
         return self.prefix + short if _SHORT_ID.fullmatch(short) else None
 
     def short_id(self, task_id: str) -> str:
-        """Return what the model is told as a task's id."""
+        """Return what the model is given as a task's id."""
         return task_id.removeprefix(self.prefix)
 
     def owns(self, task_id: str, definition: TaskDefinition | None) -> bool:

@@ -113,7 +113,7 @@ class Guards:
         latest = (now + timedelta(days=self.max_lifetime_days)).replace(second=0, microsecond=0)
         if asked is not None and asked > latest:
             raise Refusal(
-                f"Not done: a recurring task may go on for {self._lifetime}, until {moment(latest, asked.tzinfo)}. "
+                f"Not done: a recurring task may continue for {self._lifetime}, until {moment(latest, asked.tzinfo)}. "
                 "Give an earlier until, or leave it out."
             )
         return asked or latest

@@ -202,7 +202,7 @@ def test_a_stop_while_the_database_is_locked(on_sqlite):
     with locked_file(arena, child):
         child.wait_for("cannot be used")
         child.command("stop")
-        child.wait_for("was still going when the scheduler stopped", 2)
+        child.wait_for("was still running when the scheduler stopped", 2)
     child.wait_for("has drained")
     child.wait_for_end()
     assert arena.run("held").error == "the scheduler was stopped"

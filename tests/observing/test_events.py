@@ -70,7 +70,7 @@ async def test_due_times_that_are_skipped(new_scheduler, recorder, blocking):
     scheduler.add_task(hourly(interval_seconds=1))
     (event,) = (await recorder.wait_for("skipped"))[:1]
     assert recorder.kinds()[:2] == ["started", "skipped"]
-    assert event.run.error == "the previous run was still going (overlap=skip)"
+    assert event.run.error == "the previous run was still running (overlap=skip)"
     assert event.run.started_at is None
     blocking.release.set()
 

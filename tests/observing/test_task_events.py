@@ -37,7 +37,7 @@ def callbacks(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["raising", "endless"])
-async def test_a_callback_that_fails(new_scheduler, committed, callbacks, name):
+async def test_a_callback_that_fails(new_scheduler, told, callbacks, name):
     """The run is stored as succeeded, and its one event at the end says that the callback failed."""
     scheduler = new_scheduler(on_event=told, callback_timeout_seconds=0.05)
     scheduler.start()
@@ -51,7 +51,7 @@ async def test_a_callback_that_fails(new_scheduler, committed, callbacks, name):
     assert event.run == scheduler.get_run(event.run.id)
 
 
-async def test_a_callback_that_does_not_fail(new_scheduler, committed, callbacks):
+async def test_a_callback_that_does_not_fail(new_scheduler, told, callbacks):
     """It is a plain success."""
     scheduler = new_scheduler(on_event=told)
     scheduler.start()
@@ -61,7 +61,7 @@ async def test_a_callback_that_does_not_fail(new_scheduler, committed, callbacks
     assert told.kinds() == ["started", "succeeded"]
 
 
-async def test_a_task_that_its_failures_pause(new_scheduler, committed, caplog):
+async def test_a_task_that_its_failures_pause(new_scheduler, told, caplog):
     """An event after that of the run, and a line in the log."""
     scheduler = new_scheduler(FailingGraph(), on_event=told)
     scheduler.start()
@@ -77,7 +77,7 @@ async def test_a_task_that_its_failures_pause(new_scheduler, committed, caplog):
     assert TaskEvent.model_validate_json(event.model_dump_json()) == event
 
 
-async def test_a_task_that_is_paused_by_a_call(new_scheduler, committed):
+async def test_a_task_that_is_paused_by_a_call(new_scheduler, told):
     """Who calls knows it: there is no event."""
     scheduler = new_scheduler(on_event=told)
     scheduler.start()
@@ -88,7 +88,7 @@ async def test_a_task_that_is_paused_by_a_call(new_scheduler, committed):
     assert [str(event.kind) for event in told.task_events] == ["finished"]
 
 
-async def test_a_task_that_is_finished(new_scheduler, committed):
+async def test_a_task_that_is_finished(new_scheduler, told):
     """After the event of its last run."""
     seen = []
 
@@ -105,7 +105,7 @@ async def test_a_task_that_is_finished(new_scheduler, committed):
     assert event.run == seen[1].run
 
 
-async def test_a_task_that_expires(new_scheduler, committed, caplog):
+async def test_a_task_that_expires(new_scheduler, told, caplog):
     """Before it is finished."""
     caplog.set_level("INFO", "scheduler")
     scheduler = new_scheduler(on_event=told, poll_interval=0.05)
@@ -119,7 +119,7 @@ async def test_a_task_that_expires(new_scheduler, committed, caplog):
     assert f"Task hourly expires soon: {expiring.reason}" in caplog.messages
 
 
-async def test_a_waiting_run_that_expires(new_scheduler, committed, caplog, db_path):
+async def test_a_waiting_run_that_expires(new_scheduler, told, caplog, db_path):
     """A warning before it is cancelled, while an answer still helps."""
     graph = chain(MessagesState, approve=approve).compile(InMemorySaver())
     scheduler = new_scheduler(graph, on_event=told, poll_interval=0.02)
@@ -138,7 +138,7 @@ async def test_a_waiting_run_that_expires(new_scheduler, committed, caplog, db_p
     assert any(line.startswith(begin) for line in caplog.messages)
 
 
-async def test_a_task_that_is_quarantined(new_scheduler, committed, db_path):
+async def test_a_task_that_is_quarantined(new_scheduler, told, db_path):
     """Its row is damaged."""
     scheduler = new_scheduler(on_event=told)
     scheduler.add_task(one_time())

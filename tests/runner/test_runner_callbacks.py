@@ -431,7 +431,7 @@ async def test_callback_that_ignores_its_cancellation(hanging):
     """It is left behind, and the run says so."""
     runner = a_runner(EchoGraph(), callback_timeout_seconds=0.01)
     outcome = await runner.run(a_claim(a_task(result_callback="hanging_callbacks.swallow")))
-    text = "longer than callback_timeout_seconds=0.01, and it goes on although it was cancelled"
+    text = "longer than callback_timeout_seconds=0.01, and it continues although it was cancelled"
     assert (outcome.status, outcome.error) == (RunStatus.SUCCEEDED, f"result_callback: TimeoutError: {text}")
     assert bounded._left_behind
     hanging.release.set()

@@ -265,7 +265,7 @@ async def test_timed_out_and_ignored(monkeypatch, new_scheduler):
     scheduler.start()
     scheduler.add_tasks(one_time(f"t{each}", timeout_seconds=0.05) for each in range(2))
     runs = await wait_for_runs(scheduler, 2)
-    text = "TimeoutError: longer than timeout_seconds=0.05, and it goes on although it was cancelled"
+    text = "TimeoutError: longer than timeout_seconds=0.05, and it continues although it was cancelled"
     assert [(str(run.status), run.error) for run in runs] == [("timed_out", text)] * 2
     assert len(bounded._left_behind) == 2
     graph.release.set()

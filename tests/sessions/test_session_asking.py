@@ -308,7 +308,7 @@ async def test_its_task_is_removed(waiting):
     scheduler.add_task(hourly("next"))
     scheduler.remove_task("hourly")
     run = scheduler.get_run(run.id)
-    assert (run.status, run.error) == (RunStatus.CANCELLED, "the task was removed before it could go on")
+    assert (run.status, run.error) == (RunStatus.CANCELLED, "the task was removed before it could continue")
     await asked(scheduler, scheduler.trigger_task("next"))
 
 

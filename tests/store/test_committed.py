@@ -27,8 +27,8 @@ def test_nobody_listens(new_process):
     """Then nothing is read."""
     process = new_process()
     process.add(every(60))
-    assert process.run_pass(60).told is None
-    assert process.complete(61).told is None
+    assert process.run_pass(60).committed is None
+    assert process.complete(61).committed is None
 
 
 def test_beginning_and_end(process):

@@ -47,7 +47,7 @@ INSERT INTO "scheduler_runs" VALUES('019b8b75-0260-7000-8002-982eebd43ff3','goin
 INSERT INTO "scheduler_runs" VALUES('019b8b75-0260-7000-8003-478b283726cb','last',1,1767571260000000,1767571260000000,1767571260000000,1767571261000000,'timed_out',1,0,'schedule',1,0,NULL,'scheduler:scheduler',0,0,NULL,NULL,NULL,NULL,NULL,'TimeoutError: longer than timeout_seconds=1',NULL);
 INSERT INTO "scheduler_runs" VALUES('019b8b75-0260-7000-8004-6d6f0a00660a','t',1,1767571260000000,1767571260000000,1767571260000000,1767571261000000,'succeeded',1,0,'schedule',1,0,NULL,'scheduler:scheduler',0,0,NULL,NULL,NULL,NULL,'Done: ä''s',NULL,NULL);
 INSERT INTO "scheduler_runs" VALUES('019b8b75-0a30-7000-8005-7d6bbd3ec340','paused',1,1767571262000000,1767571262000000,NULL,NULL,'pending',0,0,'manual',1,0,NULL,'scheduler:scheduler',0,0,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "scheduler_runs" VALUES('019b8b75-ecc0-7000-8006-0eee9060caeb','going',2,1767571320000000,1767571320000000,NULL,1767571320000000,'skipped',0,0,'schedule',1,0,NULL,'scheduler:scheduler',0,0,NULL,NULL,NULL,NULL,NULL,'the previous run was still going (overlap=skip)',NULL);
+INSERT INTO "scheduler_runs" VALUES('019b8b75-ecc0-7000-8006-0eee9060caeb','going',2,1767571320000000,1767571320000000,NULL,1767571320000000,'skipped',0,0,'schedule',1,0,NULL,'scheduler:scheduler',0,0,NULL,NULL,NULL,NULL,NULL,'the previous run was still running (overlap=skip)',NULL);
 CREATE TABLE scheduler_schema (
     version INTEGER NOT NULL,
     PRIMARY KEY (version)

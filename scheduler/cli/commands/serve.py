@@ -136,7 +136,7 @@ class _OneLineFormatter(logging.Formatter):
     """Makes one line of each record, with the indented lines of a traceback: no text in it looks like a new record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record; a traceback that another formatter has left in it is made anew."""
+        """Return the record; a traceback that another formatter has left in it is made again."""
         own = copy.copy(record)
         own.exc_text = None if record.exc_info else record.exc_text
         return super().format(own)
