@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scheduler.task_scheduler import TaskScheduler
     from scheduler.tasks_file import load_tasks
     from scheduler.timing.schedule import next_due_times
+    from scheduler.views import TaskState, TaskView
 
 __all__ = [
     "OverlapPolicy",
@@ -42,7 +43,9 @@ __all__ = [
     "TaskEventKind",
     "TaskNotFoundError",
     "TaskScheduler",
+    "TaskState",
     "TaskType",
+    "TaskView",
     "TokenUsage",
     "describe",
     "load_tasks",
@@ -67,7 +70,9 @@ _MODULE_OF: Final = {
     "TaskEventKind": "observing",
     "TaskNotFoundError": "errors",
     "TaskScheduler": "task_scheduler",
+    "TaskState": "views",
     "TaskType": "models",
+    "TaskView": "views",
     "TokenUsage": "models",
     "describe": "phrases",
     "load_tasks": "tasks_file",

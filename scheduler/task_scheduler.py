@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from zoneinfo import ZoneInfo
 
 from scheduler import gc_control, logbook
 from scheduler._arguments import (
@@ -32,8 +31,8 @@ from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefini
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
 from scheduler.runner import GraphRunner, RunnerSettings, check_task
 from scheduler.store import Listed, OtherSources, SchedulerSession, Store, StoreTransaction, absolute_path, database_at
-from scheduler.timing.clock import SECOND, WallClock, to_datetime
-from scheduler.timing.local_time import on_clock_of
+from scheduler.timing.clock import SECOND, WallClock
+from scheduler.views import TaskView, view_of
 
 DEFAULT_CONCURRENCY: Final = 32
 """For graphs that wait for a model. Short ones are over before so many have started: 16 took as long as 32."""
@@ -408,7 +407,11 @@ class TaskScheduler:
         `StoreError`.
         """
         with gc_control.held_off():
-            return [_shown(listed) for listed in self._store.list_tasks(self._clock.now())]
+            return [view.as_dict() for view in self.task_views()]
+
+    def task_views(self) -> list[TaskView]:
+        """Return the tasks that are not finished, by next due time, as objects with types. Raises `StoreError`."""
+        return [view_of(listed) for listed in self._store.list_tasks(self._clock.now())]
 
     def check_tasks(self) -> dict[str, str]:
         """Look again at all tasks: read their definitions, and import in this process what they name.
@@ -493,29 +496,6 @@ class TaskScheduler:
             ValueError: it is no async function, or there is no such kind of event.
         """
         return self._observers.add(callback, events)
-
-
-def _shown(listed: Listed) -> dict[str, Any]:
-    task = listed.definition
-    return {
-        "id": listed.id,
-        "name": listed.id if task is None else task.name,
-        "next_run": _next_run(listed),
-        "pause_reason": listed.pause_reason,
-        "problem": listed.trouble,
-        "timezone": listed.zone,
-        "definition": task,
-    }
-
-
-def _next_run(listed: Listed) -> str:
-    if listed.is_unusable:
-        return f"error: {listed.trouble}"
-    if listed.paused:
-        return "paused"
-    if listed.next_due is None:
-        return "running" if listed.open_status is RunStatus.RUNNING else "waiting"
-    return str(on_clock_of(to_datetime(listed.next_due), ZoneInfo(listed.zone)))
 
 
 def _problem_of(listed: Listed) -> str | None:

@@ -701,7 +701,7 @@ async def test_whatever_a_tool_raises_is_an_answer(chat, monkeypatch, caplog):
     def fail(*_, **__):
         raise OverflowError("secret detail")
 
-    monkeypatch.setattr(TaskScheduler, "list_tasks", fail)
+    monkeypatch.setattr(TaskScheduler, "task_views", fail)
     [message] = await chat.messages(("list_scheduled_tasks", {}))
     assert message.status == "error"
     assert "Not done" in message.text

@@ -58,7 +58,7 @@ def _completions(ctx: typer.Context, incomplete: str, *, of_runs: bool) -> list[
         if of_runs:
             found = [(run.id, f"{run.task_id}, {run.status}") for run in scheduler.list_runs(limit=_COMPLETED_RUNS)]
         else:
-            found = [(task["id"], str(task["name"])) for task in scheduler.list_tasks()]
+            found = [(task.id, task.name) for task in scheduler.task_views()]
     return [
         (value, one_line(text)) for value, text in found if value.startswith(incomplete) and value == one_line(value)
     ]

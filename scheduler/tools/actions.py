@@ -22,6 +22,7 @@ from scheduler.tools.rates import runs_in_next_hour
 from scheduler.tools.refusal import Refusal, problems_of
 from scheduler.tools.requests import HistoryRequest, ListRequest, ScheduleRequest, TaskRequest
 from scheduler.tools.timetable import schedule_fields, zone_named
+from scheduler.views import TaskView
 
 _DUE_TIMES_SHOWN: Final = 3
 _SLUG_LENGTH: Final = 40
@@ -66,7 +67,7 @@ class Actions:
         now = wording.present(self._now(), zone_named(asked.timezone or self._zone))
         if not entries:
             return f"There are no scheduled tasks. {now}"
-        return "\n".join([*(wording.listed(caller.short_id(entry["id"]), entry) for entry in entries), now])
+        return "\n".join([*(wording.listed(caller.short_id(entry.id), entry) for entry in entries), now])
 
     def cancel(self, caller: Caller, asked: TaskRequest) -> str:
         """Remove a task."""
@@ -89,7 +90,7 @@ class Actions:
             now = self._now()
             self._guards.check_rate(_runs(caller, store, now))
             self._guards.check_busiest_hour(_active(caller, store), now)
-        entry = next((entry for entry in self._own_tasks(caller) if entry["id"] == task_id), None)
+        entry = next((entry for entry in self._own_tasks(caller) if entry.id == task_id), None)
         if entry is None:
             return f"Task {caller.short_id(task_id)} is finished: it has no due time any more. Schedule a new one."
         return f"Resumed task {caller.short_id(task_id)}. Next: {wording.next_run(entry)}."
@@ -119,8 +120,8 @@ class Actions:
     def _now(self) -> datetime:
         return to_datetime(self._clock.now())
 
-    def _own_tasks(self, caller: Caller) -> list[dict[str, Any]]:
-        return [entry for entry in self._scheduler.list_tasks() if caller.owns(entry["id"], entry["definition"])]
+    def _own_tasks(self, caller: Caller) -> list[TaskView]:
+        return [entry for entry in self._scheduler.task_views() if caller.owns(entry.id, entry.definition)]
 
     def _own_id(self, caller: Caller, given: str) -> str:
         """Return the id in the store of one of the owner's tasks; refuse any other in the same words."""

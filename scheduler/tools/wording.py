@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta, tzinfo
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from scheduler._texts import escaped
@@ -11,6 +11,7 @@ from scheduler.models import Run, TaskDefinition
 from scheduler.phrases import describe
 from scheduler.phrases.cron import WEEKDAY_NAMES
 from scheduler.phrases.moments import moment_in_words, with_offset
+from scheduler.views import TaskState, TaskView
 
 _SHOWN: Final = 500
 _PROMPT_SHOWN: Final = 100
@@ -54,24 +55,22 @@ def scheduled(short_id: str, task: TaskDefinition, due_times: Iterable[datetime]
     )
 
 
-def listed(short_id: str, entry: dict[str, Any]) -> str:
-    """Return a line about a task of `list_tasks()`."""
-    task: TaskDefinition | None = entry["definition"]
+def listed(short_id: str, entry: TaskView) -> str:
+    """Return a line about a task."""
+    task = entry.definition
     if task is None:
         return f"- task_id {short_id}: it cannot be read any more; cancel it and schedule it again."
     prompt = quoted(task.prompt, _PROMPT_SHOWN)
     return f"- task_id {short_id}: {quoted(task.name)}. {describe(task)}. Next: {next_run(entry)}. Prompt: {prompt}"
 
 
-def next_run(entry: dict[str, Any]) -> str:
-    """Return when a task of `list_tasks()` runs next, or why it does not."""
-    shown: str = entry["next_run"]
-    if shown.startswith("error:"):
+def next_run(entry: TaskView) -> str:
+    """Return when a task runs next, or why it does not."""
+    if entry.state is TaskState.UNUSABLE:
         return "it cannot run any more; cancel it and schedule it again"
-    try:
-        return moment(datetime.fromisoformat(shown), ZoneInfo(entry["timezone"]))
-    except ValueError:
-        return f"{shown} ({quoted(entry['pause_reason'])})" if entry["pause_reason"] else shown
+    if entry.next_due is not None:
+        return moment(entry.next_due, entry.next_due.tzinfo)
+    return f"{entry.next_run} ({quoted(entry.pause_reason)})" if entry.pause_reason else entry.next_run
 
 
 def past_run(run: Run, zone: ZoneInfo) -> str:

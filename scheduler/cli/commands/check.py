@@ -10,7 +10,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
@@ -25,6 +25,7 @@ from scheduler.cli.ui.output import console, show_json, show_table
 from scheduler.runner.graphs import server_problem
 from scheduler.server_url import is_server_url
 from scheduler.store import database_at
+from scheduler.views import TaskView
 
 _RELEASED: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _SLACK: Final = timedelta(seconds=5)
@@ -140,7 +141,7 @@ def _store(db: Path | None, db_url: str | None) -> Iterator[Finding]:
             runs, schedulers = scheduler.list_runs(limit=1), scheduler.running_schedulers()
             with modules_of_working_directory():
                 problems = scheduler.check_tasks()
-            tasks = scheduler.list_tasks()
+            tasks = scheduler.task_views()
     except SchedulerError as error:
         yield Finding("store", ok=False, detail=sentence(error))
         return
@@ -154,13 +155,13 @@ def _store(db: Path | None, db_url: str | None) -> Iterator[Finding]:
     yield from _tasks(tasks, problems)
 
 
-def _tasks(tasks: list[dict[str, Any]], problems: Mapping[str, str]) -> Iterator[Finding]:
+def _tasks(tasks: list[TaskView], problems: Mapping[str, str]) -> Iterator[Finding]:
     sound = 0
     for task in tasks:
-        problem = problems.get(task["id"]) or _problem_of_server(task["definition"])
+        problem = problems.get(task.id) or _problem_of_server(task.definition)
         sound += problem is None
         if problem is not None:
-            yield Finding(f"task {task['id']}", ok=False, detail=problem)
+            yield Finding(f"task {task.id}", ok=False, detail=problem)
     yield Finding(
         "tasks", ok=sound == len(tasks), detail=f"{sound} of {len(tasks)} can be used, and their code imported"
     )

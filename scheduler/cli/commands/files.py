@@ -16,6 +16,7 @@ from scheduler.cli.options import Db, DbUrl, Json, complete_task, opened
 from scheduler.cli.ui.output import console, note, one_line, say, say_as_utf8, show_json
 from scheduler.errors import InvalidTaskError, StoreNotFoundError
 from scheduler.tasks_file import dump_tasks, located, source_of
+from scheduler.views import TaskState
 
 _CODE_FIELDS: Final = ("result_callback", "input_builder", "graph")
 _MARKS: Final = {
@@ -119,7 +120,7 @@ def applied(
 
 def new_code(scheduler: TaskScheduler, tasks: Iterable[TaskDefinition]) -> list[dict[str, str]]:
     """Return what these tasks would let the scheduler import that no stored task does."""
-    stored = [listed["definition"] for listed in scheduler.list_tasks() if listed["definition"] is not None]
+    stored = [listed.definition for listed in scheduler.task_views() if listed.definition is not None]
     known = {getattr(task, field) for task in stored for field in _CODE_FIELDS}
     found: dict[str, dict[str, str]] = {}
     for task in tasks:
@@ -166,15 +167,15 @@ def export(
 ) -> None:
     """Print the tasks as a tasks file, which `apply` can read."""
     with opened(db, db_url) as scheduler:
-        listed = [task for task in scheduler.list_tasks() if not task_ids or task["id"] in task_ids]
-        finished = [scheduler.get_task(task_id) for task_id in set(task_ids or ()) - {task["id"] for task in listed}]
-    tasks = [task["definition"] for task in listed if task["definition"] is not None] + finished
+        listed = [task for task in scheduler.task_views() if not task_ids or task.id in task_ids]
+        finished = [scheduler.get_task(task_id) for task_id in set(task_ids or ()) - {task.id for task in listed}]
+    tasks = [task.definition for task in listed if task.definition is not None] + finished
     tasks.sort(key=lambda task: task.id)
     for task in listed:
-        if task["definition"] is None:
-            note(f"warning: task {task['id']} is left out: {task['next_run']}")
-        elif task["next_run"] == "paused" and task["definition"].enabled:
-            note(f"Task {task['id']} is paused in this store; the file does not say so.")
+        if task.definition is None:
+            note(f"warning: task {task.id} is left out: {task.next_run}")
+        elif task.state is TaskState.PAUSED and task.definition.enabled:
+            note(f"Task {task.id} is paused in this store; the file does not say so.")
     if output is not None:
         _write_new(output, dump_tasks(tasks))
         note(f"Wrote {len(tasks)} tasks to {output}.")

@@ -14,7 +14,8 @@ from scheduler.cli.schedule_options import schedule_fields
 from scheduler.cli.ui.moments import in_local_words, on_the_clock
 from scheduler.cli.ui.output import cell, note, one_line, say, show_json, show_pairs, show_table, status_cell, table
 from scheduler.cli.ui.output import show as show_parts
-from scheduler.cli.ui.shapes import due_of, due_times, finished_shape, in_words, run_shape, state_of, task_shape
+from scheduler.cli.ui.shapes import due_times, in_words, run_shape, task_shape
+from scheduler.views import TaskState, TaskView, finished_view
 
 _DUE_TIMES: Final = 5
 _RUNS: Final = 5
@@ -24,16 +25,16 @@ _MOST: Final = 1000
 def list_tasks(db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
     """List the tasks by next due time, in this machine's time zone and in the task's, with their last status."""
     with opened(db, db_url) as scheduler:
-        tasks = scheduler.list_tasks()
-        last = {task["id"]: last_run(scheduler, task["id"]) for task in tasks}
+        tasks = scheduler.task_views()
+        last = {task.id: last_run(scheduler, task.id) for task in tasks}
     if as_json:
-        show_json([task_shape(task, last[task["id"]]) for task in tasks])
+        show_json([task_shape(task, last[task.id]) for task in tasks])
     elif tasks:
         columns = ("ID", "NEXT DUE", "IN ITS ZONE", "LAST RUN", "SCHEDULE", "NAME")
-        show_table(columns, [task_row(task, last[task["id"]]) for task in tasks], keep=["ID"])
+        show_table(columns, [task_row(task, last[task.id]) for task in tasks], keep=["ID"])
         for task in tasks:
-            if task["problem"] is not None and state_of(task["next_run"]) != "unusable":
-                note(f"warning: task {task['id']} {task['problem']}")
+            if task.problem is not None and task.state is not TaskState.UNUSABLE:
+                note(f"warning: task {task.id} {task.problem}")
     else:
         say("No tasks.")
 
@@ -44,26 +45,24 @@ def last_run(scheduler: TaskScheduler, task_id: str) -> Run | None:
     return newest[0] if newest else None
 
 
-def task_row(task: dict[str, Any], run: Run | None) -> list[str | Text]:
+def task_row(task: TaskView, run: Run | None) -> list[str | Text]:
     """Return a task as a row of the list."""
-    definition, due = task["definition"], due_of(task)
     return [
-        cell(task["id"], "bold"),
+        cell(task.id, "bold"),
         next_due_cell(task),
-        "" if due is None else f"{on_the_clock(due)} {task['timezone']}",
+        "" if task.next_due is None else f"{on_the_clock(task.next_due)} {task.timezone}",
         status_cell(run.status if run else None),
-        "" if definition is None else in_words(definition, task["timezone"]),
-        task["name"],
+        "" if task.definition is None else in_words(task.definition, task.timezone),
+        task.name,
     ]
 
 
-def next_due_cell(task: dict[str, Any]) -> Text:
+def next_due_cell(task: TaskView) -> Text:
     """Return when a task is due next in local words, or why it is not."""
-    due, reason = due_of(task), task["pause_reason"]
-    if due is not None:
-        return Text(in_local_words(due, datetime.now(UTC)))
-    style = "red" if task["next_run"].startswith("error: ") else "yellow"
-    return cell(f"{task['next_run']}: {reason}" if reason else task["next_run"], style)
+    if task.next_due is not None:
+        return Text(in_local_words(task.next_due, datetime.now(UTC)))
+    style = "red" if task.state is TaskState.UNUSABLE else "yellow"
+    return cell(f"{task.next_run}: {task.pause_reason}" if task.pause_reason else task.next_run, style)
 
 
 def show(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
@@ -71,11 +70,7 @@ def show(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = F
     with opened(db, db_url) as scheduler:
         task = _find(scheduler, task_id)
         runs = scheduler.list_runs(task_id, limit=_RUNS)
-    latest = runs[0] if runs else None
-    if isinstance(task, TaskDefinition):
-        shape, times = finished_shape(task, latest), []
-    else:
-        shape, times = task_shape(task, latest), due_times(task, _DUE_TIMES)
+    shape, times = task_shape(task, runs[0] if runs else None), due_times(task, _DUE_TIMES)
     if as_json:
         due = [moment.isoformat() for moment in times]
         show_json({**shape, "due_times": due, "runs": [run_shape(run) for run in runs]})
@@ -86,15 +81,14 @@ def show(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = F
         show_parts(Text("\nLast runs", "bold"), table(columns, rows, keep=["ID"]))
 
 
-def _find(scheduler: TaskScheduler, task_id: str) -> dict[str, Any] | TaskDefinition:
-    found = next((task for task in scheduler.list_tasks() if task["id"] == task_id), None)
-    return found or scheduler.get_task(task_id)
+def _find(scheduler: TaskScheduler, task_id: str) -> TaskView:
+    found = next((task for task in scheduler.task_views() if task.id == task_id), None)
+    return found or finished_view(scheduler.get_task(task_id))
 
 
 def describe_task(scheduler: TaskScheduler, task_id: str) -> dict[str, Any]:
     """Return a task in the shape of `--json`. Raises `TaskNotFoundError`."""
-    task, run = _find(scheduler, task_id), last_run(scheduler, task_id)
-    return finished_shape(task, run) if isinstance(task, TaskDefinition) else task_shape(task, run)
+    return task_shape(_find(scheduler, task_id), last_run(scheduler, task_id))
 
 
 def exists(scheduler: TaskScheduler, task_id: str) -> bool:

@@ -18,6 +18,7 @@ from scheduler.cli.options import Db, DbUrl, Json, opened
 from scheduler.cli.ui.moments import local, shown_seconds, took
 from scheduler.cli.ui.output import cell, console, one_line, show, show_json, status_cell, table
 from scheduler.cli.ui.shapes import in_words, run_shape, task_shape
+from scheduler.views import TaskView
 
 _OPEN: Final = (RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PENDING)
 _REFRESH_SECONDS: Final = 1.0
@@ -30,7 +31,7 @@ class Screen:
     now: datetime
     schedulers: int
     open_runs: Sequence[Run]
-    tasks: Sequence[dict[str, Any]]
+    tasks: list[TaskView]
     lately: Sequence[Run]
 
 
@@ -70,7 +71,7 @@ def _look(scheduler: TaskScheduler, number: int) -> Screen:
         now=datetime.now(UTC),
         schedulers=scheduler.running_schedulers(),
         open_runs=open_runs[:number],
-        tasks=scheduler.list_tasks()[:number],
+        tasks=scheduler.task_views()[:number],
         lately=ended[:number],
     )
 
@@ -108,6 +109,6 @@ def _open_row(run: Run, now: datetime) -> list[str | Text]:
     return [cell(run.task_id, "bold"), status_cell(run.status), local(since), lasted, one_line(run.current_step)]
 
 
-def _task_row(task: dict[str, Any]) -> list[str | Text]:
-    words = "" if task["definition"] is None else in_words(task["definition"], task["timezone"])
-    return [cell(task["id"], "bold"), next_due_cell(task), words]
+def _task_row(task: TaskView) -> list[str | Text]:
+    words = "" if task.definition is None else in_words(task.definition, task.timezone)
+    return [cell(task.id, "bold"), next_due_cell(task), words]
