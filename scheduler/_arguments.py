@@ -68,7 +68,8 @@ def check_definitions(definitions: Iterable[object]) -> None:
         if not isinstance(task, TaskDefinition):
             raise TypeError(f"{shown(task)} is a {type(task).__name__}, not a TaskDefinition")
         if task.id in seen:
-            raise InvalidTaskError(task.id, f"id={task.id!r} stands twice among the tasks; give each its own")
+            problem = f"id={task.id!r} is there twice among the tasks"
+            raise InvalidTaskError(task.id, problem, "give each its own", field="id", value=task.id)
         seen.add(task.id)
 
 

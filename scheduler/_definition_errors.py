@@ -68,15 +68,23 @@ def reworded(task_id: str, error: ValidationError, fields: Iterable[str]) -> Val
     return _error([_reword(task_id, dict(line), known) for line in error.errors(include_url=False)])
 
 
-def refused(problems: Iterable[tuple[str, object, str]]) -> ValidationError:
+def refused(task_id: str, problems: Iterable[tuple[str, object, str]]) -> ValidationError:
     """Return an error of fields that contradict each other, each with its value and a sentence."""
-    return _error([_detail(*problem, "missing" if problem[1] is None else "contradiction") for problem in problems])
+    details = []
+    for field, value, problem in problems:
+        details.append(_detail(task_id, field, value, problem, "missing" if value is None else "contradiction"))
+    return _error(details)
+
+
+def problems_in(error: ValidationError) -> list[str]:
+    """Return the sentences of a refused definition, without the id of the task."""
+    return [line.get("ctx", {}).get("problem", line["msg"]) for line in error.errors(include_url=False)]
 
 
 def _reword(task_id: str, line: dict[str, Any], known: str) -> InitErrorDetails:
     field = str(line["loc"][0]) if line["loc"] else "definition"
     value = None if line["type"] == "missing" else line["input"]
-    return _detail(field, value, f"Task {task_id}: {_sentence(field, line, known)}", line["type"])
+    return _detail(task_id, field, value, _sentence(field, line, known), line["type"])
 
 
 def _sentence(field: str, line: dict[str, Any], known: str) -> str:
@@ -93,9 +101,10 @@ def _sentence(field: str, line: dict[str, Any], known: str) -> str:
     return f"{field}={redact(shown(line['input']))}: {reason}{hint}"
 
 
-def _detail(field: str, value: object, sentence: str, cause: str) -> InitErrorDetails:
+def _detail(task_id: str, field: str, value: object, problem: str, cause: str) -> InitErrorDetails:
     """Return an error; `cause` is pydantic's type of it, or "contradiction"."""
-    error = PydanticCustomError("task_definition", "{sentence}", {"sentence": sentence, "cause": cause})
+    context = {"sentence": f"Task {task_id}: {problem}", "problem": problem, "cause": cause}
+    error = PydanticCustomError("task_definition", "{sentence}", context)
     return InitErrorDetails(type=error, loc=(field,), input=value)
 
 

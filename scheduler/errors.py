@@ -38,24 +38,37 @@ class RunNotFoundError(SchedulerError, KeyError):
 
 
 class InvalidTaskError(SchedulerError, ValueError):
-    """A definition that cannot be stored: the sentence names the task, the field, the value and the hint."""
+    """A definition that cannot be stored: the sentence names the task, the field, the value and the hint.
 
-    def __init__(self, task_id: str, problem: str) -> None:
-        """Name the task; `problem` names the field, the value and the hint."""
-        super().__init__(f"Task {task_id}: {problem}")
+    `problem` and `hint` are its parts; `field` and `value` are what is wrong, if it is one field.
+    """
+
+    def __init__(
+        self, task_id: str, problem: str, hint: str | None = None, *, field: str | None = None, value: object = None
+    ) -> None:
+        """Build the sentence. `problem` names field and value, and may end with the hint."""
+        super().__init__(f"Task {task_id}: {problem}{'' if hint is None else f'; {hint}'}")
         self.task_id = task_id
+        self.problem = problem
+        self.hint = hint
+        self.field = field
+        self.value = value
 
 
 class TasksFileError(SchedulerError, ValueError):
     """A file of tasks cannot be used: the sentence names the file, the line, the task and the hint."""
 
-    def __init__(self, file: str, line: int | None, problem: str, further: int = 0) -> None:
-        """Name the file and the line; `further` is how many more problems there are."""
+    def __init__(
+        self, file: str, line: int | None, problem: str, further: int = 0, *, task_id: str | None = None
+    ) -> None:
+        """Name the file, the line and the task; `further` is how many more problems there are."""
         place = file if line is None else f"{file}, line {line}"
         more = f" (and {further} more)" if further else ""
         super().__init__(f"{place}: {problem}{more}")
         self.file = file
         self.line = line
+        self.problem = problem
+        self.task_id = task_id
 
 
 class StoreError(SchedulerError):
@@ -65,6 +78,8 @@ class StoreError(SchedulerError):
         """Say which store, what is wrong with it, and what to do."""
         super().__init__(redact(f"Store {store}: {problem}; {hint}"))
         self.store = store
+        self.problem = redact(problem)
+        self.hint = redact(hint)
 
 
 class StoreNotFoundError(StoreError):
@@ -81,6 +96,9 @@ class GraphError(SchedulerError):
     def __init__(self, graph: str, problem: str, hint: str) -> None:
         """Say which graph, what is wrong with it, and what to do."""
         super().__init__(redact(f"graph={shown(graph)}: {problem}; {hint}"))
+        self.graph = redact(graph)
+        self.problem = redact(problem)
+        self.hint = redact(hint)
 
 
 class TelemetryError(SchedulerError):
@@ -128,5 +146,6 @@ class ServerError(SchedulerError):
     def __init__(self, server: str, problem: str, status: str = "failed") -> None:
         """Name the graph on its server, and say what happened there."""
         super().__init__(redact(f"{server}: {problem}"))
-        self.server = server
+        self.server = redact(server)
+        self.problem = redact(problem)
         self.status = status

@@ -436,7 +436,7 @@ class TaskDefinition(BaseModel):
             raise reworded(id_of(data), error, cls.model_fields) from None
         problems = list(_placed_in_time(task, info)) or list(_contradictions(task))
         if problems:
-            raise refused((field, getattr(task, field), problem) for field, problem in problems)
+            raise refused(task.id, ((field, getattr(task, field), problem) for field, problem in problems))
         if task is not data:  # which pydantic returns as it is, however it was changed
             _set(task, "_is_checked", True)  # noqa: FBT003 (object's own signature)
         return task
@@ -473,7 +473,7 @@ def _placed_in_time(task: TaskDefinition, info: ValidationInfo) -> Iterator[tupl
                 value = instant_of(value, UTC if task.timezone is None or _is_stored(info) else ZoneInfo(task.timezone))
             task.__dict__[field] = in_whole_minutes(value)
         except LocalTimeError as error:
-            yield field, f"Task {task.id}: {field}={error}"
+            yield field, f"{field}={error}"
 
 
 def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
@@ -487,17 +487,17 @@ def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
                 yield field, _foreign(task, field, "leave it out: run_at says when")
     if task.session_retention is not None and task.session_mode is not SessionMode.PER_RUN:
         kept = f"session_retention={task.session_retention:g} is for conversations of single runs"
-        yield "session_retention", f"Task {task.id}: {kept}; leave it out, or use session_mode='per_run'"
+        yield "session_retention", f"{kept}; leave it out, or use session_mode='per_run'"
     if task.start_at and task.end_at and task.end_at < task.start_at:
         order = f"end_at={task.end_at.isoformat()} is before start_at={task.start_at.isoformat()}"
-        yield "end_at", f"Task {task.id}: {order}; give an end_at that is not before start_at"
+        yield "end_at", f"{order}; give an end_at that is not before start_at"
 
 
 def _wrong_schedules(task: TaskDefinition) -> Iterator[tuple[str, str]]:
     for owner, field in _SCHEDULE_FIELDS.items():
         value = getattr(task, field)
         if owner is task.task_type and value is None:
-            yield field, f"Task {task.id}: {field} required for {task.task_type} tasks"
+            yield field, f"{field} required for {task.task_type} tasks"
         elif owner is not task.task_type and value is not None:
             yield field, _foreign(task, field, f"leave it out, or use task_type={owner.value!r}")
 
@@ -505,4 +505,4 @@ def _wrong_schedules(task: TaskDefinition) -> Iterator[tuple[str, str]]:
 def _foreign(task: TaskDefinition, field: str, hint: str) -> str:
     value = getattr(task, field)
     given = value.isoformat() if isinstance(value, datetime) else shown(value)
-    return f"Task {task.id}: {field}={given} does not belong to {task.task_type} tasks; {hint}"
+    return f"{field}={given} does not belong to {task.task_type} tasks; {hint}"

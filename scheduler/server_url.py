@@ -24,32 +24,42 @@ class ServerUrl:
     """The name of a graph there, or the id of an assistant."""
 
 
+class ServerUrlError(ValueError):
+    """What is wrong with an address, and how to correct it; it never shows a password."""
+
+    def __init__(self, problem: str, hint: str = _FORM) -> None:
+        """Take both parts of the sentence."""
+        super().__init__(f"{problem}; {hint}")
+        self.problem = problem
+        self.hint = hint
+
+
 def is_server_url(graph: str) -> bool:
     """Tell whether a graph's name is meant as the address of one on a server."""
     return graph.lower().startswith(SERVER_PREFIX)
 
 
 def parse_server_url(text: str) -> ServerUrl:
-    """Return what an address means. Raises `ValueError`, with the reason and the hint; it never shows a password."""
+    """Return what an address means. Raises `ServerUrlError`."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError(f"it is no URL; {_FORM}") from None
+        raise ServerUrlError("it is no URL") from None
     if parts.scheme not in _SCHEMES:
-        raise ValueError(f"it is not of a LangGraph server; {_FORM}")
+        raise ServerUrlError("it is not of a LangGraph server")
     _check_harmless(text, parts)
     if not _HOST.fullmatch(host or "") or port == 0:
-        raise ValueError(f"it names no host; {_FORM}")
+        raise ServerUrlError("it names no host")
     *prefix, assistant = parts.path.split("/")[1:] or [""]
     if not all(_SEGMENT.fullmatch(each) for each in (*prefix, assistant)):
-        raise ValueError(f"it does not end with the name of a graph, or an assistant's id, after a slash; {_FORM}")
+        raise ServerUrlError("it does not end with the name of a graph, or an assistant's id, after a slash")
     path = "".join(f"/{each}" for each in prefix)
     return ServerUrl(f"{parts.scheme.removeprefix(SERVER_PREFIX)}://{parts.netloc}{path}", assistant)
 
 
 def _check_harmless(text: str, parts: SplitResult) -> None:
     if "@" in parts.netloc:
-        raise ValueError("it has credentials; leave them out: the API key is read from LANGGRAPH_API_KEY")
+        raise ServerUrlError("it has credentials", "leave them out: the API key is read from LANGGRAPH_API_KEY")
     if "?" in text or "#" in text or not text.isprintable() or " " in text:
-        raise ValueError(f"it has more than a host and an assistant; {_FORM}")
+        raise ServerUrlError("it has more than a host and an assistant")

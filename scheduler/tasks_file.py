@@ -105,10 +105,9 @@ def located(path: str | os.PathLike[str], error: InvalidTaskError) -> TasksFileE
     with suppress(TasksFileError):  # it may have been edited since
         text = _read(file)
         ids = [table.get("id") for table in _tables(file, text)]
-        wrong = re.match(r"\w+", str(error).removeprefix(f"Task {error.task_id}: "))
         if error.task_id in ids:
-            line = _Places(text).line(ids.index(error.task_id), wrong[0] if wrong else "")
-    return TasksFileError(str(file), line, str(error))
+            line = _Places(text).line(ids.index(error.task_id), error.field or "")
+    return TasksFileError(str(file), line, str(error), task_id=error.task_id)
 
 
 def _read(file: Path) -> str:

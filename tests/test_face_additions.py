@@ -205,7 +205,7 @@ async def test_what_is_wrong_changes_nothing(face, dry_run):
     face.apply_tasks([hourly("a")], source=FILE)
     for wrong, words in [
         (hourly("b", result_callback="no_such_module.notify"), "Task b: result_callback='no_such_module.notify'"),
-        (hourly("a"), "Task a: id='a' stands twice"),
+        (hourly("a"), "Task a: id='a' is there twice"),
         (one_time("b").model_copy(update={"run_at": None}), "Task b: run_at required"),
     ]:
         with pytest.raises(ValueError, match=words):

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
-from helpers import EchoGraph
+from helpers import EchoGraph, hourly, one_time
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -29,6 +29,7 @@ from scheduler import (
     models,
     next_due_times,
 )
+from scheduler.errors import InvalidTaskError
 from scheduler.models import STORED
 
 FUTURE = datetime(2090, 1, 1, tzinfo=UTC)
@@ -749,3 +750,23 @@ def test_runs_have_aware_times():
     """A run never shows a time of which nobody knows the zone."""
     with pytest.raises(ValidationError, match="timezone"):
         a_run(scheduled_at=datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "field", "value", "hint"),
+    [
+        (lambda s: s.add_task(one_time(run_at=datetime(2020, 1, 1, tzinfo=UTC))), "run_at", None, "give an instant"),
+        (lambda s: s.add_tasks([hourly(), hourly()]), "id", "hourly", "give each its own"),
+        (lambda s: s.add_task(hourly(graph="nowhere:graph")), "graph", "nowhere:graph", None),
+        (lambda s: s.add_task(hourly(result_callback="nowhere.f")), "result_callback", "nowhere.f", None),
+    ],
+)
+def test_an_error_has_its_parts(scheduler, make, field, value, hint):
+    """A program need not take the sentence apart: the task, the field, the value, the problem and the hint."""
+    with pytest.raises(InvalidTaskError) as raised:
+        make(scheduler)
+    error = raised.value
+    assert error.field == field
+    assert value is None or error.value == value
+    assert str(error) == f"Task {error.task_id}: {error.problem}{'' if error.hint is None else f'; {error.hint}'}"
+    assert hint is None or error.hint.startswith(hint)

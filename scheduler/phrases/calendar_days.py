@@ -72,7 +72,7 @@ def _round_the_week(first: int, last: int) -> list[int]:
 
 def _without_repeats(weekdays: list[int]) -> frozenset[int]:
     if repeated := next((day for day in weekdays if weekdays.count(day) > 1), None):
-        raise Refusal(f"{WEEKDAY_NAMES[repeated]} stands twice")
+        raise Refusal(f"{WEEKDAY_NAMES[repeated]} is there twice")
     return frozenset(weekdays)
 
 
@@ -85,7 +85,7 @@ def read_months(reader: Reader) -> frozenset[int]:
     """Read a list of months."""
     months = read_list(reader, lambda words: words.look_up(MONTH_NUMBERS))
     if repeated := next((month for month in months if months.count(month) > 1), None):
-        raise Refusal(f"{MONTH_NAMES[repeated - 1]} stands twice")
+        raise Refusal(f"{MONTH_NAMES[repeated - 1]} is there twice")
     return frozenset(months)
 
 
@@ -111,7 +111,7 @@ def read_ordinals(reader: Reader) -> frozenset[int]:
     reader.position = start
     month_days = read_list(reader, _read_ordinal)
     if repeated := next((day for day in month_days if month_days.count(day) > 1), None):
-        raise Refusal(f"the {ordinal(repeated)} stands twice")
+        raise Refusal(f"the {ordinal(repeated)} is there twice")
     return frozenset(month_days)
 
 

@@ -177,7 +177,7 @@ def _read_mark(reader: Reader) -> int | None:
 
 def _refuse_repeats(items: list[str]) -> None:
     if repeated := next((item for item in items if items.count(item) > 1), None):
-        raise Refusal(f"{repeated} stands twice")
+        raise Refusal(f"{repeated} is there twice")
     if len(items) > MOST_TIMES:
         raise Refusal(f"it lists {len(items)} times; at most {MOST_TIMES} are read")
 

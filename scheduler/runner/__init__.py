@@ -381,12 +381,20 @@ def graph_config(claim: Claim, recursion_limit: int | None = None) -> dict[str, 
 
 def check_task(task: TaskDefinition) -> None:
     """Import the callback, the graph and the input builder that a task names. Raises `InvalidTaskError`."""
-    try:
-        if task.result_callback is not None:
-            load_callback(task.result_callback)
-        if task.input_builder is not None:
-            load_builder(task.input_builder)
-        if task.graph is not None and not is_server_url(task.graph):
-            load_graph(task.graph, needs_messages=task.input_builder is None)
-    except (ValueError, GraphError) as error:
-        raise InvalidTaskError(task.id, str(error)) from error
+    loads: dict[str, Callable[[str], object]] = {
+        "result_callback": load_callback,
+        "input_builder": load_builder,
+        "graph": partial(_load_local_graph, needs_messages=task.input_builder is None),
+    }
+    for field, load in loads.items():
+        path = getattr(task, field)
+        try:
+            if path is not None:
+                load(path)
+        except (ValueError, GraphError) as error:
+            raise InvalidTaskError(task.id, str(error), field=field, value=path) from error
+
+
+def _load_local_graph(path: str, *, needs_messages: bool) -> None:
+    if not is_server_url(path):
+        load_graph(path, needs_messages=needs_messages)

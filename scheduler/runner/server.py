@@ -24,7 +24,7 @@ from scheduler.redaction import beginning, shown_url
 from scheduler.runner.bounded_transport import AnswerTooLargeError, BoundedTransport
 from scheduler.runner.position import Position
 from scheduler.runner.server_state import position_of_state
-from scheduler.server_url import SERVER_PREFIX, parse_server_url
+from scheduler.server_url import SERVER_PREFIX, ServerUrlError, parse_server_url
 
 _THREAD_PREFIX: Final = "scheduler:"
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=300, write=60, pool=None)
@@ -87,9 +87,8 @@ class ServerGraph:
         """Return the graph at an address. Raises `GraphError`. The API key comes from the environment."""
         try:
             server = parse_server_url(url)
-        except ValueError as error:
-            problem, _, hint = str(error).partition("; ")
-            raise GraphError(shown_url(url), problem, hint) from None
+        except ServerUrlError as error:
+            raise GraphError(shown_url(url), error.problem, error.hint) from None
         return cls(_client_of(server.base), server.assistant)
 
     @classmethod

@@ -282,12 +282,14 @@ def _refusal(new: NewTask, now: int) -> InvalidTaskError:
     task = new.task
     if task.run_at is not None:
         problem = f"run_at={task.run_at.isoformat()} has passed (it is {to_datetime(now).isoformat()})"
-        return InvalidTaskError(task.id, f"{problem}; give an instant in the future, or use trigger_task to run it now")
+        hint = "give an instant in the future, or use trigger_task to run it now"
+        return InvalidTaskError(task.id, problem, hint, field="run_at", value=task.run_at)
     if task.end_at is not None:
         problem = f"end_at={task.end_at.isoformat()} leaves no due time after {to_datetime(now).isoformat()}"
-        return InvalidTaskError(task.id, f"{problem}; give a later end_at")
+        return InvalidTaskError(task.id, problem, "give a later end_at", field="end_at", value=task.end_at)
     problem = f"cron_expression={task.cron_expression!r} has no due time before the year 2200"
-    return InvalidTaskError(task.id, f"{problem}; give one that comes")
+    value = task.cron_expression
+    return InvalidTaskError(task.id, problem, "give one that comes", field="cron_expression", value=value)
 
 
 def _replacement(connection: Connection, row: Row, new: NewTask, first_due: _FirstDue) -> dict[str, Any]:

@@ -187,9 +187,10 @@ def definition_of(row: Row) -> TaskDefinition:
     if isinstance(found, TaskDefinition):
         return found
     if found.is_damaged:
-        raise InvalidTaskError(row.id, f"its stored definition cannot be used ({found.problem}); add the task again")
+        problem = f"its stored definition cannot be used ({found.problem})"
+        raise InvalidTaskError(row.id, problem, "add the task again")
     problem = f"its stored definition cannot be used here ({found.problem})"
-    raise InvalidTaskError(row.id, f"{problem}; use the release or machine that stored it, or add the task again")
+    raise InvalidTaskError(row.id, problem, "use the release or machine that stored it, or add the task again")
 
 
 def read_definition(row: HasDefinition) -> TaskDefinition | None:

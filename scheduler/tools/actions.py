@@ -157,7 +157,7 @@ class Actions:
         try:
             return TaskDefinition(**fields)
         except ValidationError as error:
-            raise Refusal(f"Not done: {problems_of(task_id, error)}.") from None
+            raise Refusal(f"Not done: {problems_of(error)}.") from None
 
 
 def _check_code(task: TaskDefinition) -> None:
@@ -165,14 +165,14 @@ def _check_code(task: TaskDefinition) -> None:
     try:
         check_task(task)
     except ValueError as error:
-        raise Refusal(f"Not done: {problems_of(task.id, error)}.") from None
+        raise Refusal(f"Not done: {problems_of(error)}.") from None
 
 
 def _add(store: StoreTransaction, task: TaskDefinition) -> None:
     try:
         store.add_task(task)
     except ValueError as error:
-        raise Refusal(f"Not done: {problems_of(task.id, error)}.") from None
+        raise Refusal(f"Not done: {problems_of(error)}.") from None
 
 
 def _own(caller: Caller, store: StoreTransaction) -> list[Listed]:

@@ -5,6 +5,9 @@ from typing import Any
 from langchain_core.tools import ToolException
 from pydantic import ValidationError
 
+from scheduler._definition_errors import problems_in
+from scheduler.errors import InvalidTaskError
+
 
 class Refusal(ToolException):
     """Says what is refused, and what to do instead; it becomes the tool's answer."""
@@ -25,7 +28,10 @@ def _sentence(line: dict[str, Any]) -> str:
     return f"{field}: {line['msg']}"
 
 
-def problems_of(task_id: str, error: ValueError) -> str:
+def problems_of(error: ValueError) -> str:
     """Return what is wrong with a definition, without the id that the model has not chosen."""
-    texts = [line["msg"] for line in error.errors()] if isinstance(error, ValidationError) else [str(error)]
-    return "; ".join(text.removeprefix(f"Task {task_id}: ") for text in texts)
+    if isinstance(error, ValidationError):
+        return "; ".join(problems_in(error))
+    if isinstance(error, InvalidTaskError):
+        return error.problem if error.hint is None else f"{error.problem}; {error.hint}"
+    return str(error)

@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
+from pydantic import ValidationError
 from rich.text import Text
 
 from scheduler import Run, TaskDefinition, TaskNotFoundError, TaskScheduler, TaskType, next_due_times
+from scheduler._definition_errors import problems_in
 from scheduler.cli.commands.history import run_rows
-from scheduler.cli.errors import CommandError, ExitCode, sentence
+from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
 from scheduler.cli.schedule_options import schedule_fields
 from scheduler.cli.ui.moments import in_local_words, on_the_clock
@@ -138,8 +140,8 @@ def next_(
     fields = schedule_fields(schedule, timezone)
     try:
         task = TaskDefinition(id="preview", name="preview", prompt="preview", **fields)
-    except ValueError as error:
-        raise CommandError(sentence(error).removeprefix("Task preview: "), ExitCode.USAGE) from None
+    except ValidationError as error:
+        raise CommandError("; ".join(problems_in(error)), ExitCode.USAGE) from None
     zone = task.timezone or timezone or "UTC"
     times = next_due_times(task.model_copy(update={"timezone": zone}), count)
     words = in_words(task, zone if task.task_type is TaskType.CRON else task.timezone)
