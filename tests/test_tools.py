@@ -26,7 +26,7 @@ from langgraph.runtime import ServerInfo
 
 from scheduler import RunStatus, StoreError, TaskDefinition, TaskScheduler, TaskType, next_due_times
 from scheduler.models import RunTrigger
-from scheduler.runner.server import server_thread
+from scheduler.thread_ids import server_thread
 from scheduler.tools import scheduling_tools
 from scheduler.tools.callers import Caller, caller_of
 from scheduler.tools.guards import Guards

@@ -36,6 +36,7 @@ from scheduler.runner.wrapped import (
 )
 from scheduler.server_url import is_server_url
 from scheduler.store import STOPPED, Claim, Outcome
+from scheduler.thread_ids import ThreadId
 from scheduler.timing.clock import Clock, to_datetime
 
 __all__ = ["GraphRunner", "RunnerSettings", "check_task"]
@@ -351,7 +352,7 @@ def graph_input(task: TaskDefinition) -> dict[str, Any]:
     """Return what the graph is invoked with."""
     return {
         "messages": [{"role": "user", "content": task.prompt}],
-        "session_id": f"scheduler:{task.session_id}",
+        "session_id": str(ThreadId(task.session_id)),
         "metadata": {"channel": "scheduler", "task_id": task.id, "task_name": task.name, **task.metadata},
     }
 

@@ -25,8 +25,8 @@ from scheduler.runner.bounded_transport import AnswerTooLargeError, BoundedTrans
 from scheduler.runner.position import Position
 from scheduler.runner.server_state import position_of_state
 from scheduler.server_url import SERVER_PREFIX, ServerUrlError, parse_server_url
+from scheduler.thread_ids import server_thread
 
-_THREAD_PREFIX: Final = "scheduler:"
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=300, write=60, pool=None)
 """In seconds. A server that works on a run sends a sign of life every few seconds."""
 _CONNECT_RETRIES: Final = 3
@@ -55,20 +55,6 @@ class Answers:
     """What continues a graph that asked: answers by the ids of its interrupts."""
 
     answers: Mapping[str, Any]
-
-
-def server_thread(thread_id: str) -> str:
-    """Return a thread's id on servers, which take UUIDs alone.
-
-    A session that is itself a UUID, as `str(uuid)` writes it, names a thread of the server. Any other thread
-    becomes `uuid5(NAMESPACE_URL, "scheduler:<session>")`.
-    """
-    session = thread_id.removeprefix(_THREAD_PREFIX)
-    try:
-        is_uuid = str(uuid.UUID(session)) == session
-    except ValueError:
-        is_uuid = False
-    return session if is_uuid else str(uuid.uuid5(uuid.NAMESPACE_URL, thread_id))
 
 
 class ServerGraph:

@@ -19,13 +19,13 @@ from scheduler.models import (
     Run,
     RunStatus,
     RunTrigger,
-    SessionMode,
     TaskDefinition,
     TokenUsage,
 )
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement
 from scheduler.store.rows import RunRow
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
+from scheduler.thread_ids import ThreadId
 from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.timing.planning import Firing
 from scheduler.timing.schedule import Schedule, UnservedSchedule
@@ -48,16 +48,10 @@ def new_run_id(now: int) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def thread_of(task: TaskDefinition, run_id: str) -> str:
-    """Return the LangGraph thread of a run: its session's, or one of its own."""
-    shared = f"scheduler:{task.session_id}"
-    return shared if task.session_mode is SessionMode.SHARED else f"{shared}:{run_id}"
-
-
 def keep_own_thread(connection: Connection, task: TaskDefinition, run_id: str, thread_id: str, ended: int) -> None:
     """Note when the thread of a run that has ended is to be deleted, if it is its own and has a limit."""
     # The task may have been changed since the run was queued: a session that runs share is never deleted.
-    if task.session_retention is not None and thread_id.endswith(f":{run_id}"):
+    if task.session_retention is not None and ThreadId.parse(thread_id, run_id).run_id is not None:
         keep_thread(connection, run_id, ended + round(task.session_retention * SECOND))
 
 
@@ -89,7 +83,7 @@ def new_row(task: TaskDefinition, seq: int, scheduled_at: int, now: int, status:
         "exclusive": int(task.overlap is not OverlapPolicy.ALLOW_ALL),
         "cancel_requested": 0,
         "owner": None,
-        "thread_id": thread_of(task, run_id),
+        "thread_id": str(ThreadId.of(task, run_id)),
         "checkpointed": 0,
         "resumed": 0,
         "error": None,

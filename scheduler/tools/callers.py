@@ -21,8 +21,8 @@ from scheduler._limits import ID_LIMIT
 from scheduler.current_run import current_run_id
 from scheduler.errors import RunNotFoundError
 from scheduler.models import Run, RunStatus, TaskDefinition
-from scheduler.runner.server import server_thread
 from scheduler.task_scheduler import TaskScheduler
+from scheduler.thread_ids import ThreadId, server_thread
 from scheduler.tools.refusal import Refusal
 
 OWNER_KEY: Final = "agent_owner"
@@ -33,7 +33,6 @@ RUN_KEY: Final = "agent_run"
 """The key of a task's metadata that holds the run of this scheduler in which it was scheduled."""
 
 _MARK: Final = "agent"
-_THREAD_PREFIX: Final = "scheduler:"
 _OWNER_LIMIT: Final = 180
 _THREAD_LIMIT: Final = 1_000
 """The longest name of a thread, in bytes: it becomes part of each task's metadata."""
@@ -139,7 +138,7 @@ def _owner_in(run: Run | None) -> str | None:
 
 
 def _session_of(run: Run) -> str:
-    return run.thread_id.removeprefix(_THREAD_PREFIX).removesuffix(f":{run.id}")
+    return ThreadId.parse(run.thread_id, run.id).session
 
 
 def _new_session(owner: str, thread: str | None) -> str:

@@ -16,7 +16,8 @@ from scheduler.errors import GraphError
 from scheduler.runner import server
 from scheduler.runner.bounded_transport import AnswerTooLargeError, BoundedTransport
 from scheduler.runner.graphs import load_graph
-from scheduler.runner.server import ServerGraph, server_thread
+from scheduler.runner.server import ServerGraph
+from scheduler.thread_ids import server_thread
 
 DONE = {"messages": [{"type": "human", "content": "Go."}, {"type": "ai", "content": "Gone."}]}
 STATE = {"values": DONE, "next": [], "metadata": {"scheduler_run_id": "r1"}, "tasks": []}

@@ -1,0 +1,47 @@
+"""How a session is written as a LangGraph thread: here, in the graph's input, and on a LangGraph server."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Final, Self
+
+from scheduler.models import SessionMode, TaskDefinition
+
+_PREFIX: Final = "scheduler:"
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadId:
+    """The thread of a session that runs share, or of one run alone (`run_id`); `str()` is LangGraph's `thread_id`."""
+
+    session: str
+    run_id: str | None = None
+
+    @classmethod
+    def of(cls, task: TaskDefinition, run_id: str) -> Self:
+        """Return the thread of a run of a task: its session's, or one of its own."""
+        return cls(task.session_id, None if task.session_mode is SessionMode.SHARED else run_id)
+
+    @classmethod
+    def parse(cls, text: str, run_id: str) -> Self:
+        """Return the thread that a run has stored."""
+        session = text.removeprefix(_PREFIX)
+        is_own = session.endswith(f":{run_id}")
+        return cls(session.removesuffix(f":{run_id}"), run_id if is_own else None)
+
+    def __str__(self) -> str:
+        """Return `scheduler:<session>`, followed by `:<run id>` for a thread of one run."""
+        return f"{_PREFIX}{self.session}{'' if self.run_id is None else f':{self.run_id}'}"
+
+
+def server_thread(thread_id: str) -> str:
+    """Return a thread's id on servers, which take UUIDs alone.
+
+    A session that is itself a UUID, as `str(uuid)` writes it, names a thread of the server. Any other thread
+    becomes `uuid5(NAMESPACE_URL, "scheduler:<session>")`.
+    """
+    session = thread_id.removeprefix(_PREFIX)
+    try:
+        is_uuid = str(uuid.UUID(session)) == session
+    except ValueError:
+        is_uuid = False
+    return session if is_uuid else str(uuid.uuid5(uuid.NAMESPACE_URL, thread_id))
