@@ -1,8 +1,5 @@
 """TaskDefinition, TaskType, Run, RunStatus and their kin, in pydantic; validates, computes nothing."""
 
-import json
-import re
-import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,7 +7,6 @@ from typing import Annotated, Any, ClassVar, Final, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -20,27 +16,36 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from scheduler._definition_errors import id_of, refused, reworded
-from scheduler._json_values import check_json
+from scheduler._definition_errors import Hint, id_of, refused, reworded
+from scheduler._field_types import (
+    CallbackPath,
+    Count,
+    Crontab,
+    Flag,
+    GraphPath,
+    Identifier,
+    Interval,
+    Jitter,
+    JsonObject,
+    Moment,
+    Name,
+    PositiveSeconds,
+    Prompt,
+    Seconds,
+    Zone,
+    is_stored,
+)
 from scheduler._limits import (
-    COUNT_LIMIT,
     FIRST_YEAR,
     ID_LIMIT,
     INTERVAL_LIMIT,
     LAST_YEAR,
     NAME_LIMIT,
     TEXT_LIMIT,
-    WORD_LIMIT,
 )
-from scheduler._texts import is_unicode, shown
-from scheduler.server_url import is_server_url, parse_server_url
-from scheduler.timing.crontab import parse_crontab
+from scheduler._texts import shown
 from scheduler.timing.local_time import LocalTimeError, in_whole_minutes, instant_of
-
-STORED: Final = {"stored": True}
-"""The validation context of definitions from a store: what earlier releases took within wider limits stays valid."""
 
 
 class TaskType(StrEnum):
@@ -243,103 +248,11 @@ _SCHEDULE_FIELDS: Final = {
     TaskType.INTERVAL: "interval_seconds",
     TaskType.ONE_TIME: "run_at",
 }
-_CALLBACK_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
-_GRAPH_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-
-
-def _printable(value: str) -> str:
-    if not value.isprintable() and any(unicodedata.category(letter) == "Cc" for letter in value):
-        raise PydanticCustomError("control_characters", "it has control characters")
-    return value
-
-
-def _not_blank(value: str) -> str:
-    if not value or value.isspace():
-        raise PydanticCustomError("blank", "it is blank")
-    if not is_unicode(value):
-        raise PydanticCustomError("unicode", "it has half of a surrogate pair, which is no character")
-    return value
-
-
-def _crontab(value: str) -> str:
-    try:
-        parse_crontab(value)
-    except ValueError as error:
-        raise PydanticCustomError("crontab", "{reason}", {"reason": str(error)}) from None
-    return value
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError, LookupError):
-        raise PydanticCustomError("zone", "no time zone has this name") from None
-    return value
-
-
-def _callback_path(value: str) -> str:
-    if not _CALLBACK_PATH.fullmatch(value):
-        raise PydanticCustomError("dotted_path", "it is no dotted path of a function in a module")
-    return value
-
-
-def _graph_path(value: str) -> str:
-    if is_server_url(value):
-        try:
-            parse_server_url(value)
-        except ValueError as error:
-            raise PydanticCustomError("server_url", "{reason}", {"reason": str(error)}) from None
-    elif not _GRAPH_PATH.fullmatch(value):
-        raise PydanticCustomError("graph_path", "it is not of the form module:attribute")
-    return value
-
-
-def _is_stored(info: ValidationInfo) -> bool:
-    return info.context is STORED
-
-
-def _within_calendar(value: datetime, info: ValidationInfo) -> datetime:
-    if not FIRST_YEAR <= value.year <= LAST_YEAR and not _is_stored(info):
-        raise PydanticCustomError("year", "its year is out of range")
-    return value
-
-
-def _json_object(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-    check_json(str(info.field_name), value)
-    if value and not _is_stored(info):
-        _refuse_longer(len(json.dumps(value, ensure_ascii=False)), TEXT_LIMIT, "its JSON")
-    return value
-
-
-def _at_most(limit: int) -> AfterValidator:
-    """Return what refuses a longer text, except from a store, where earlier releases may have put one."""
-
-    def check(value: str, info: ValidationInfo) -> str:
-        if not _is_stored(info):
-            _refuse_longer(len(value), limit, "it")
-        return value
-
-    return AfterValidator(check)
-
-
-def _refuse_longer(length: int, limit: int, what: str) -> None:
-    if length > limit:
-        context = {"what": what, "length": f"{length:,}", "limit": f"{limit:,}"}
-        raise PydanticCustomError("too_long", "{what} has {length} characters, and {limit} are the most", context)
-
-
 _set: Final = object.__setattr__
-
-
-_Seconds = Annotated[float, Field(ge=0, le=INTERVAL_LIMIT, allow_inf_nan=False, strict=True)]
-_Count = Annotated[int, Field(ge=1, le=COUNT_LIMIT, strict=True)]
-_Flag = Annotated[bool, Field(strict=True)]
-_Moment = Annotated[datetime, AfterValidator(_within_calendar)]
-_JsonObject = Annotated[dict[Annotated[str, Field(strict=True)], Any], AfterValidator(_json_object)]
-_Name = Annotated[str, _at_most(NAME_LIMIT), AfterValidator(_not_blank)]
-_Prompt = Annotated[str, _at_most(TEXT_LIMIT), AfterValidator(_not_blank)]
-_CallbackPath = Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_callback_path)]
-_Identifier = Annotated[str, Field(max_length=ID_LIMIT), AfterValidator(_not_blank), AfterValidator(_printable)]
+_MOMENT_HINT: Final = Hint(
+    f"give a datetime from the year {FIRST_YEAR} to {LAST_YEAR}; "
+    "one without an offset is local if the task names timezone, else UTC"
+)
 
 
 class TaskDefinition(BaseModel):
@@ -354,76 +267,114 @@ class TaskDefinition(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    id: _Identifier
+    id: Annotated[Identifier, Hint(f"give a text of 1 to {ID_LIMIT} characters without control characters")]
     """The permanent id: adding a definition with the same id replaces the task."""
-    name: _Name
+    name: Annotated[Name, Hint(f"give a text that is not blank, of at most {NAME_LIMIT} characters")]
     """For people: it stands in logs and as the `run_name` of the graph's runs."""
-    task_type: TaskType
+    task_type: Annotated[TaskType, Hint("give 'cron', 'interval' or 'one_time'")]
     """Which of `cron_expression`, `interval_seconds` and `run_at` is the schedule."""
-    enabled: _Flag = True
+    enabled: Annotated[Flag, Hint("give True or False")] = True
     """False: the task is stored paused."""
-    prompt: _Prompt
+    prompt: Annotated[Prompt, Hint(f"give a text that is not blank, of at most {TEXT_LIMIT:,} characters")]
     """The content of the user message that the graph is invoked with."""
-    session_id: _Identifier = "scheduler"
+    session_id: Annotated[Identifier, Hint(f"give a text of 1 to {ID_LIMIT} characters without control characters")] = (
+        "scheduler"
+    )
     """The conversation that the task's runs belong to."""
-    session_mode: SessionMode = SessionMode.SHARED
+    session_mode: Annotated[SessionMode, Hint("give one of SessionMode: 'shared', 'per_run'")] = SessionMode.SHARED
     """Whether the runs share that conversation, or each has one of its own."""
-    session_retention: Annotated[_Seconds, Field(gt=0)] | None = None
+    session_retention: Annotated[
+        PositiveSeconds | None, Hint("give a number of seconds above 0, or None for no limit")
+    ] = None
     """With `session_mode="per_run"`: how long the conversation of a run is kept after its end; None: no limit."""
-    metadata: _JsonObject = Field(default_factory=dict)
+    metadata: Annotated[
+        JsonObject, Hint("give a dict of JSON values: text, finite numbers, True, False, None, lists and dicts")
+    ] = Field(default_factory=dict)
     """Further values for the `metadata` of the graph's input; JSON."""
-    cron_expression: Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_crontab)] | None = None
+    cron_expression: Annotated[
+        Crontab | None,
+        Hint("give five fields, such as '0 9 * * 1-5', or an alias, such as '@daily'"),
+    ] = None
     """Five fields or an alias, with the meaning that Debian's cron gives them."""
-    interval_seconds: Annotated[int, Field(ge=1, le=INTERVAL_LIMIT, strict=True)] | None = None
+    interval_seconds: Annotated[
+        Interval | None,
+        Hint(f"give a whole number of seconds from 1 to {INTERVAL_LIMIT}"),
+    ] = None
     """The time from one due time to the next; they are counted from `start_at`, else from when the task was added."""
-    run_at: _Moment | None = None
+    run_at: Annotated[Moment | None, _MOMENT_HINT] = None
     """The instant of a one-time task. Naive datetimes, here and in `start_at` and `end_at`, are local if the task names
     `timezone` itself, else UTC."""
-    result_callback: _CallbackPath | None = None
+    result_callback: Annotated[
+        CallbackPath | None, Hint("give the dotted path of an async function, such as 'my_package.callbacks.notify'")
+    ] = None
     """Dotted path of an async function; called as `await callback(task, result)` when the graph has returned."""
-    timezone: Annotated[str, AfterValidator(_zone)] | None = None
+    timezone: Annotated[Zone | None, Hint("give the name of an IANA zone, such as 'Europe/Berlin'")] = None
     """The IANA zone of the crontab expression; None: the zone of the scheduler that adds the task."""
-    start_at: _Moment | None = None
+    start_at: Annotated[Moment | None, _MOMENT_HINT] = None
     """No due time lies before it; the anchor, and first due time, of an interval."""
-    end_at: _Moment | None = None
+    end_at: Annotated[Moment | None, _MOMENT_HINT] = None
     """No due time lies after it."""
-    jitter_seconds: Annotated[int, Field(ge=0, le=INTERVAL_LIMIT, strict=True)] = 0
+    jitter_seconds: Annotated[
+        Jitter,
+        Hint(f"give a whole number of seconds from 0 to {INTERVAL_LIMIT}"),
+    ] = 0
     """Each due time is delayed by up to this many seconds, always by the same amount, and never past the next one."""
-    max_runs: _Count | None = None
+    max_runs: Annotated[Count | None, Hint("give a whole number, 1 or more, or None for no bound")] = None
     """So many scheduled runs may start, then the task is finished."""
-    overlap: OverlapPolicy = OverlapPolicy.SKIP
+    overlap: Annotated[
+        OverlapPolicy,
+        Hint("give one of OverlapPolicy: 'skip', 'buffer_one', 'buffer_all', 'cancel_other', 'allow_all'"),
+    ] = OverlapPolicy.SKIP
     """What happens when the task becomes due while its previous run is still running."""
-    misfire_grace_seconds: _Seconds | None = None
+    misfire_grace_seconds: Annotated[
+        Seconds | None, Hint("give a number of seconds, 0 or more, or None for however late")
+    ] = None
     """A due time that is later than this when it could start is `missed`; None: however late, it starts."""
-    coalesce: _Flag = True
+    coalesce: Annotated[Flag, Hint("give True or False")] = True
     """True: due times that passed unserved become one run; False: each is judged by itself, oldest first."""
-    timeout_seconds: Annotated[_Seconds, Field(gt=0)] | None = None
+    timeout_seconds: Annotated[
+        PositiveSeconds | None, Hint("give a number of seconds above 0, or None for no time-out")
+    ] = None
     """How long an attempt may take."""
-    max_attempts: _Count = 1
+    max_attempts: Annotated[Count, Hint("give a whole number, 1 or more")] = 1
     """How many attempts a run has, the first included, when the graph raises or takes too long."""
-    retry_delay_seconds: _Seconds = 1
+    retry_delay_seconds: Annotated[Seconds, Hint("give a number of seconds, 0 or more")] = 1
     """The wait after the first attempt; it doubles with each further one."""
-    retry_max_delay_seconds: _Seconds = 300
+    retry_max_delay_seconds: Annotated[Seconds, Hint("give a number of seconds, 0 or more")] = 300
     """The longest wait between two attempts."""
-    rerun_after_crash: _Flag = False
+    rerun_after_crash: Annotated[Flag, Hint("give True or False")] = False
     """True: a run that was `interrupted` has a further attempt."""
-    retry_from_start: _Flag = False
+    retry_from_start: Annotated[Flag, Hint("give True or False")] = False
     """True: a retry gives the graph its input again; False: it continues from the last checkpoint, if there is one."""
-    expire_waiting_after_seconds: Annotated[_Seconds, Field(gt=0)] | None = None
+    expire_waiting_after_seconds: Annotated[
+        PositiveSeconds | None, Hint("give a number of seconds above 0, or None for no limit")
+    ] = None
     """How long a run waits for an answer before it is `cancelled`; None: no limit."""
-    recursion_limit: _Count | None = None
+    recursion_limit: Annotated[
+        Count | None, Hint("give a whole number, 1 or more, or None for LangGraph's default")
+    ] = None
     """How many steps the graph may take; None: LangGraph's default."""
-    durability: Durability | None = None
+    durability: Annotated[
+        Durability | None, Hint("give one of Durability: 'exit', 'async', 'sync', or None for LangGraph's default")
+    ] = None
     """When checkpoints are written; None: the scheduler's, which is `sync` unless it says otherwise."""
-    context: _JsonObject | None = None
+    context: Annotated[JsonObject | None, Hint("give a dict of JSON values, or None")] = None
     """The run's context, for graphs that have a `context_schema`; JSON."""
-    input_builder: _CallbackPath | None = None
+    input_builder: Annotated[
+        CallbackPath | None,
+        Hint("give the dotted path of a function that takes the task, such as 'my_package.inputs.build'"),
+    ] = None
     """Dotted path of a function from the task to the graph's input, for graphs whose state has no `messages`."""
-    stream: _Flag = False
+    stream: Annotated[Flag, Hint("give True or False")] = False
     """True: the graph is streamed, and each step is reported during the run, as `Run.current_step`."""
-    pause_after_failures: _Count | None = None
+    pause_after_failures: Annotated[Count | None, Hint("give a whole number, 1 or more, or None for never")] = None
     """So many failed runs in a row pause the task."""
-    graph: Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_graph_path)] | None = None
+    graph: Annotated[
+        GraphPath | None,
+        Hint(
+            "give 'module:attribute', such as 'my_package.graphs:research', or 'langgraph+http://host:port/assistant'"
+        ),
+    ] = None
     """`module:attribute` of the graph for this task, or its address on a server; None: the scheduler's."""
 
     @model_validator(mode="wrap")
@@ -470,7 +421,7 @@ def _placed_in_time(task: TaskDefinition, info: ValidationInfo) -> Iterator[tupl
             continue
         try:
             if value.tzinfo is None:
-                value = instant_of(value, UTC if task.timezone is None or _is_stored(info) else ZoneInfo(task.timezone))
+                value = instant_of(value, UTC if task.timezone is None or is_stored(info) else ZoneInfo(task.timezone))
             task.__dict__[field] = in_whole_minutes(value)
         except LocalTimeError as error:
             yield field, f"{field}={error}"

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from scheduler.models import STORED, TaskDefinition
+from scheduler._field_types import STORED
+from scheduler.models import TaskDefinition
 
 _PRIVATE: Final = frozenset({"prompt", "metadata", "context"})
 """Fields whose values are nobody else's business."""
