@@ -27,9 +27,9 @@ from scheduler._arguments import (
 from scheduler.apscheduler_adapter import StoreScheduler
 from scheduler.engine import Dependencies, Engine, Host, LoopSettings, NoTicker, ThreadTicker
 from scheduler.errors import InvalidTaskError
+from scheduler.graphs import GraphRunner, RunnerSettings, check_task
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
-from scheduler.runner import GraphRunner, RunnerSettings, check_task
 from scheduler.store import Listed, OtherSources, SchedulerSession, Store, StoreTransaction, absolute_path, database_at
 from scheduler.timing.clock import SECOND, WallClock
 from scheduler.views import TaskView, view_of

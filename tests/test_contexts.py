@@ -16,7 +16,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from session_kit import chain
 
-from scheduler.runner.callbacks import load_builder, load_callback
+from scheduler.graphs.callbacks import load_builder, load_callback
 
 user = contextvars.ContextVar("user", default="nobody")
 

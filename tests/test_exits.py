@@ -25,8 +25,8 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from session_kit import chain
 
 from scheduler import _containment
+from scheduler.graphs.callbacks import load_builder, load_callback
 from scheduler.models import SessionMode
-from scheduler.runner.callbacks import load_builder, load_callback
 
 # --- Graphs that exit ---
 

@@ -12,8 +12,8 @@ from benchmarks.measure import percentile, stopwatch
 from benchmarks.model import Figures, Setting
 from benchmarks.stores import PROMPT, check_listed, in_seconds, rows
 from scheduler import TaskDefinition, TaskScheduler, TaskType
+from scheduler.graphs import graph_config, graph_input
 from scheduler.models import RunTrigger
-from scheduler.runner import graph_config, graph_input
 from scheduler.store import Claim
 from scheduler.timing.clock import SECOND, to_datetime, to_micros
 

@@ -9,8 +9,8 @@ from benchmarks.measure import pulse, stopwatch
 from benchmarks.model import Figures, Setting
 from benchmarks.stores import check_history, check_listed, in_seconds, once, rows
 from scheduler import TaskScheduler
+from scheduler.graphs import graph_config, graph_input
 from scheduler.models import RunTrigger
-from scheduler.runner import graph_config, graph_input
 from scheduler.store import Claim
 from scheduler.timing.clock import to_micros
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.cli.errors import CommandError, ExitCode
-from scheduler.runner.graphs import load_graph
-from scheduler.runner.wrapped import takes_checkpointer
+from scheduler.graphs.loading import load_graph
+from scheduler.graphs.wrapped import takes_checkpointer
 from scheduler.store.database.address import is_postgres, is_url, libpq_url
 from scheduler.store.database.sqlite_files import create_private, shown
 from scheduler.store.database.storable import odd_character

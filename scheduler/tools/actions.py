@@ -9,8 +9,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
+from scheduler.graphs import check_task
 from scheduler.models import RunStatus, TaskDefinition
-from scheduler.runner import check_task
 from scheduler.store import Listed, StoreTransaction
 from scheduler.task_scheduler import TaskScheduler
 from scheduler.timing.clock import Clock, to_datetime, to_micros

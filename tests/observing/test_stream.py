@@ -23,7 +23,7 @@ from runner_kit import a_claim, a_runner, a_task
 from session_kit import Gate, Steps, approve, asking, chain
 from typing_extensions import TypedDict
 
-from scheduler.runner.streaming import stream_graph
+from scheduler.graphs.streaming import stream_graph
 
 ROOT = Path(__file__).parent.parent.parent
 

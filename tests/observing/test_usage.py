@@ -13,7 +13,7 @@ from langgraph.types import interrupt
 from session_kit import chain
 
 from scheduler import TokenUsage
-from scheduler.runner.usage import usage_of
+from scheduler.graphs.usage import usage_of
 
 
 def tokens(read, written):

@@ -9,8 +9,8 @@ from remote_kit import begin, needs_server, over
 from runner_kit import a_claim, a_runner, a_task
 
 from scheduler import RunStatus
-from scheduler.runner import progress
-from scheduler.runner.server import ServerGraph
+from scheduler.graphs import progress
+from scheduler.graphs.server import ServerGraph
 
 needs_server()
 

@@ -10,9 +10,9 @@ from remote_kit import begin, needs_server, over
 
 from scheduler import OverlapPolicy, RunStatus
 from scheduler.errors import ServerError
+from scheduler.graphs import graph_config, graph_input
+from scheduler.graphs.server import ServerGraph
 from scheduler.models import RunTrigger
-from scheduler.runner import graph_config, graph_input
-from scheduler.runner.server import ServerGraph
 from scheduler.store import Claim
 
 needs_server()

@@ -19,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 from session_kit import chain, saver_at, store_at  # noqa: E402 (found by the path above)
 
 from scheduler import TaskScheduler  # noqa: E402
-from scheduler.runner import graph_input  # noqa: E402
+from scheduler.graphs import graph_input  # noqa: E402
 
 
 def tell(*words):

@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from session_kit import Gate, Steps, counting, saver_at, store_at
 
 from scheduler import RunStatus, TaskScheduler
-from scheduler.runner.langgraph_seam import new_control
+from scheduler.graphs.local_langgraph import new_control
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="the signals are POSIX ones")
 

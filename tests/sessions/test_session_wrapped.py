@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from scheduler import RunStatus
 from scheduler.errors import GraphError
-from scheduler.runner.wrapped import WrappedGraph, unwrapped
+from scheduler.graphs.wrapped import WrappedGraph, unwrapped
 
 YES = True
 

@@ -22,7 +22,7 @@ from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, opened, store_arguments
 from scheduler.cli.permissions import ProjectFiles, open_to_others
 from scheduler.cli.ui.output import console, show_json, show_table
-from scheduler.runner.graphs import server_problem
+from scheduler.graphs.loading import server_problem
 from scheduler.server_url import is_server_url
 from scheduler.store import database_at
 from scheduler.views import TaskView

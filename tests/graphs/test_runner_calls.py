@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from runner_kit import Returning, a_claim, a_runner, a_task, attempt
 
 from scheduler import RunStatus
-from scheduler.runner import bounded, graph_config, graph_input
-from scheduler.runner.messages import RESPONSE_LIMIT, response_text
+from scheduler.graphs import bounded, graph_config, graph_input
+from scheduler.graphs.messages import RESPONSE_LIMIT, response_text
 
 # --- Input and config ---
 

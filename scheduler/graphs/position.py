@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from scheduler.graphs.levels import Level, is_at_breakpoint, levels_of, missing_from
+from scheduler.graphs.local_langgraph import as_server_graph
+from scheduler.graphs.questions import questions_of
 from scheduler.models import Question
-from scheduler.runner.langgraph_seam import as_server_graph
-from scheduler.runner.levels import Level, is_at_breakpoint, levels_of, missing_from
-from scheduler.runner.questions import questions_of
 
 ATTEMPT_KEY: Final = "scheduler_attempt"
 """The number of a further attempt, in the config's metadata, from which LangGraph copies it into its checkpoints."""
@@ -97,5 +97,5 @@ def heard_answers(position: Position, answers: Mapping[str, Any]) -> set[str]:
 def resume_command(graph: object, answers: Mapping[str, Any]) -> Any:  # noqa: ANN401 (LangGraph's own class)
     """Return what continues a graph that asked, given answers by the ids of its interrupts."""
     if as_server_graph(graph) is not None:
-        return importlib.import_module("scheduler.runner.server").Answers(answers)
+        return importlib.import_module("scheduler.graphs.server").Answers(answers)
     return importlib.import_module("langgraph.types").Command(resume=dict(answers))

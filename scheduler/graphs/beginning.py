@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
+from scheduler.graphs.breakpoints import breakpoint_id, breakpoint_question, next_nodes
+from scheduler.graphs.local_langgraph import as_server_graph, keeps_threads
+from scheduler.graphs.position import Position, heard_answers, position_of, resume_command
+from scheduler.graphs.progress import is_stuck
+from scheduler.graphs.wrapped import WrappedGraph, graph_to_continue
 from scheduler.models import Question, RunStatus
-from scheduler.runner.breakpoints import breakpoint_id, breakpoint_question, next_nodes
-from scheduler.runner.langgraph_seam import as_server_graph, keeps_threads
-from scheduler.runner.position import Position, heard_answers, position_of, resume_command
-from scheduler.runner.progress import is_stuck
-from scheduler.runner.wrapped import WrappedGraph, graph_to_continue
 from scheduler.store import RESTART_LIMIT, Claim
 
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})

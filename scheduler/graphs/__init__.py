@@ -14,19 +14,17 @@ from scheduler import _containment, logbook
 from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
-from scheduler.models import RunStatus, TaskDefinition
-from scheduler.redaction import redact
-from scheduler.runner.beginning import AnswerLostError, Begin, Beginning, beginning
-from scheduler.runner.bounded import TooLongError, callback_within, graph_within
-from scheduler.runner.callbacks import Callback, check_builder, load_builder, load_callback
-from scheduler.runner.calling import GraphCaller, Reply
-from scheduler.runner.graphs import Graph, load_graph
-from scheduler.runner.langgraph_seam import as_server_graph, is_drained
-from scheduler.runner.messages import response_text
-from scheduler.runner.position import ATTEMPT_KEY
-from scheduler.runner.threads import in_thread
-from scheduler.runner.usage import usage_of
-from scheduler.runner.wrapped import (
+from scheduler.graphs.beginning import AnswerLostError, Begin, Beginning, beginning
+from scheduler.graphs.bounded import TooLongError, callback_within, graph_within
+from scheduler.graphs.callbacks import Callback, check_builder, load_builder, load_callback
+from scheduler.graphs.calling import GraphCaller, Reply
+from scheduler.graphs.loading import Graph, load_graph
+from scheduler.graphs.local_langgraph import as_server_graph, is_drained
+from scheduler.graphs.messages import response_text
+from scheduler.graphs.position import ATTEMPT_KEY
+from scheduler.graphs.threads import in_thread
+from scheduler.graphs.usage import usage_of
+from scheduler.graphs.wrapped import (
     WrappedGraph,
     delete_thread,
     graphs_of,
@@ -34,6 +32,8 @@ from scheduler.runner.wrapped import (
     takes_checkpointer,
     with_checkpointer,
 )
+from scheduler.models import RunStatus, TaskDefinition
+from scheduler.redaction import redact
 from scheduler.server_url import is_server_url
 from scheduler.store import STOPPED, Claim, Outcome
 from scheduler.thread_ids import ThreadId

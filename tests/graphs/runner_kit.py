@@ -1,8 +1,8 @@
 """Tasks, claims and attempts for the tests of the runner."""
 
 from scheduler import TaskDefinition
+from scheduler.graphs import GraphRunner, RunnerSettings
 from scheduler.models import RunTrigger
-from scheduler.runner import GraphRunner, RunnerSettings
 from scheduler.store import Claim
 from scheduler.timing.clock import WallClock
 

@@ -15,8 +15,8 @@ from session_kit import chain
 
 from scheduler import RunStatus, TaskScheduler
 from scheduler.errors import InvalidTaskError
-from scheduler.runner import bounded, check_task
-from scheduler.runner.callbacks import load_builder, load_callback
+from scheduler.graphs import bounded, check_task
+from scheduler.graphs.callbacks import load_builder, load_callback
 
 GOOD = """
     import asyncio, functools

@@ -21,8 +21,8 @@ from typing_extensions import TypedDict as ExtendedTypedDict
 
 from scheduler import RunStatus, SchedulerError
 from scheduler.errors import GraphError, InvalidTaskError
-from scheduler.runner import check_task
-from scheduler.runner.graphs import load_graph
+from scheduler.graphs import check_task
+from scheduler.graphs.loading import load_graph
 
 
 def a_graph(state, node, **schemas):

@@ -16,11 +16,11 @@ from pydantic import TypeAdapter
 from runner_kit import Returning, a_claim, a_runner, a_task, attempt
 
 from scheduler import RunStatus
+from scheduler.graphs import questions
+from scheduler.graphs.messages import RESPONSE_LIMIT
+from scheduler.graphs.questions import questions_of
+from scheduler.graphs.usage import usage_of
 from scheduler.models import Question
-from scheduler.runner import questions
-from scheduler.runner.messages import RESPONSE_LIMIT
-from scheduler.runner.questions import questions_of
-from scheduler.runner.usage import usage_of
 
 ROWS = [{"id": each, "text": "x" * 50} for each in range(200_000)]
 TEXT = "x" * 20_000_000

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from scheduler.runner import langgraph_seam
-from scheduler.runner.langgraph_seam import as_remote_graph, as_server_graph, is_langgraph, with_breakpoints
+from scheduler.graphs import local_langgraph
+from scheduler.graphs.local_langgraph import as_remote_graph, as_server_graph, is_langgraph, with_breakpoints
 
 Invoke: TypeAlias = Callable[[Any, object, dict[str, Any], Mapping[str, Any]], Awaitable[object]]
 """Calls a graph: the graph, its input, its config, further arguments."""
@@ -43,7 +43,7 @@ class WrappedGraph:
         return (*self.graphs, *self.hidden)
 
     def _only_one(self) -> Any | None:  # noqa: ANN401
-        keeping = [graph for graph in self.inside if langgraph_seam.keeps_threads(graph)]
+        keeping = [graph for graph in self.inside if local_langgraph.keeps_threads(graph)]
         [found, *others] = keeping or self.inside
         return None if others or not any(graph is found for graph in self.graphs) else found
 
@@ -79,7 +79,7 @@ class WrappedGraph:
     def with_checkpointer(self, taker: object, saver: object) -> "WrappedGraph":
         """Return the same runnables around a graph that keeps its threads in a saver."""
         return WrappedGraph(
-            self.runnable, lambda graph: langgraph_seam.with_checkpointer(graph, saver) if graph is taker else graph
+            self.runnable, lambda graph: local_langgraph.with_checkpointer(graph, saver) if graph is taker else graph
         )
 
 
@@ -120,26 +120,26 @@ def graph_to_continue(graph: object) -> Any | None:  # noqa: ANN401
 
 def keeps_threads(graph: object) -> bool:
     """Tell whether a graph, or one inside it, remembers its threads."""
-    return any(langgraph_seam.keeps_threads(each) for each in graphs_of(graph))
+    return any(local_langgraph.keeps_threads(each) for each in graphs_of(graph))
 
 
 async def delete_thread(graph: object, thread_id: str) -> None:
     """Delete what a graph keeps of a thread, if it keeps any. Raises what its saver or its server raises."""
     for each in graphs_of(graph):
-        await langgraph_seam.delete_thread(each, thread_id)
+        await local_langgraph.delete_thread(each, thread_id)
 
 
 def takes_checkpointer(graph: object) -> bool:
     """Tell whether a graph could keep its threads, and does not say itself where, or that it does not."""
     if not isinstance(graph, WrappedGraph):
-        return langgraph_seam.takes_checkpointer(graph)
+        return local_langgraph.takes_checkpointer(graph)
     return not keeps_threads(graph) and [each.checkpointer for each in graph.takers()] == [None]
 
 
 def with_checkpointer(graph: Any, saver: object) -> Any | None:  # noqa: ANN401
     """Return a graph that keeps its threads in a saver; None if it is no local LangGraph, or more than one."""
     if not isinstance(graph, WrappedGraph):
-        return langgraph_seam.with_checkpointer(graph, saver) if is_langgraph(graph) else None
+        return local_langgraph.with_checkpointer(graph, saver) if is_langgraph(graph) else None
     takers = graph.takers()
     return graph.with_checkpointer(takers[0], saver) if len(takers) == 1 and not graph.hidden else None
 

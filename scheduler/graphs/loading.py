@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 from scheduler import _containment
 from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.errors import GraphError
-from scheduler.runner.langgraph_seam import as_remote_graph, is_langgraph
-from scheduler.runner.wrapped import unwrapped
+from scheduler.graphs.local_langgraph import as_remote_graph, is_langgraph
+from scheduler.graphs.wrapped import unwrapped
 from scheduler.server_url import is_server_url
 
 _COMPILED = "give a compiled graph, such as `graph = builder.compile()`"
@@ -58,7 +58,7 @@ async def server_problem(url: str) -> str | None:
 
 def _server() -> Any:  # noqa: ANN401 (a class)
     """Return the class of graphs on servers, whose client of HTTP is imported where there is such a graph."""
-    return importlib.import_module("scheduler.runner.server").ServerGraph
+    return importlib.import_module("scheduler.graphs.server").ServerGraph
 
 
 def _imported(path: str) -> object:

@@ -13,10 +13,10 @@ from runner_kit import a_claim, a_runner, a_task
 
 from scheduler import RunStatus, TaskScheduler
 from scheduler.errors import GraphError
-from scheduler.runner import server
-from scheduler.runner.bounded_transport import AnswerTooLargeError, BoundedTransport
-from scheduler.runner.graphs import load_graph
-from scheduler.runner.server import ServerGraph
+from scheduler.graphs import server
+from scheduler.graphs.bounded_transport import AnswerTooLargeError, BoundedTransport
+from scheduler.graphs.loading import load_graph
+from scheduler.graphs.server import ServerGraph
 from scheduler.thread_ids import server_thread
 
 DONE = {"messages": [{"type": "human", "content": "Go."}, {"type": "ai", "content": "Gone."}]}

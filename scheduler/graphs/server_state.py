@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scheduler.runner.position import ATTEMPT_KEY, Position
-from scheduler.runner.questions import questions_of
+from scheduler.graphs.position import ATTEMPT_KEY, Position
+from scheduler.graphs.questions import questions_of
 
 State = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from scheduler.runner.langgraph_seam import as_server_graph
+from scheduler.graphs.local_langgraph import as_server_graph
 
 _INTERRUPT: Final = "__interrupt__"
 _MOST_NAMES: Final = 100

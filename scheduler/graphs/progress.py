@@ -6,9 +6,9 @@ of no use.
 
 from typing import Any
 
+from scheduler.graphs.local_langgraph import has_checkpointer
+from scheduler.graphs.position import ATTEMPT_KEY, Position
 from scheduler.models import RunStatus
-from scheduler.runner.langgraph_seam import has_checkpointer
-from scheduler.runner.position import ATTEMPT_KEY, Position
 from scheduler.store import RESTART_LIMIT, Claim
 
 

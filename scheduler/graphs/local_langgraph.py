@@ -27,7 +27,7 @@ def has_checkpointer(graph: object) -> bool:
 
 def as_server_graph(graph: object) -> Any | None:  # noqa: ANN401 (ServerGraph, whose module is imported with the first)
     """Return a graph if it is one on a LangGraph server."""
-    server = sys.modules.get("scheduler.runner.server")
+    server = sys.modules.get("scheduler.graphs.server")
     return graph if server is not None and isinstance(graph, server.ServerGraph) else None
 
 

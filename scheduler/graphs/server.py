@@ -19,11 +19,11 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
 from scheduler.errors import GraphError, ServerError
+from scheduler.graphs.bounded_transport import AnswerTooLargeError, BoundedTransport
+from scheduler.graphs.position import Position
+from scheduler.graphs.server_state import position_of_state
 from scheduler.models import RunStatus
 from scheduler.redaction import beginning, shown_url
-from scheduler.runner.bounded_transport import AnswerTooLargeError, BoundedTransport
-from scheduler.runner.position import Position
-from scheduler.runner.server_state import position_of_state
 from scheduler.server_url import SERVER_PREFIX, ServerUrlError, parse_server_url
 from scheduler.thread_ids import server_thread
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from scheduler import _containment
+from scheduler.graphs.messages import member, message_text
 from scheduler.models import TokenUsage
-from scheduler.runner.messages import member, message_text
 
 _USER: Final = frozenset({"user", "human"})
 """What the role of a user's message is called, and the type of LangChain's."""

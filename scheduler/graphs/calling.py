@@ -9,21 +9,21 @@ from typing import Any, Final
 
 from scheduler import logbook
 from scheduler.errors import ServerError
-from scheduler.models import Durability, Question, RunStatus
-from scheduler.runner.beginning import AnswerLostError, Begin, Beginning, beginning
-from scheduler.runner.breakpoints import answer_tool_calls, questions_at, where_it_stopped
-from scheduler.runner.langgraph_seam import (
+from scheduler.graphs.beginning import AnswerLostError, Begin, Beginning, beginning
+from scheduler.graphs.breakpoints import answer_tool_calls, questions_at, where_it_stopped
+from scheduler.graphs.levels import nobody_heard
+from scheduler.graphs.local_langgraph import (
     create_node_tasks_through_the_loop,
     is_drained,
     is_langgraph,
     keeps_threads,
     new_control,
 )
-from scheduler.runner.levels import nobody_heard
-from scheduler.runner.messages import member
-from scheduler.runner.questions import questions_of
-from scheduler.runner.streaming import GraphCall, can_stream
-from scheduler.runner.wrapped import WrappedGraph, graph_to_continue, graphs_of
+from scheduler.graphs.messages import member
+from scheduler.graphs.questions import questions_of
+from scheduler.graphs.streaming import GraphCall, can_stream
+from scheduler.graphs.wrapped import WrappedGraph, graph_to_continue, graphs_of
+from scheduler.models import Durability, Question, RunStatus
 from scheduler.store import STOPPED, Claim
 
 _NOT_FAILED: Final = frozenset({RunStatus.CANCELLED, RunStatus.INTERRUPTED})

@@ -8,8 +8,8 @@ import pytest
 from langgraph.types import Interrupt
 from pydantic import TypeAdapter
 
+from scheduler.graphs.questions import questions_of
 from scheduler.models import Question
-from scheduler.runner.questions import questions_of
 
 ADAPTER = TypeAdapter(tuple[Question, ...])
 

@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from scheduler.graphs.local_langgraph import as_server_graph
+from scheduler.graphs.messages import member
+from scheduler.graphs.position import Position, position_of
+from scheduler.graphs.questions import json_value
 from scheduler.models import BREAKPOINT_PREFIX, Question
-from scheduler.runner.langgraph_seam import as_server_graph
-from scheduler.runner.messages import member
-from scheduler.runner.position import Position, position_of
-from scheduler.runner.questions import json_value
 
 _NOT_RUN: Final = "This call was not run: a human rejected it."
 

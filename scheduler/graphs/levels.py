@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scheduler.runner.langgraph_seam import is_langgraph
+from scheduler.graphs.local_langgraph import is_langgraph
 
 _START: Final = "__start__"
 _BRANCH: Final = "branch:to:"
