@@ -8,8 +8,9 @@ from scheduler.store.adding import OtherSources
 from scheduler.store.claims import Claim, NotStarted
 from scheduler.store.committed import Committed
 from scheduler.store.database.address import absolute_path, database_at
+from scheduler.store.kept_threads import OldThread
 from scheduler.store.listing import Listed
-from scheduler.store.outcomes import RESTART_LIMIT, STOPPED, OldThread, Outcome
+from scheduler.store.outcomes import RESTART_LIMIT, STOPPED, Outcome
 from scheduler.store.pass_result import PassResult
 from scheduler.store.session import SchedulerSession
 from scheduler.store.store import Store

@@ -12,8 +12,9 @@ from sqlalchemy import bindparam, select, update
 from scheduler.errors import InvalidTaskError
 from scheduler.models import TaskChanges, TaskDefinition, is_as_checked
 from scheduler.store import unloadable
-from scheduler.store.database.statements import Bulk, Connection, Row, Statement
+from scheduler.store.database.statements import Bulk, Connection, Query, Statement
 from scheduler.store.expiring import warning_time
+from scheduler.store.rows import PurgedRow, TaskRow
 from scheduler.store.schema import purged as purged_table
 from scheduler.store.schema import tasks
 from scheduler.store.tasks import (
@@ -97,6 +98,17 @@ def add(
     return left_out
 
 
+_INSERT: Final = Bulk(lambda given: given.insert(tasks, tasks.c.keys()))
+_REPLACEABLE: Final = [column for column in tasks.c if column.name not in {"id", "last_seq"}]
+_REPLACE: Final = Bulk(
+    lambda given: (
+        update(tasks)
+        .where(tasks.c.id == given("row_id"))
+        .values({column: given(f"new_{column.name}", type(column.type)) for column in _REPLACEABLE})
+    )
+)
+
+
 def _add_some(
     connection: Connection, new_tasks: Sequence[NewTask], first_due: "_FirstDue", *, refuse_passed: bool
 ) -> list[tuple[str, str]]:
@@ -126,7 +138,7 @@ def _add_some(
     return left_out
 
 
-def _nothing_left(row: Row | None, record: Row | None, new: NewTask, first_due: "_FirstDue") -> str | None:
+def _nothing_left(row: TaskRow | None, record: PurgedRow | None, new: NewTask, first_due: "_FirstDue") -> str | None:
     """Return why a task that is not stored, or is finished, has no due time left; None if it has, or never had one.
 
     `row` is the task as it is stored, `record` what is kept of it if it was purged.
@@ -148,7 +160,7 @@ def _nothing_left(row: Row | None, record: Row | None, new: NewTask, first_due: 
     return f"cron_expression={task.cron_expression!r} does not come again" if was_stored else None
 
 
-def _started_runs(record: Row | None, new: NewTask) -> int:
+def _started_runs(record: PurgedRow | None, new: NewTask) -> int:
     """Return how many scheduled runs a task had before it was purged; a changed schedule begins again."""
     return int(record.started_runs) if record is not None and record.schedule == new.schedule_key else 0
 
@@ -157,14 +169,22 @@ def _for_update(values: dict[str, Any]) -> dict[str, Any]:
     return {"row_id": values["id"], **{f"new_{column.name}": values[column.name] for column in _REPLACEABLE}}
 
 
-def _existing(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
-    found: dict[str, Row] = {}
+_BY_IDS: Final = Query(TaskRow, lambda: select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True))))
+
+
+def _existing(connection: Connection, ids: Sequence[str]) -> dict[str, TaskRow]:
+    found: dict[str, TaskRow] = {}
     for chunk in chunks(ids):
         found.update((row.id, row) for row in connection.execute(_BY_IDS, {"ids": chunk}))
     return found
 
 
-def _purged(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
+_PURGED_BY_IDS: Final = Query(
+    PurgedRow, lambda: select(purged_table).where(purged_table.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+
+def _purged(connection: Connection, ids: Sequence[str]) -> dict[str, PurgedRow]:
     """Return what is kept of those of the ids whose tasks were purged."""
     return {row.id: row for chunk in chunks(ids) for row in connection.execute(_PURGED_BY_IDS, {"ids": chunk})}
 
@@ -186,7 +206,7 @@ class _FirstDue:
         return due
 
 
-def _first_values(new: NewTask, first_due: _FirstDue, record: Row | None = None) -> dict[str, Any]:
+def _first_values(new: NewTask, first_due: _FirstDue, record: PurgedRow | None = None) -> dict[str, Any]:
     """Return the row of a task whose schedule begins now. Raises `InvalidTaskError` if it is never due."""
     due = first_due.of(new)
     if due is None:
@@ -231,6 +251,15 @@ class OtherSources:
     """Whether a file that is gone is adopted by a source that brings a task of it."""
 
 
+_ADOPT: Final = Statement(
+    lambda: (
+        update(tasks)
+        .where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0)
+        .values(source=bindparam("into"))
+    )
+)
+
+
 def apply(  # noqa: PLR0913 (what to apply, and how)
     connection: Connection, new_tasks: Sequence[NewTask], source: str, now: int, others: OtherSources, *, prune: bool
 ) -> TaskChanges:
@@ -258,6 +287,11 @@ def apply(  # noqa: PLR0913 (what to apply, and how)
     return TaskChanges(**ids, **more, removed=tuple(ended), left_out=tuple(left_out))
 
 
+_SOURCES: Final = Statement(
+    lambda: select(tasks.c.source).where(tasks.c.source.is_not(None), tasks.c.removed == 0).distinct()
+)
+
+
 def sources(connection: Connection) -> list[str]:
     """Return the sources of the tasks that are stored."""
     return connection.execute(_SOURCES).scalars()
@@ -266,11 +300,18 @@ def sources(connection: Connection) -> list[str]:
 _CHANGES: Final = ("added", "changed", "kept")
 
 
-def _change(row: Row | None, new: NewTask) -> str:
+def _change(row: TaskRow | None, new: NewTask) -> str:
     if row is None or row.removed:
         return "added"
     same = row.schedule == new.schedule_key and row.problem is None and read_definition(row) == new.task
     return "kept" if same else "changed"
+
+
+_OF_SOURCE: Final = Statement(
+    lambda: (
+        select(tasks.c.id).where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0).order_by(tasks.c.id)
+    )
+)
 
 
 def _brought_by(connection: Connection, source: str) -> list[str]:
@@ -292,7 +333,7 @@ def _refusal(new: NewTask, now: int) -> InvalidTaskError:
     return InvalidTaskError(task.id, problem, "give one that comes", field="cron_expression", value=value)
 
 
-def _replacement(connection: Connection, row: Row, new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
+def _replacement(connection: Connection, row: TaskRow, new: NewTask, first_due: _FirstDue) -> dict[str, Any]:
     """Return the changed columns of a task that is added again."""
     now = first_due.now
     if row.schedule != new.schedule_key:
@@ -311,7 +352,7 @@ def _replacement(connection: Connection, row: Row, new: NewTask, first_due: _Fir
     return values
 
 
-def _within_max_runs(connection: Connection, row: Row, new: NewTask, now: int) -> dict[str, Any]:
+def _within_max_runs(connection: Connection, row: TaskRow, new: NewTask, now: int) -> dict[str, Any]:
     """Finish, or take up again, a task whose schedule is the same and whose `max_runs` may have changed."""
     most = new.task.max_runs
     if is_one_time(new.task):
@@ -330,33 +371,3 @@ def _was_enabled(definition: str) -> bool:
         return json.loads(definition).get("enabled", True) is not False
     except (ValueError, AttributeError):
         return True
-
-
-_BY_IDS: Final = Statement(lambda: select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True))))
-_PURGED_BY_IDS: Final = Statement(
-    lambda: select(purged_table).where(purged_table.c.id.in_(bindparam("ids", expanding=True)))
-)
-_OF_SOURCE: Final = Statement(
-    lambda: (
-        select(tasks.c.id).where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0).order_by(tasks.c.id)
-    )
-)
-_ADOPT: Final = Statement(
-    lambda: (
-        update(tasks)
-        .where(tasks.c.source == bindparam("of_source"), tasks.c.removed == 0)
-        .values(source=bindparam("into"))
-    )
-)
-_SOURCES: Final = Statement(
-    lambda: select(tasks.c.source).where(tasks.c.source.is_not(None), tasks.c.removed == 0).distinct()
-)
-_INSERT: Final = Bulk(lambda given: given.insert(tasks, tasks.c.keys()))
-_REPLACEABLE: Final = [column for column in tasks.c if column.name not in {"id", "last_seq"}]
-_REPLACE: Final = Bulk(
-    lambda given: (
-        update(tasks)
-        .where(tasks.c.id == given("row_id"))
-        .values({column: given(f"new_{column.name}", type(column.type)) for column in _REPLACEABLE})
-    )
-)

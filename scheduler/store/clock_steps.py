@@ -5,14 +5,14 @@ or more knows that the clock was set back, also if it was set back while no prog
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, Column, ColumnElement, and_, bindparam, case, exists, func, or_, select, update
 
 from scheduler.models import TaskDefinition
 from scheduler.store import history, outcomes, owners
 from scheduler.store import tasks as task_rows
-from scheduler.store.database.statements import Bulk, Connection, Row, Statement
+from scheduler.store.database.statements import Bulk, Connection, Query, Statement
 from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_PENDING, IS_SCHEDULED, IS_WAITING, clock, runs, tasks
 from scheduler.store.unloadable import retry_soon
 from scheduler.timing.clock import SECOND
@@ -90,14 +90,33 @@ class ClockWatch:
         self._compare_at = now + self._lease // _COMPARISONS
 
 
+_NOTE: Final = Statement(lambda: update(clock).where(clock.c.latest < bindparam("now")).values(latest=bindparam("now")))
+
+
 def note(connection: Connection, now: int) -> None:
     """Note that something is written now."""
     connection.execute(_NOTE, {"now": now})
 
 
+_LATEST: Final = Statement(lambda: select(clock.c.latest))
+
+
 def _latest(connection: Connection) -> int:
     [row] = connection.execute(_LATEST)
     return int(row.latest)
+
+
+_SET: Final = Statement(lambda: update(clock).values(latest=bindparam("now")))
+_READY: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(IS_PENDING, runs.c.attempt == 0, runs.c.ready_at > bindparam("now"))
+        .values(ready_at=bindparam("now"))
+    )
+)
+_FINISHED: Final = Statement(
+    lambda: update(tasks).where(tasks.c.finished_at > bindparam("now")).values(finished_at=bindparam("now"))
+)
 
 
 def correct(connection: Connection, now: int, was: int, lease: int) -> None:
@@ -120,12 +139,54 @@ def correct(connection: Connection, now: int, was: int, lease: int) -> None:
 # --- Due times ---
 
 
+class _TaskToCorrect(NamedTuple):
+    id: str
+    definition: str
+    zone: str
+    anchor: int
+    next_due: int | None
+    started_runs: int
+    has_served: int
+    """1 if due times that are to come have a row already."""
+
+
+_SCHEDULES: Final = Query(
+    _TaskToCorrect,
+    lambda: select(
+        *(tasks.c[name] for name in _TaskToCorrect._fields[:-1]),
+        exists()
+        .where(runs.c.task_id == tasks.c.id, IS_SCHEDULED, runs.c.scheduled_at > bindparam("now"))
+        .label("has_served"),
+    ).where(
+        tasks.c.removed == 0,
+        or_(
+            tasks.c.next_due > bindparam("now"),
+            and_(
+                tasks.c.next_due.is_(None),
+                or_(tasks.c.finished_at.is_(None), tasks.c.finished_at > bindparam("now")),
+            ),
+        ),
+    ),
+)
+_CORRECT: Final = Bulk(
+    lambda given: (
+        update(tasks)
+        .where(tasks.c.id == given("task"))
+        .values(
+            anchor=given("new_anchor", BigInteger),
+            next_due=given("due", BigInteger),
+            finished_at=case((given("due", BigInteger).is_(None), tasks.c.finished_at)),
+        )
+    )
+)
+
+
 def _correct_due_times(connection: Connection, now: int, was: int) -> None:
     """Compute the next due times of recurring tasks from now.
 
     A task that has ended at a time that is still to come continues if it has due times left.
     """
-    corrected = []
+    corrected: list[dict[str, Any]] = []
     for row in connection.execute(_SCHEDULES, {"now": now}):
         task = task_rows.read_definition(row)
         if task is None or is_one_time(task) or _is_used_up(row, task):
@@ -138,11 +199,22 @@ def _correct_due_times(connection: Connection, now: int, was: int) -> None:
         task_rows.finish_if_over(connection, [each["task"] for each in corrected if each["due"] is None], now)
 
 
-def _is_used_up(row: Row, task: TaskDefinition) -> bool:
+def _is_used_up(row: _TaskToCorrect, task: TaskDefinition) -> bool:
     return row.next_due is None and task.max_runs is not None and row.started_runs >= task.max_runs
 
 
-def _corrected(connection: Connection, row: Row, task: TaskDefinition, now: int, was: int) -> tuple[int, int | None]:
+_SERVED: Final = Statement(
+    lambda: (
+        select(runs.c.scheduled_at)
+        .where(runs.c.task_id == bindparam("task"), IS_SCHEDULED, runs.c.scheduled_at > bindparam("now"))
+        .order_by(runs.c.scheduled_at)
+    )
+)
+
+
+def _corrected(
+    connection: Connection, row: _TaskToCorrect, task: TaskDefinition, now: int, was: int
+) -> tuple[int, int | None]:
     """Return the anchor and the next due time of a task.
 
     An interval that would be silent for longer than between two due times gets a new anchor: then it waits for as long
@@ -168,6 +240,17 @@ def _is_silent(schedule: Schedule, served: Sequence[int], due: int | None, lates
     if due is None or due > latest:
         return True
     return any(each > due and schedule.latest(each, each) == each for each in served)
+
+
+_OLDEST: Final = Statement(
+    lambda: select(
+        select(func.min(runs.c.seq)).where(runs.c.task_id == bindparam("task")).scalar_subquery().label("seq"),
+        select(func.min(runs.c.scheduled_at))
+        .where(runs.c.task_id == bindparam("task"), IS_SCHEDULED)
+        .scalar_subquery()
+        .label("due"),
+    )
+)
 
 
 def _trimmed_until(connection: Connection, task_id: str, now: int) -> int:
@@ -220,6 +303,27 @@ _WAITS: Final = (
 )
 
 
+class _Retry(NamedTuple):
+    id: str
+    ready_at: int
+    earlier_attempts: str | None
+    definition: str
+    zone: str
+
+
+_RETRIES: Final = Query(
+    _Retry,
+    lambda: (
+        select(runs.c.id, runs.c.ready_at, runs.c.earlier_attempts, tasks.c.definition, tasks.c.zone)
+        .join(tasks, tasks.c.id == runs.c.task_id)
+        .where(IS_PENDING, runs.c.ready_at > bindparam("now"))
+    ),
+)
+_READY_AT: Final = Statement(
+    lambda: update(runs).where(runs.c.id == bindparam("run")).values(ready_at=bindparam("latest"))
+)
+
+
 def _shorten_retries(connection: Connection, now: int) -> None:
     """Let no run wait for its next attempt for longer than the wait that its task sets."""
     for row in connection.execute(_RETRIES, {"now": now}).all():
@@ -227,72 +331,3 @@ def _shorten_retries(connection: Connection, now: int) -> None:
         longest = 0 if task is None else outcomes.longest_wait(task, history.earlier_attempts(row))
         if row.ready_at > now + longest:
             connection.execute(_READY_AT, {"run": row.id, "latest": now + longest})
-
-
-_LATEST: Final = Statement(lambda: select(clock.c.latest))
-_NOTE: Final = Statement(lambda: update(clock).where(clock.c.latest < bindparam("now")).values(latest=bindparam("now")))
-_SET: Final = Statement(lambda: update(clock).values(latest=bindparam("now")))
-_SCHEDULES: Final = Statement(
-    lambda: select(
-        tasks,
-        exists()
-        .where(runs.c.task_id == tasks.c.id, IS_SCHEDULED, runs.c.scheduled_at > bindparam("now"))
-        .label("has_served"),
-    ).where(
-        tasks.c.removed == 0,
-        or_(
-            tasks.c.next_due > bindparam("now"),
-            and_(
-                tasks.c.next_due.is_(None),
-                or_(tasks.c.finished_at.is_(None), tasks.c.finished_at > bindparam("now")),
-            ),
-        ),
-    )
-)
-_SERVED: Final = Statement(
-    lambda: (
-        select(runs.c.scheduled_at)
-        .where(runs.c.task_id == bindparam("task"), IS_SCHEDULED, runs.c.scheduled_at > bindparam("now"))
-        .order_by(runs.c.scheduled_at)
-    )
-)
-_OLDEST: Final = Statement(
-    lambda: select(
-        select(func.min(runs.c.seq)).where(runs.c.task_id == bindparam("task")).scalar_subquery().label("seq"),
-        select(func.min(runs.c.scheduled_at))
-        .where(runs.c.task_id == bindparam("task"), IS_SCHEDULED)
-        .scalar_subquery()
-        .label("due"),
-    )
-)
-_CORRECT: Final = Bulk(
-    lambda given: (
-        update(tasks)
-        .where(tasks.c.id == given("task"))
-        .values(
-            anchor=given("new_anchor", BigInteger),
-            next_due=given("due", BigInteger),
-            finished_at=case((given("due", BigInteger).is_(None), tasks.c.finished_at)),
-        )
-    )
-)
-_READY: Final = Statement(
-    lambda: (
-        update(runs)
-        .where(IS_PENDING, runs.c.attempt == 0, runs.c.ready_at > bindparam("now"))
-        .values(ready_at=bindparam("now"))
-    )
-)
-_RETRIES: Final = Statement(
-    lambda: (
-        select(runs.c.id, runs.c.ready_at, runs.c.earlier_attempts, tasks.c.definition, tasks.c.zone)
-        .join(tasks, tasks.c.id == runs.c.task_id)
-        .where(IS_PENDING, runs.c.ready_at > bindparam("now"))
-    )
-)
-_READY_AT: Final = Statement(
-    lambda: update(runs).where(runs.c.id == bindparam("run")).values(ready_at=bindparam("latest"))
-)
-_FINISHED: Final = Statement(
-    lambda: update(tasks).where(tasks.c.finished_at > bindparam("now")).values(finished_at=bindparam("now"))
-)

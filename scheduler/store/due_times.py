@@ -10,14 +10,12 @@ from sqlalchemy import BigInteger, Select, and_, bindparam, exists, not_, or_, s
 from scheduler.models import OverlapPolicy, RunStatus, RunTrigger, TaskDefinition
 from scheduler.store import history, unloadable
 from scheduler.store import tasks as task_rows
-from scheduler.store.claims import CANCELLED_BY_NEXT, Batch, Claim, Claimer, Entry, NotStarted
+from scheduler.store.claiming import Claiming
+from scheduler.store.claims import CANCELLED_BY_NEXT, Claim, Entry, NotStarted
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement
 from scheduler.store.expiring import end_reason
-from scheduler.store.open_runs import OpenRuns
 from scheduler.store.reading import read
 from scheduler.store.schema import CAN_BE_DUE, IS_PENDING, IS_RUNNING, IS_SCHEDULED, IS_WAITING, runs, tasks
-from scheduler.store.threads import Threads
-from scheduler.store.usable import UsableTasks
 from scheduler.timing.clock import to_micros
 from scheduler.timing.planning import Decision, Firing, Plan, Situation, plan
 from scheduler.timing.schedule import Schedule, is_one_time, schedule_of
@@ -52,26 +50,16 @@ class DueTask(NamedTuple):
 class DueTimes:
     """The tasks that one pass finds due, and what it writes about them at its end."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 (what a pass knows, and what it finds out)
-        self,
-        connection: Connection,
-        claimer: Claimer,
-        now: int,
-        until: int,
-        batch: Batch,
-        usable: UsableTasks,
-        open_runs: OpenRuns,
-        threads: Threads,
-    ) -> None:
-        """Take who claims, when and until when; `batch` receives what is found."""
-        self._connection = connection
-        self._claimer = claimer
-        self._now = now
-        self._until = until
-        self._batch = batch
-        self._usable = usable
-        self._open_runs = open_runs
-        self._threads = threads
+    def __init__(self, claiming: Claiming) -> None:
+        """Take what the parts of the claim share."""
+        self._connection = claiming.connection
+        self._claimer = claiming.claimer
+        self._now = claiming.now
+        self._until = claiming.until
+        self._batch = claiming.batch
+        self._usable = claiming.usable
+        self._open_runs = claiming.open_runs
+        self._threads = claiming.threads
         self._rows: list[dict[str, Any]] = []
         self._advances: list[dict[str, Any]] = []
 
@@ -313,8 +301,9 @@ def _cancel_open(connection: Connection, task_id: str, now: int) -> list[str]:
 _ASK_TO_CANCEL: Final = Statement(
     lambda: update(runs).where(runs.c.task_id == bindparam("task"), IS_RUNNING).values(cancel_requested=1)
 )
-_CANCELLABLE: Final = Statement(
+_CANCELLABLE: Final = Query(
+    task_rows.CancellableRun,
     lambda: task_rows.cancellable(
         and_(runs.c.task_id == bindparam("task"), or_(IS_WAITING, and_(IS_PENDING, IS_SCHEDULED)))
-    )
+    ),
 )

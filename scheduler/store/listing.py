@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from scheduler.models import RunStatus, TaskDefinition
 from scheduler.store import tasks, unloadable
-from scheduler.store.database.statements import Connection, Row
+from scheduler.store.database.statements import Connection
 from scheduler.store.reading import Unreadable, read
+from scheduler.store.rows import TaskRow
+from scheduler.store.tasks import ListedRow
 from scheduler.store.unloadable import LeftBy
 
 
@@ -65,7 +67,7 @@ def find_task(connection: Connection, task_id: str) -> Listed | None:
     return None if row is None else _listed(row, None, {})
 
 
-def _listed(row: Row, open_status: str | None, left_by: Mapping[str, LeftBy]) -> Listed:
+def _listed(row: ListedRow | TaskRow, open_status: str | None, left_by: Mapping[str, LeftBy]) -> Listed:
     found = read(row.definition, row.zone)
     return Listed(
         id=row.id,

@@ -1,6 +1,5 @@
 """How attempts end in the runs table: outcomes, retries, runs that are taken back, and runs of owners that are gone."""
 
-import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
@@ -19,7 +18,7 @@ from scheduler.store.expiring import warning_time
 from scheduler.store.failures import FAILURES, count_failures
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.rows import RunRow
-from scheduler.store.schema import HAS_THREAD_TO_DELETE, IS_RUNNING, IS_WAITING, runs, tasks
+from scheduler.store.schema import IS_RUNNING, IS_WAITING, runs, tasks
 from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.timing.planning import longest_retry_delay, retry_delay
 
@@ -405,7 +404,9 @@ def answer(connection: Connection, run_id: str, value: object, now: int) -> None
     connection.execute(_ANSWER, values)
 
 
-_EXPIRED: Final = Statement(lambda: task_rows.cancellable(and_(IS_WAITING, runs.c.expires_at <= bindparam("now"))))
+_EXPIRED: Final = Query(
+    task_rows.CancellableRun, lambda: task_rows.cancellable(and_(IS_WAITING, runs.c.expires_at <= bindparam("now")))
+)
 
 
 def expire(connection: Connection, now: int) -> list[str]:
@@ -414,52 +415,6 @@ def expire(connection: Connection, now: int) -> list[str]:
     if rows:
         task_rows.finish_if_over(connection, task_rows.cancel(connection, rows, now, _NOBODY), now)
     return [row.id for row in rows]
-
-
-# --- Threads of single runs ---
-
-
-@dataclass(frozen=True, slots=True)
-class OldThread:
-    """A thread of a single run that has been kept long enough."""
-
-    run_id: str
-    thread_id: str
-    graph: str | None
-    """The graph that its task names, as far as its definition can be read."""
-
-
-class _ThreadRow(NamedTuple):
-    id: str
-    thread_id: str
-    definition: str
-
-
-_THREADS: Final = Query(
-    _ThreadRow,
-    lambda: (
-        select(runs.c.id, runs.c.thread_id, tasks.c.definition)
-        .join(tasks, tasks.c.id == runs.c.task_id)
-        .where(HAS_THREAD_TO_DELETE, runs.c.thread_until <= bindparam("now"))
-        .order_by(runs.c.thread_until)
-        .limit(20)
-    ),
-)
-
-
-def threads_to_delete(connection: Connection, now: int) -> list[OldThread]:
-    """Return the threads of single runs that have been kept long enough; some at a time."""
-    rows = connection.execute(_THREADS, {"now": now}).all()
-    return [OldThread(row.id, row.thread_id, _graph_of(row.definition)) for row in rows]
-
-
-def _graph_of(definition: str) -> str | None:
-    """Return the graph that a definition names, also if this release does not know all its fields."""
-    try:
-        graph = json.loads(definition).get("graph")
-    except (ValueError, AttributeError, RecursionError):
-        return None
-    return graph if isinstance(graph, str) else None
 
 
 # --- Runs whose owner is gone ---

@@ -11,13 +11,12 @@ from sqlalchemy import ColumnElement, and_, bindparam, exists, not_, or_, select
 from scheduler.models import RunStatus, RunTrigger, TaskDefinition
 from scheduler.store import answers, history, unloadable
 from scheduler.store import tasks as task_rows
+from scheduler.store.claiming import Claiming
 from scheduler.store.claims import Batch, Claim, Claimer, Entry
 from scheduler.store.database.statements import Connection, Query, Statement
 from scheduler.store.due_times import DueTimes
-from scheduler.store.open_runs import OpenRuns
 from scheduler.store.schema import IS_PENDING, IS_RUNNING, has_status, is_open, runs, tasks
-from scheduler.store.threads import Threads, thread_is_taken
-from scheduler.store.usable import UsableTasks
+from scheduler.store.threads import thread_is_taken
 
 # --- Claiming ---
 
@@ -32,19 +31,16 @@ def claim(  # noqa: PLR0913 (who, when and how much)
     way; tasks whose row is damaged are quarantined. Tasks that cannot be loaded here are left to others; those of their
     due times up to `late_until` that nobody has started, and that are too late by now, are `missed`.
     """
-    batch = Batch()
-    usable = UsableTasks(connection, claimer, batch)
-    open_runs, threads = OpenRuns(connection), Threads(connection, claimer, now)
-    waiting = WaitingRuns(connection, claimer, now, batch, usable, open_runs, threads)
-    due_times = DueTimes(connection, claimer, now, until, batch, usable, open_runs, threads)
+    claiming = Claiming.begin(connection, claimer, now, until)
+    waiting, due_times = WaitingRuns(claiming), DueTimes(claiming)
     free = slots
     for entry in merge(waiting.entries(slots), due_times.entries(slots), key=attrgetter("since")):
         free -= entry.claim(free)
     if late_until is not None:
         due_times.account_for_late(late_until)
-    usable.write(now)
+    claiming.usable.write(now)
     due_times.write()
-    return batch
+    return claiming.batch
 
 
 class _WaitingRun(NamedTuple):
@@ -67,24 +63,15 @@ class _WaitingRun(NamedTuple):
 class WaitingRuns:
     """The runs that wait and may start, as one pass finds them: triggered by hand, buffered, retried, answered."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 (what a pass knows, and what it finds out)
-        self,
-        connection: Connection,
-        claimer: Claimer,
-        now: int,
-        batch: Batch,
-        usable: UsableTasks,
-        open_runs: OpenRuns,
-        threads: Threads,
-    ) -> None:
-        """Take who claims and when; `batch` receives the claims."""
-        self._connection = connection
-        self._claimer = claimer
-        self._now = now
-        self._batch = batch
-        self._usable = usable
-        self._open_runs = open_runs
-        self._threads = threads
+    def __init__(self, claiming: Claiming) -> None:
+        """Take what the parts of the claim share."""
+        self._connection = claiming.connection
+        self._claimer = claiming.claimer
+        self._now = claiming.now
+        self._batch = claiming.batch
+        self._usable = claiming.usable
+        self._open_runs = claiming.open_runs
+        self._threads = claiming.threads
         self._has_marked = False
         """Whether a run was found to wait for its thread, which the query could not know."""
 

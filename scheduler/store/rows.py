@@ -66,3 +66,11 @@ class OwnerRow(NamedTuple):
     started: int
     lease_until: int
     lease_length: int | None
+
+
+class PurgedRow(NamedTuple):
+    """A row of `scheduler_purged`."""
+
+    id: str
+    schedule: str
+    started_runs: int

@@ -24,9 +24,10 @@ from scheduler.store.database.interface import PASS_TIMEOUT, Database
 from scheduler.store.database.statements import Connection, Statement
 from scheduler.store.expiring import find_expiring
 from scheduler.store.isolation import RefusedError, Steps, Write, Written, write_one_by_one, write_together
+from scheduler.store.kept_threads import OldThread, threads_to_delete
 from scheduler.store.leases import Leases, running_others
 from scheduler.store.left_outcomes import LeftOutcomes
-from scheduler.store.outcomes import Chance, OldThread, Outcome
+from scheduler.store.outcomes import Chance, Outcome
 from scheduler.store.pass_result import PassResult
 from scheduler.store.schema import CAN_BE_DUE, IS_PENDING
 from scheduler.store.schema import runs as runs_table
@@ -101,7 +102,7 @@ class SchedulerSession:
     def threads_to_delete(self, now: int) -> list[OldThread]:
         """Return the threads of single runs that have been kept long enough; some at a time."""
         with self.database.read() as connection:
-            return outcomes.threads_to_delete(connection, now)
+            return threads_to_delete(connection, now)
 
     def keep_thread(self, run_id: str, until: int | None) -> None:
         """Note until when the thread of a run is kept; None: it is gone."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -21,8 +21,9 @@ from sqlalchemy import (
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
 from scheduler.models import RunStatus, TaskDefinition, TaskType
 from scheduler.store import history, unloadable
-from scheduler.store.database.statements import Connection, Row, Statement
+from scheduler.store.database.statements import Connection, Query, Statement
 from scheduler.store.reading import Unreadable, read
+from scheduler.store.rows import TaskRow
 from scheduler.store.schema import (
     HAS_THREAD_TO_DELETE,
     IS_FINISHED,
@@ -66,6 +67,14 @@ class HasDefinition(Protocol):
 # --- Pausing, resuming, removing ---
 
 
+_OF_TASK: Final = tasks.c.id == bindparam("task")
+
+
+_PAUSE: Final = Statement(
+    lambda: update(tasks).where(_OF_TASK).values(paused=1, pause_reason=bindparam("reason"), next_due=bindparam("due"))
+)
+
+
 def pause(connection: Connection, task_id: str, now: int, reason: str | None = None) -> None:
     """Pause a task. Raises `TaskNotFoundError`."""
     row = present(connection, task_id)
@@ -77,7 +86,7 @@ def pause(connection: Connection, task_id: str, now: int, reason: str | None = N
         finish_if_over(connection, [task_id], now)
 
 
-def past_owed(connection: Connection, row: Row, task: TaskDefinition | None, now: int) -> dict[str, int | None]:
+def past_owed(connection: Connection, row: TaskRow, task: TaskDefinition | None, now: int) -> dict[str, int | None]:
     """Account for the due times that a pause leaves unserved; return the next one. A one-time task keeps its own."""
     if row.paused or row.next_due is None or row.next_due > now or _runs_once(row):
         return {}
@@ -85,9 +94,14 @@ def past_owed(connection: Connection, row: Row, task: TaskDefinition | None, now
     return {} if task is None else {"next_due": schedule_of(task, row.zone, row.anchor).next_after(now)}
 
 
-def _runs_once(row: Row) -> bool:
+def _runs_once(row: TaskRow) -> bool:
     """Tell it from the stored schedule, because the definition may not be readable here."""
     return json.loads(row.schedule)[_RUN_AT] is not None
+
+
+_RESUME: Final = Statement(
+    lambda: update(tasks).where(_OF_TASK).values(paused=0, pause_reason=None, failures=0, next_due=bindparam("due"))
+)
 
 
 def resume(connection: Connection, task_id: str, now: int) -> None:
@@ -114,6 +128,15 @@ def resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now:
     return values
 
 
+_REMOVE: Final = Statement(
+    lambda: (
+        update(tasks)
+        .where(_OF_TASK)
+        .values(removed=1, next_due=None, paused=0, pause_reason=None, problem=None, finished_at=bindparam("now"))
+    )
+)
+
+
 def remove(connection: Connection, task_id: str, now: int) -> None:
     """Remove a task; runs that have not started are cancelled, its history stays. Raises `TaskNotFoundError`."""
     row = present(connection, task_id)
@@ -121,6 +144,24 @@ def remove(connection: Connection, task_id: str, now: int) -> None:
     connection.execute(_REMOVE, {"task": task_id, "now": now})
     unloadable.forget(connection, [task_id])
     cancel_if_removed(connection, task_id, now)
+
+
+class CancellableRun(NamedTuple):
+    """A run that waits, as `cancel` takes it."""
+
+    id: str
+    task_id: str
+    attempt: int
+    thread_id: str
+    checkpointed: int
+    definition: str
+    zone: str
+
+
+_LEFT_WAITING: Final = Query(
+    CancellableRun,
+    lambda: cancellable(and_(runs.c.task_id == bindparam("task"), tasks.c.removed == 1, or_(IS_PENDING, IS_WAITING))),
+)
 
 
 def cancel_if_removed(connection: Connection, task_id: str, now: int) -> None:
@@ -131,12 +172,21 @@ def cancel_if_removed(connection: Connection, task_id: str, now: int) -> None:
 
 
 def cancellable(which: ColumnElement[bool]) -> Select[Any]:
-    """Return what asks for runs that wait, as `cancel` takes them, given a condition on them and their tasks."""
+    """Return what asks for `CancellableRun`s, given a condition on them and their tasks."""
     columns = runs.c.id, runs.c.task_id, runs.c.attempt, runs.c.thread_id, runs.c.checkpointed
     return select(*columns, tasks.c.definition, tasks.c.zone).join(tasks, tasks.c.id == runs.c.task_id).where(which)
 
 
-def cancel(connection: Connection, rows: Sequence[Row], now: int, error: str) -> list[str]:
+_CANCEL: Final = Statement(
+    lambda: (
+        update(runs)
+        .where(runs.c.id == bindparam("run"))
+        .values(status=RunStatus.CANCELLED, finished_at=bindparam("at"), expires_at=None, error=bindparam("reason"))
+    )
+)
+
+
+def cancel(connection: Connection, rows: Sequence[CancellableRun], now: int, error: str) -> list[str]:
     """Cancel runs that wait; return their tasks, each once."""
     if rows:
         connection.execute_many(_CANCEL, [{"run": row.id, "at": now, "reason": error} for row in rows])
@@ -147,7 +197,7 @@ def cancel(connection: Connection, rows: Sequence[Row], now: int, error: str) ->
     return list(dict.fromkeys(row.task_id for row in rows))
 
 
-def account_for_owed(connection: Connection, row: Row, now: int, reason: str) -> None:
+def account_for_owed(connection: Connection, row: TaskRow, now: int, reason: str) -> None:
     """Write one `skipped` row for due times that have passed unserved and will not be served any more."""
     if row.finished_at is not None or row.next_due is None or row.next_due > now:
         return
@@ -156,7 +206,7 @@ def account_for_owed(connection: Connection, row: Row, now: int, reason: str) ->
     task = read_definition(row)
     if task is None:
         firing = Firing(Decision.SKIP, row.next_due, 0, f"{reason}; {_NOT_COUNTED}")
-        history.insert_skipped(connection, _stand_in(row), row.last_seq, firing, now)
+        history.insert_skipped(connection, _stand_in(row.id, row.next_due), row.last_seq, firing, now)
         return
     schedule, first = history.without_served(connection, task.id, schedule_of(task, row.zone, row.anchor), row.next_due)
     if first is None or first > now:
@@ -166,11 +216,10 @@ def account_for_owed(connection: Connection, row: Row, now: int, reason: str) ->
     history.insert_skipped(connection, task, row.last_seq, firing, now)
 
 
-def _stand_in(row: Row) -> TaskDefinition:
+def _stand_in(task_id: str, due: int) -> TaskDefinition:
     """Return a definition for the history of a task whose own cannot be read."""
-    text = row.id
-    due = to_datetime(row.next_due)
-    return TaskDefinition(id=row.id, name=text, prompt=text, task_type=TaskType.ONE_TIME, run_at=due)
+    run_at = to_datetime(due)
+    return TaskDefinition(id=task_id, name=task_id, prompt=task_id, task_type=TaskType.ONE_TIME, run_at=run_at)
 
 
 # --- Reading ---
@@ -181,7 +230,7 @@ def get(connection: Connection, task_id: str) -> TaskDefinition:
     return definition_of(present(connection, task_id))
 
 
-def definition_of(row: Row) -> TaskDefinition:
+def definition_of(row: TaskRow) -> TaskDefinition:
     """Return the definition of a task. Raises `InvalidTaskError` if it cannot be used here."""
     found = read(row.definition, row.zone)
     if isinstance(found, TaskDefinition):
@@ -199,9 +248,45 @@ def read_definition(row: HasDefinition) -> TaskDefinition | None:
     return found if isinstance(found, TaskDefinition) else None
 
 
-def unfinished(connection: Connection) -> Sequence[Row]:
+class ListedRow(NamedTuple):
+    """What a listing shows of a task."""
+
+    id: str
+    definition: str
+    zone: str
+    anchor: int
+    next_due: int | None
+    paused: int
+    pause_reason: str | None
+    problem: str | None
+
+
+class _OpenStatus(NamedTuple):
+    task_id: str
+    status: str
+
+
+_UNFINISHED: Final = Query(
+    ListedRow,
+    lambda: (
+        select(*(tasks.c[name] for name in ListedRow._fields))
+        .where(tasks.c.finished_at.is_(None))
+        .order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
+    ),
+)
+
+
+def unfinished(connection: Connection) -> Sequence[ListedRow]:
     """Return what a listing shows of all tasks that are not finished, by next due time."""
     return connection.execute(_UNFINISHED).all()
+
+
+_OPEN_OF_TASKS: Final = Query(
+    _OpenStatus,
+    lambda: select(runs.c.task_id, runs.c.status).where(
+        runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open()
+    ),
+)
 
 
 def open_statuses(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
@@ -214,7 +299,10 @@ def open_statuses(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def present(connection: Connection, task_id: str) -> Row:
+_BY_ID: Final = Query(TaskRow, lambda: select(tasks).where(tasks.c.id == bindparam("task_id")))
+
+
+def present(connection: Connection, task_id: str) -> TaskRow:
     """Return the row of a task, finished or not. Raises `TaskNotFoundError`."""
     row = connection.execute(_BY_ID, {"task_id": task_id}).first()
     if row is None or row.removed:
@@ -222,7 +310,7 @@ def present(connection: Connection, task_id: str) -> Row:
     return row
 
 
-def find(connection: Connection, task_id: str) -> Row | None:
+def find(connection: Connection, task_id: str) -> TaskRow | None:
     """Return the row of a task that is not finished, or None."""
     row = connection.execute(_BY_ID, {"task_id": task_id}).first()
     return None if row is None or row.finished_at is not None else row
@@ -231,15 +319,36 @@ def find(connection: Connection, task_id: str) -> Row | None:
 # --- Finishing and purging ---
 
 
+_FINISH: Final = Statement(
+    lambda: (
+        update(tasks)
+        .where(
+            tasks.c.id.in_(bindparam("ids", expanding=True)),
+            tasks.c.next_due.is_(None),
+            tasks.c.finished_at.is_(None),
+            tasks.c.problem.is_(None),
+            not_(exists().where(runs.c.task_id == tasks.c.id, is_open())),
+        )
+        .values(finished_at=bindparam("now"))
+    )
+)
+
+
 def finish_if_over(connection: Connection, ids: Iterable[str], now: int) -> None:
     """Mark those of the tasks as finished that have no due time and no open run any more."""
     for chunk in chunks(list(ids)):
         connection.execute(_FINISH, {"ids": chunk, "now": now})
 
 
+_QUARANTINE: Final = Statement(lambda: update(tasks).where(_OF_TASK).values(problem=bindparam("why")))
+
+
 def quarantine(connection: Connection, task_id: str, problem: str) -> None:
     """Leave a task whose row is damaged alone, and say why, until it is added again or looked at again."""
     connection.execute(_QUARANTINE, {"task": task_id, "why": problem})
+
+
+_RELEASE: Final = Statement(lambda: update(tasks).where(tasks.c.problem.is_not(None)).values(problem=None))
 
 
 def release_quarantined(connection: Connection) -> None:
@@ -250,7 +359,10 @@ def release_quarantined(connection: Connection) -> None:
     connection.execute(_RELEASE)
 
 
-def look_again(connection: Connection, row: Row) -> None:
+_RELEASE_ONE: Final = Statement(lambda: update(tasks).where(_OF_TASK).values(problem=None))
+
+
+def look_again(connection: Connection, row: TaskRow) -> None:
     """Let every scheduler try again to load a task; release it if it is quarantined.
 
     Raises `InvalidTaskError` if its row is damaged.
@@ -261,6 +373,32 @@ def look_again(connection: Connection, row: Row) -> None:
     unloadable.retry_soon(connection, row.id)
     if row.problem is not None:
         connection.execute(_RELEASE_ONE, {"task": row.id})
+
+
+_OLD: Final = Statement(
+    lambda: (
+        select(tasks.c.id)
+        .where(
+            IS_FINISHED,
+            tasks.c.finished_at < bindparam("before"),
+            not_(exists().where(runs.c.task_id == tasks.c.id, is_open())),
+            not_(exists().where(runs.c.task_id == tasks.c.id, HAS_THREAD_TO_DELETE)),
+        )
+        .limit(_CHUNK)
+    )
+)
+# A removed task is new when it is added again, so its count of runs is not kept.
+_STARTED_RUNS: Final = case((tasks.c.removed == 1, 0), else_=tasks.c.started_runs)
+
+
+_RECORD_PURGED: Final = Statement(
+    lambda: purged.insert().from_select(
+        ["id", "schedule", "started_runs"],
+        select(tasks.c.id, tasks.c.schedule, _STARTED_RUNS).where(tasks.c.id.in_(bindparam("ids", expanding=True))),
+    )
+)
+_DELETE_RUNS: Final = Statement(lambda: delete(runs).where(runs.c.task_id.in_(bindparam("ids", expanding=True))))
+_DELETE_TASKS: Final = Statement(lambda: delete(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True))))
 
 
 def purge(connection: Connection, finished_before: int) -> int:
@@ -280,6 +418,9 @@ def purge(connection: Connection, finished_before: int) -> int:
     return len(ids)
 
 
+_FORGET_PURGED: Final = Statement(lambda: delete(purged).where(purged.c.id.in_(bindparam("ids", expanding=True))))
+
+
 def forget_purged(connection: Connection, ids: Sequence[str]) -> None:
     """Delete what was recorded when tasks with these ids were purged."""
     if ids:
@@ -290,80 +431,3 @@ def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """Split a list so that no statement has more parameters than a database takes."""
     for start in range(0, len(items), _CHUNK):
         yield items[start : start + _CHUNK]
-
-
-_BY_ID: Final = Statement(lambda: select(tasks).where(tasks.c.id == bindparam("task_id")))
-_LISTED: Final = ("id", "definition", "zone", "anchor", "next_due", "paused", "pause_reason", "problem")
-_UNFINISHED: Final = Statement(
-    lambda: (
-        select(*(tasks.c[name] for name in _LISTED))
-        .where(tasks.c.finished_at.is_(None))
-        .order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
-    )
-)
-_OPEN_OF_TASKS: Final = Statement(
-    lambda: select(runs.c.task_id, runs.c.status).where(runs.c.task_id.in_(bindparam("ids", expanding=True)), is_open())
-)
-_LEFT_WAITING: Final = Statement(
-    lambda: cancellable(and_(runs.c.task_id == bindparam("task"), tasks.c.removed == 1, or_(IS_PENDING, IS_WAITING)))
-)
-_CANCEL: Final = Statement(
-    lambda: (
-        update(runs)
-        .where(runs.c.id == bindparam("run"))
-        .values(status=RunStatus.CANCELLED, finished_at=bindparam("at"), expires_at=None, error=bindparam("reason"))
-    )
-)
-_FINISH: Final = Statement(
-    lambda: (
-        update(tasks)
-        .where(
-            tasks.c.id.in_(bindparam("ids", expanding=True)),
-            tasks.c.next_due.is_(None),
-            tasks.c.finished_at.is_(None),
-            tasks.c.problem.is_(None),
-            not_(exists().where(runs.c.task_id == tasks.c.id, is_open())),
-        )
-        .values(finished_at=bindparam("now"))
-    )
-)
-_OF_TASK: Final = tasks.c.id == bindparam("task")
-_PAUSE: Final = Statement(
-    lambda: update(tasks).where(_OF_TASK).values(paused=1, pause_reason=bindparam("reason"), next_due=bindparam("due"))
-)
-_RESUME: Final = Statement(
-    lambda: update(tasks).where(_OF_TASK).values(paused=0, pause_reason=None, failures=0, next_due=bindparam("due"))
-)
-_REMOVE: Final = Statement(
-    lambda: (
-        update(tasks)
-        .where(_OF_TASK)
-        .values(removed=1, next_due=None, paused=0, pause_reason=None, problem=None, finished_at=bindparam("now"))
-    )
-)
-_RELEASE: Final = Statement(lambda: update(tasks).where(tasks.c.problem.is_not(None)).values(problem=None))
-_RELEASE_ONE: Final = Statement(lambda: update(tasks).where(_OF_TASK).values(problem=None))
-_QUARANTINE: Final = Statement(lambda: update(tasks).where(_OF_TASK).values(problem=bindparam("why")))
-_OLD: Final = Statement(
-    lambda: (
-        select(tasks.c.id)
-        .where(
-            IS_FINISHED,
-            tasks.c.finished_at < bindparam("before"),
-            not_(exists().where(runs.c.task_id == tasks.c.id, is_open())),
-            not_(exists().where(runs.c.task_id == tasks.c.id, HAS_THREAD_TO_DELETE)),
-        )
-        .limit(_CHUNK)
-    )
-)
-_FORGET_PURGED: Final = Statement(lambda: delete(purged).where(purged.c.id.in_(bindparam("ids", expanding=True))))
-# A removed task is new when it is added again, so its count of runs is not kept.
-_STARTED_RUNS: Final = case((tasks.c.removed == 1, 0), else_=tasks.c.started_runs)
-_RECORD_PURGED: Final = Statement(
-    lambda: purged.insert().from_select(
-        ["id", "schedule", "started_runs"],
-        select(tasks.c.id, tasks.c.schedule, _STARTED_RUNS).where(tasks.c.id.in_(bindparam("ids", expanding=True))),
-    )
-)
-_DELETE_RUNS: Final = Statement(lambda: delete(runs).where(runs.c.task_id.in_(bindparam("ids", expanding=True))))
-_DELETE_TASKS: Final = Statement(lambda: delete(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True))))

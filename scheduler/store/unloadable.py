@@ -6,7 +6,7 @@ why. The row goes when the task can be loaded, when it is added again or removed
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from sqlalchemy import (
     BigInteger,
@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from scheduler.models import TaskDefinition
-from scheduler.store.database.statements import Bulk, Connection, Row, Statement, Values, parameter
+from scheduler.store.database.statements import Bulk, Connection, Query, Statement, Values, parameter
 from scheduler.store.database.storable import storable
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.schema import owners, tasks, unloadable
@@ -102,6 +102,9 @@ class LeftBy:
 
 # --- Conditions ---
 
+_IS_KNOWN: Final = unloadable.c.problem.is_not(None)  # what is being loaded is not loaded twice
+_MINE: Final = unloadable.c.owner == bindparam("me")
+
 
 def is_left(task_id: ColumnElement[str]) -> ColumnElement[bool]:
     """Return the condition that this scheduler, `:me`, leaves a task to others."""
@@ -132,6 +135,29 @@ def is_left_by_all(task_id: ColumnElement[str]) -> ColumnElement[bool]:
 # --- What a pass does ---
 
 
+class _KnownCode(NamedTuple):
+    code: str
+    problem: str | None
+    tries: int
+    retry_at: int
+
+
+_KNOWN: Final = Query(
+    _KnownCode,
+    lambda: (
+        select(
+            unloadable.c.code,
+            func.min(unloadable.c.problem).label("problem"),
+            func.max(unloadable.c.tries).label("tries"),
+            func.max(unloadable.c.retry_at).label("retry_at"),
+        )
+        .where(_MINE, unloadable.c.code.in_(bindparam("codes", expanding=True)))
+        .group_by(unloadable.c.code)
+    ),
+)
+_INSERT: Final = Bulk(lambda given: given.insert(unloadable, unloadable.c.keys()).on_conflict_do_nothing())
+
+
 def leave(
     connection: Connection,
     owner: str,
@@ -145,7 +171,10 @@ def leave(
     """
     codes = sorted({obstacle.code for obstacle in found.values() if obstacle.code is not None})
     known = {row.code: row for row in connection.execute(_KNOWN, {"me": owner, "codes": codes})}
-    rows = [_left_row(task_id, owner, each, known.get(each.code), now) for task_id, each in found.items()]
+    rows = [
+        _left_row(task_id, owner, each, None if each.code is None else known.get(each.code), now)
+        for task_id, each in found.items()
+    ]
     connection.execute_many(_INSERT, rows)
     return Changes(
         to_load=[ToLoad(code, definitions[code]) for code in codes if code not in known],
@@ -153,7 +182,7 @@ def leave(
     )
 
 
-def _left_row(task_id: str, owner: str, obstacle: Obstacle, known: Row | None, now: int) -> dict[str, Any]:
+def _left_row(task_id: str, owner: str, obstacle: Obstacle, known: _KnownCode | None, now: int) -> dict[str, Any]:
     """Return the row of a task; one whose code other tasks have named already is tried again together with them."""
     values = {"task_id": task_id, "owner": owner, "code": obstacle.code, "problem": obstacle.problem}
     if known is not None:
@@ -161,6 +190,28 @@ def _left_row(task_id: str, owner: str, obstacle: Obstacle, known: Row | None, n
     if obstacle.problem is None:
         return {**values, "tries": 0, "retry_at": now + _LOADING}
     return {**values, "tries": 1, "retry_at": now + _FIRST_RETRY}
+
+
+class _TaskOfCode(NamedTuple):
+    task_id: str
+    problem: str | None
+    tries: int
+
+
+_OF_CODE: Final = Query(
+    _TaskOfCode,
+    lambda: select(unloadable.c.task_id, unloadable.c.problem, unloadable.c.tries).where(
+        _MINE, unloadable.c.code == bindparam("of_code")
+    ),
+)
+_DELETE_CODE: Final = Statement(lambda: delete(unloadable).where(_MINE, unloadable.c.code == bindparam("of_code")))
+_FAILED: Final = Statement(
+    lambda: (
+        update(unloadable)
+        .where(_MINE, unloadable.c.code == bindparam("of_code"))
+        .values(problem=bindparam("why"), tries=bindparam("number"), retry_at=bindparam("again"))
+    )
+)
 
 
 def note_loaded(connection: Connection, owner: str, loaded: Sequence[Loaded], now: int) -> Changes:
@@ -179,6 +230,29 @@ def note_loaded(connection: Connection, owner: str, loaded: Sequence[Loaded], no
         values = {"me": owner, "of_code": each.code, "why": problem, "number": tries}
         connection.execute(_FAILED, {**values, "again": now + _delay(tries)})
     return changes
+
+
+class _TaskToRetry(NamedTuple):
+    task_id: str
+    code: str | None
+    problem: str | None
+    tries: int
+    definition: str
+    zone: str
+
+
+_TO_RETRY: Final = Query(
+    _TaskToRetry,
+    lambda: (
+        select(
+            *(unloadable.c[name] for name in ("task_id", "code", "problem", "tries")), tasks.c.definition, tasks.c.zone
+        )
+        .join(tasks, tasks.c.id == unloadable.c.task_id)
+        .where(is_to_be_retried())
+        .order_by(unloadable.c.retry_at)
+        .limit(bindparam("most"))
+    ),
+)
 
 
 def retry(connection: Connection, owner: str, needs_loading: NeedsLoading, now: int) -> Changes:
@@ -207,8 +281,32 @@ def retry(connection: Connection, owner: str, needs_loading: NeedsLoading, now: 
     return changes
 
 
-def _update(row: Row, owner: str, *, code: str | None = None, **changed: object) -> dict[str, object]:
+def _update(row: _TaskToRetry, owner: str, *, code: str | None = None, **changed: object) -> dict[str, object]:
     return {"task": row.task_id, "by": owner, "of_code": code, "why": row.problem, "number": row.tries, **changed}
+
+
+_LOADING_AGAIN: Final = Statement(
+    lambda: (
+        update(unloadable)
+        .where(_MINE, unloadable.c.code == bindparam("of_code"))
+        .values(retry_at=bindparam("again"), problem=func.coalesce(unloadable.c.problem, parameter("why")))
+    )
+)
+_UPDATE: Final = Bulk(
+    lambda given: (
+        update(unloadable)
+        .where(unloadable.c.task_id == given("task"), unloadable.c.owner == given("by"))
+        .values(
+            code=given("of_code", Text),
+            problem=given("why", Text),
+            tries=given("number", Integer),
+            retry_at=given("again", BigInteger),
+        )
+    )
+)
+_DELETE_ONE: Final = Statement(
+    lambda: delete(unloadable).where(unloadable.c.task_id == bindparam("task"), unloadable.c.owner == bindparam("by"))
+)
 
 
 def _write_retries(  # noqa: PLR0913, PLR0917 (one thing to write each)
@@ -235,6 +333,12 @@ def _delay(tries: int) -> int:
 # --- What calls do ---
 
 
+_RETRY_ALL: Final = Statement(lambda: update(unloadable).where(_IS_KNOWN).values(retry_at=0, tries=0))
+_RETRY_ONE: Final = Statement(
+    lambda: update(unloadable).where(unloadable.c.task_id == bindparam("task"), _IS_KNOWN).values(retry_at=0, tries=0)
+)
+
+
 def retry_soon(connection: Connection, task_id: str | None = None) -> None:
     """Let every scheduler look again, at its next pass, at one task or at all."""
     if task_id is None:
@@ -243,10 +347,33 @@ def retry_soon(connection: Connection, task_id: str | None = None) -> None:
         connection.execute(_RETRY_ONE, {"task": task_id})
 
 
+_DELETE_TASK: Final = Statement(lambda: delete(unloadable).where(unloadable.c.task_id == bindparam("task")))
+_ANY: Final = Statement(lambda: select(unloadable.c.task_id).limit(1))
+
+
 def forget(connection: Connection, task_ids: Sequence[str]) -> None:
     """Forget what is known of tasks: they were changed or removed."""
     if task_ids and connection.execute(_ANY).first():
         connection.execute_many(_DELETE_TASK, [{"task": task_id} for task_id in task_ids])
+
+
+class _Problem(NamedTuple):
+    task_id: str
+    problem: str
+
+
+_PROBLEMS: Final = Query(
+    _Problem,
+    lambda: (
+        select(unloadable.c.task_id, unloadable.c.problem)
+        .join(owners, owners.c.id == unloadable.c.owner)
+        .where(unloadable.c.problem.is_not(None), owners.c.lease_until >= bindparam("now"))
+        .order_by(unloadable.c.task_id, unloadable.c.owner)
+    ),
+)
+_ALIVE: Final = Statement(
+    lambda: select(func.count()).select_from(owners).where(owners.c.lease_until >= bindparam("now"))
+)
 
 
 def left_by(connection: Connection, now: int) -> dict[str, LeftBy]:
@@ -258,84 +385,3 @@ def left_by(connection: Connection, now: int) -> dict[str, LeftBy]:
         number = found[row.task_id].number + 1 if row.task_id in found else 1
         found[row.task_id] = LeftBy(row.problem, number, schedulers)
     return found
-
-
-_MINE: Final = unloadable.c.owner == bindparam("me")
-_KNOWN: Final = Statement(
-    lambda: (
-        select(
-            unloadable.c.code,
-            func.min(unloadable.c.problem).label("problem"),
-            func.max(unloadable.c.tries).label("tries"),
-            func.max(unloadable.c.retry_at).label("retry_at"),
-        )
-        .where(_MINE, unloadable.c.code.in_(bindparam("codes", expanding=True)))
-        .group_by(unloadable.c.code)
-    )
-)
-_INSERT: Final = Bulk(lambda given: given.insert(unloadable, unloadable.c.keys()).on_conflict_do_nothing())
-_OF_CODE: Final = Statement(
-    lambda: select(unloadable.c.task_id, unloadable.c.problem, unloadable.c.tries).where(
-        _MINE, unloadable.c.code == bindparam("of_code")
-    )
-)
-_DELETE_CODE: Final = Statement(lambda: delete(unloadable).where(_MINE, unloadable.c.code == bindparam("of_code")))
-_FAILED: Final = Statement(
-    lambda: (
-        update(unloadable)
-        .where(_MINE, unloadable.c.code == bindparam("of_code"))
-        .values(problem=bindparam("why"), tries=bindparam("number"), retry_at=bindparam("again"))
-    )
-)
-_LOADING_AGAIN: Final = Statement(
-    lambda: (
-        update(unloadable)
-        .where(_MINE, unloadable.c.code == bindparam("of_code"))
-        .values(retry_at=bindparam("again"), problem=func.coalesce(unloadable.c.problem, parameter("why")))
-    )
-)
-_RETRIED: Final = ("task_id", "code", "problem", "tries")
-_TO_RETRY: Final = Statement(
-    lambda: (
-        select(
-            *(unloadable.c[name] for name in ("task_id", "code", "problem", "tries")), tasks.c.definition, tasks.c.zone
-        )
-        .join(tasks, tasks.c.id == unloadable.c.task_id)
-        .where(is_to_be_retried())
-        .order_by(unloadable.c.retry_at)
-        .limit(bindparam("most"))
-    )
-)
-_UPDATE: Final = Bulk(
-    lambda given: (
-        update(unloadable)
-        .where(unloadable.c.task_id == given("task"), unloadable.c.owner == given("by"))
-        .values(
-            code=given("of_code", Text),
-            problem=given("why", Text),
-            tries=given("number", Integer),
-            retry_at=given("again", BigInteger),
-        )
-    )
-)
-_DELETE_ONE: Final = Statement(
-    lambda: delete(unloadable).where(unloadable.c.task_id == bindparam("task"), unloadable.c.owner == bindparam("by"))
-)
-_DELETE_TASK: Final = Statement(lambda: delete(unloadable).where(unloadable.c.task_id == bindparam("task")))
-_ANY: Final = Statement(lambda: select(unloadable.c.task_id).limit(1))
-_IS_KNOWN: Final = unloadable.c.problem.is_not(None)  # what is being loaded is not loaded twice
-_RETRY_ALL: Final = Statement(lambda: update(unloadable).where(_IS_KNOWN).values(retry_at=0, tries=0))
-_RETRY_ONE: Final = Statement(
-    lambda: update(unloadable).where(unloadable.c.task_id == bindparam("task"), _IS_KNOWN).values(retry_at=0, tries=0)
-)
-_PROBLEMS: Final = Statement(
-    lambda: (
-        select(unloadable.c.task_id, unloadable.c.problem)
-        .join(owners, owners.c.id == unloadable.c.owner)
-        .where(unloadable.c.problem.is_not(None), owners.c.lease_until >= bindparam("now"))
-        .order_by(unloadable.c.task_id, unloadable.c.owner)
-    )
-)
-_ALIVE: Final = Statement(
-    lambda: select(func.count()).select_from(owners).where(owners.c.lease_until >= bindparam("now"))
-)
