@@ -6,6 +6,7 @@ from store_kit import DAY, every, instant, moment, once, seconds_of
 from scheduler import RunStatus, TaskNotFoundError
 from scheduler.errors import InvalidTaskError
 from scheduler.models import Question
+from scheduler.views import view_of
 
 DAMAGED = {
     "bad JSON": '{"id": "t", ',
@@ -186,12 +187,10 @@ def test_earlier_attempts_that_cannot_be_read_stop_nobody(process):
 
 def test_what_the_list_shows_of_a_damaged_row(process):
     """`list_tasks` says `error: …` in `next_run`, and the task's id in place of its name."""
-    from scheduler.task_scheduler import _shown
-
     process.add(every(60))
     process.sql("UPDATE scheduler_tasks SET definition = '{'")
     process.session.run_pass(instant(60), 5, [], [])
-    shown = _shown(process.listed())
+    shown = view_of(process.listed()).as_dict()
     assert shown["next_run"].startswith("error: the stored definition cannot be used: ")
     assert shown["problem"] == shown["next_run"].removeprefix("error: ")
     assert (shown["id"], shown["name"], shown["definition"]) == ("t", "t", None)
