@@ -588,3 +588,10 @@ async def test_an_input_builder_that_raises(echo, error):
     outcome = await a_runner(echo, input_builder=build).run(a_claim())
     assert outcome.status is RunStatus.FAILED
     assert repr(error.args[0]) in outcome.error or str(error.args[0]) in outcome.error
+
+
+def test_the_earlier_name_of_the_package():
+    """It leads to the same module."""
+    from scheduler import graphs, runner
+
+    assert runner.callbacks is graphs.callbacks

@@ -48,6 +48,15 @@ def cron(expression, task_id="t", **fields):
     return TaskDefinition(id=task_id, task_type="cron", cron_expression=expression, **fields)
 
 
+class StoreWithSession(Store):
+    """The store of a process; what it does not do itself, the scheduler's session on it does."""
+
+    session = None
+
+    def __getattr__(self, name):
+        return getattr(self.session, name)
+
+
 class Process:
     """A process with a scheduler, as the store sees it: it makes passes, and says how what it started has ended.
 
@@ -63,8 +72,8 @@ class Process:
         self._loaded = []
         #: What the store asks of the other parts of a scheduler.
         self.is_checkpointed, self.is_observed = lambda _task: False, lambda: False
-        self.store = Store(database, zone, history_limit)
-        self.session = SchedulerSession(
+        self.store = StoreWithSession(database, zone, history_limit)
+        self.session = self.store.session = SchedulerSession(
             database,
             history_limit,
             lease * SECOND,
