@@ -36,7 +36,7 @@ def a_bit_of_everything(chance):
         one_time(
             f"once-{number}",
             chance.choice(["quick", "slow 0.5", "fail 1"]),
-            at=seconds_from_now(chance.uniform(0.1, HORIZON)),
+            at=seconds_from_now(chance.uniform(1, HORIZON)),  # none has passed before it is added
             rerun_after_crash=number % 2 == 0,
             max_attempts=2,
             retry_delay_seconds=0.2,
