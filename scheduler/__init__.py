@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskNotFoundError
+    from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskChangedError, TaskNotFoundError
     from scheduler.models import (
         OverlapPolicy,
         Run,
@@ -37,6 +37,7 @@ __all__ = [
     "SchedulerError",
     "SessionMode",
     "StoreError",
+    "TaskChangedError",
     "TaskChanges",
     "TaskDefinition",
     "TaskEvent",
@@ -64,6 +65,7 @@ _MODULE_OF: Final = {
     "SchedulerError": "errors",
     "SessionMode": "models",
     "StoreError": "errors",
+    "TaskChangedError": "errors",
     "TaskChanges": "models",
     "TaskDefinition": "models",
     "TaskEvent": "observing",

@@ -19,6 +19,7 @@ _LARGEST: Final = 2**63 - 1
 """The largest whole number: databases have no larger ones."""
 _SOURCE_LIMIT: Final = 4096
 """As long as the path of a file can be."""
+_NOTE_LIMIT: Final = 2_000
 _CONTROL: Final = frozenset(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
 
 
@@ -94,6 +95,24 @@ def micros_of(**arguments: datetime) -> int:
     if moment.utcoffset() is None:
         raise ValueError(f"{name}={moment.isoformat()} has no time zone; {hint}")
     return to_micros(moment)
+
+
+def check_future(now: int, **arguments: datetime) -> int:
+    """Return an aware datetime that is still to come as microseconds since 1970. Raises `ValueError`."""
+    micros = micros_of(**arguments)
+    if micros <= now:
+        ((name, moment),) = arguments.items()
+        raise ValueError(f"{name}={moment.isoformat()} has passed; give an instant in the future")
+    return micros
+
+
+def check_note(**arguments: object) -> None:
+    """Raise `ValueError` for what is no text, is blank, or is too long for a note that people read."""
+    for name, value in arguments.items():
+        if not isinstance(value, str) or not value.strip() or len(value) > _NOTE_LIMIT:
+            raise ValueError(
+                f"{name}={shown(value)}; give a text that is not blank, of at most {_NOTE_LIMIT} characters"
+            )
 
 
 def check_zone(timezone: object) -> None:

@@ -55,6 +55,15 @@ class InvalidTaskError(SchedulerError, ValueError):
         self.value = value
 
 
+class TaskChangedError(SchedulerError, ValueError):
+    """The task is not the expected one any more: somebody has changed it meanwhile, and nothing was stored."""
+
+    def __init__(self, task_id: str) -> None:
+        """Name the task, and say what to do."""
+        super().__init__(f"Task {shown(task_id)}: it was changed meanwhile; read it again and repeat the change")
+        self.task_id = task_id
+
+
 class TasksFileError(SchedulerError, ValueError):
     """A file of tasks cannot be used: the sentence names the file, the line, the task and the hint."""
 

@@ -130,6 +130,10 @@ class RunTrigger(StrEnum):
     SCHEDULE = "schedule"
     #: A call of `trigger_task`.
     MANUAL = "manual"
+    #: A call of `retry_run`.
+    RETRY = "retry"
+    #: A call of `backfill_task`.
+    BACKFILL = "backfill"
 
 
 class Attempt(BaseModel):

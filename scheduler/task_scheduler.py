@@ -14,6 +14,8 @@ from typing import Any, Final, Self
 from scheduler import gc_control, logbook
 from scheduler._arguments import (
     check_definitions,
+    check_future,
+    check_note,
     check_run_id,
     check_seconds,
     check_source,
@@ -30,7 +32,16 @@ from scheduler.errors import InvalidTaskError
 from scheduler.graphs import GraphRunner, RunnerSettings, check_task
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
-from scheduler.store import Listed, OtherSources, SchedulerSession, Store, StoreTransaction, absolute_path, database_at
+from scheduler.store import (
+    Listed,
+    OtherSources,
+    SchedulerSession,
+    Store,
+    StoreTransaction,
+    absolute_path,
+    changed,
+    database_at,
+)
 from scheduler.timing.clock import SECOND, WallClock
 from scheduler.views import TaskView, view_of
 
@@ -344,6 +355,37 @@ class TaskScheduler:
             adopted, frozenset(gone), may_adopt_gone=database.file is not None or not database.is_shared
         )
 
+    def update_task(
+        self,
+        task_id: str,
+        *,
+        expected: TaskDefinition | None = None,
+        **changes: Any,  # noqa: ANN401 (fields of a task)
+    ) -> TaskDefinition:
+        """Change fields of a task, and return its definition: read, changed, checked and stored in one transaction.
+
+        `changes` are fields of `TaskDefinition`. What `add_task` says of adding again holds here, too; the task still
+        belongs to the source that has brought it, such as a file, which brings its own values when it is applied again.
+
+        Args:
+            task_id: the task.
+            expected: the definition that the change is meant for; if the task is another one by now, nothing is stored.
+            changes: the fields, each with its new value.
+
+        Raises:
+            TaskNotFoundError: no task has this id.
+            TaskChangedError: it is not as expected; a `ValueError`.
+            ValueError: there is no such field, a value is wrong, code cannot be imported, or no due time is left.
+            StoreError: nothing was stored.
+        """
+        check_task_id(task_id)
+        with gc_control.held_off():
+            # Before the transaction, which is to be short: imports may take seconds.
+            check_task(changed(self._store.get_task(task_id), changes))
+            task = self._store.update_task(task_id, changes, self._clock.now(), expected)
+        self.scheduler.wakeup()
+        return task
+
     def remove_task(self, task_id: str) -> None:
         """Remove a task; a running run continues, one that waits is cancelled, and the history stays.
 
@@ -354,10 +396,24 @@ class TaskScheduler:
         check_task_id(task_id)
         self._store.remove_task(task_id, self._clock.now())
 
-    def pause_task(self, task_id: str) -> None:
-        """Pause a task; instants while it is paused are no due times. Raises what `remove_task` raises."""
+    def pause_task(self, task_id: str, *, until: datetime | None = None, note: str | None = None) -> None:
+        """Pause a task; instants while it is paused are no due times. A task that is paused stays so.
+
+        Args:
+            task_id: the task.
+            until: an aware datetime at which it resumes by itself; what is due at this instant runs. None: it stays
+                paused until `resume_task`.
+            note: why it is paused, for people; it becomes the task's `pause_reason`.
+
+        Raises what `remove_task` raises, and `ValueError` if `until` is naive or has passed, or the note is no text.
+        """
         check_task_id(task_id)
-        self._store.pause_task(task_id, self._clock.now())
+        now = self._clock.now()
+        end = None if until is None else check_future(now, until=until)
+        if note is not None:
+            check_note(note=note)
+        self._store.pause_task(task_id, now, note, end)
+        self.scheduler.wakeup()
 
     def resume_task(self, task_id: str) -> None:
         """Resume a paused task, from its next due time on. Raises what `remove_task` raises.

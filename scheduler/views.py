@@ -45,6 +45,10 @@ class TaskView:
     """The zone in force; None for a finished task that names none."""
     definition: TaskDefinition | None
     """None if the stored one cannot be read in this process."""
+    paused_since: datetime | None = None
+    """Since when it is paused, in its zone; None also if an earlier release has paused it."""
+    paused_until: datetime | None = None
+    """When it resumes by itself, in its zone; None: when somebody resumes it."""
 
     @property
     def next_run(self) -> str:
@@ -80,12 +84,18 @@ def view_of(listed: Listed) -> TaskView:
         id=listed.id,
         name=listed.id if task is None else task.name,
         state=state,
-        next_due=None if due is None else on_clock_of(to_datetime(due), ZoneInfo(listed.zone)),
+        next_due=_in_zone(due, listed.zone),
         pause_reason=listed.pause_reason,
         problem=listed.trouble,
         timezone=listed.zone,
         definition=task,
+        paused_since=_in_zone(listed.paused_at, listed.zone),
+        paused_until=_in_zone(listed.pause_until, listed.zone),
     )
+
+
+def _in_zone(moment: int | None, zone: str) -> datetime | None:
+    return None if moment is None else on_clock_of(to_datetime(moment), ZoneInfo(zone))
 
 
 def finished_view(task: TaskDefinition) -> TaskView:

@@ -40,6 +40,7 @@ LATER = {"name": "News", "prompt": "Sum up the news.", "interval_seconds": 86_40
 DAILY = {"name": "News", "prompt": "Sum up the news.", "schedule": "every day at 9am"}
 NEEDS_AN_ID = [
     "cancel_scheduled_task",
+    "update_scheduled_task",
     "pause_scheduled_task",
     "resume_scheduled_task",
     "run_scheduled_task",
@@ -132,7 +133,7 @@ def chat(new_scheduler):
 
 
 def test_the_tools_have_names_and_descriptions(chat):
-    """Seven tools; the description of the first one states the limits."""
+    """Eight tools; the description of the first one states the limits."""
     assert [tool.name for tool in chat.tools] == NAMES
     assert all(tool.description for tool in chat.tools)
     assert "At most 20 tasks" in chat.tools[0].description
@@ -151,6 +152,7 @@ def test_the_schemas_show_what_the_model_may_say_and_nothing_else(chat):
         "list_scheduled_tasks": {"timezone"},
         **{name: {"task_id"} for name in NEEDS_AN_ID},
         "list_scheduled_runs": {"task_id", "limit"},
+        "update_scheduled_task": {"task_id", "name", "prompt", *when},
     }
     assert all(field.get("description") for schema in schemas.values() for field in schema["properties"].values())
     assert "ToolRuntime" not in json.dumps(schemas)
@@ -226,6 +228,32 @@ async def test_a_task_is_cancelled(chat):
     assert "Cancelled" in await chat("cancel_scheduled_task", task_id=task_id)
     assert chat.scheduler.list_tasks() == []
     assert "no task" in await chat.refused("cancel_scheduled_task", task_id=task_id)
+
+
+async def test_a_task_is_changed(chat):
+    """Prompt, name and schedule, each alone; the answer says what the task is now."""
+    task_id = await chat.schedule()
+    assert '"New words."' in await chat("update_scheduled_task", task_id=task_id, prompt="New words.")
+    answer = await chat("update_scheduled_task", task_id=task_id, schedule="every Monday at 8am", name="Weekly")
+    assert "Every Monday at 08:00 (Europe/Berlin)" in answer
+    (task,) = [view.definition for view in chat.scheduler.task_views()]
+    assert (task.name, task.prompt, task.cron_expression) == ("Weekly", "New words.", "0 8 * * 1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "nothing is to change"),
+        ({"prompt": "x" * 4001}, "4,000"),
+        ({"cron": "* * * * *"}, "5 minutes"),
+        ({"cron": "* * * * *", "schedule": "every day"}, "exactly one of"),
+        ({"max_runs": 3}, "exactly one of"),
+    ],
+)
+async def test_a_change_is_within_the_limits(chat, asked, words):
+    """As a new task is, and nothing is stored."""
+    task_id = await chat.schedule()
+    assert words in await chat.refused("update_scheduled_task", task_id=task_id, **asked)
 
 
 async def test_a_task_is_paused_and_resumed(chat):
@@ -1094,7 +1122,7 @@ def test_the_example_asks_the_model_that_is_named(tmp_path):
     (package / "__init__.py").write_text("")
     (package / "chat_models.py").write_text(_MODEL)
     said = run_example(tmp_path, SCHEDULER_MODEL="openai:gpt-5-mini")
-    assert "model: openai:gpt-5-mini\ntools: 7\n" in said
+    assert "model: openai:gpt-5-mini\ntools: 8\n" in said
     assert "scheduled run (succeeded): Drink!" in said
 
 

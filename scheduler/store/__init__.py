@@ -4,7 +4,7 @@
 module for each subject (`queue`, `due_times`, `outcomes`, `tasks`, `history` …), and `database` for connections.
 """
 
-from scheduler.store.adding import OtherSources
+from scheduler.store.adding import OtherSources, changed
 from scheduler.store.claims import Claim, NotStarted
 from scheduler.store.committed import Committed
 from scheduler.store.database.address import absolute_path, database_at
@@ -35,5 +35,6 @@ __all__ = [
     "StoreTransaction",
     "ToLoad",
     "absolute_path",
+    "changed",
     "database_at",
 ]

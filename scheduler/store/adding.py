@@ -1,7 +1,7 @@
 """Adds tasks to the store: new ones, ones that are added again, and those that a source brings."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, select, update
 
-from scheduler.errors import InvalidTaskError
+from scheduler._texts import shown
+from scheduler.errors import InvalidTaskError, TaskChangedError
 from scheduler.models import TaskChanges, TaskDefinition, is_as_checked
 from scheduler.store import unloadable
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement
@@ -20,9 +21,11 @@ from scheduler.store.schema import tasks
 from scheduler.store.tasks import (
     account_for_owed,
     chunks,
+    definition_of,
     finish_if_over,
     forget_purged,
     past_owed,
+    present,
     read_definition,
     remove,
     resumed,
@@ -58,6 +61,36 @@ def prepare(task: TaskDefinition, default_zone: str, source: str | None = None) 
     text = checked.model_dump_json(exclude_defaults=True)
     zone = checked.timezone or default_zone
     return NewTask(checked, text, zone, _schedule_key(checked, zone), source)
+
+
+def changed(task: TaskDefinition, changes: Mapping[str, Any]) -> TaskDefinition:
+    """Return a definition with some fields changed, checked as a whole. Raises `ValueError`."""
+    if changes.get("id", task.id) != task.id:
+        problem = f"id={shown(changes['id'])}: the id of a task is permanent"
+        raise InvalidTaskError(task.id, problem, "leave id out, or add a new task", field="id", value=changes["id"])
+    return TaskDefinition.model_validate({**_given(task), **changes})
+
+
+def change(  # noqa: PLR0913, PLR0917 (what to change, and what is known of it)
+    connection: Connection,
+    task_id: str,
+    changes: Mapping[str, Any],
+    zone: str,
+    now: int,
+    expected: TaskDefinition | None,
+) -> TaskDefinition:
+    """Change fields of a task as if it were added again; its source remains. Return its definition.
+
+    Raises `TaskNotFoundError`, `InvalidTaskError`, `ValueError`, and `TaskChangedError` if it is not `expected`.
+    """
+    row = present(connection, task_id)
+    task = definition_of(row)
+    if expected is not None and task != expected:
+        raise TaskChangedError(task_id)
+    new = prepare(changed(task, changes), zone, row.source)
+    for _, reason in add(connection, [new], now):
+        raise InvalidTaskError(task_id, reason, "give a schedule with a due time to come")
+    return new.task
 
 
 def _given(task: TaskDefinition) -> dict[str, Any]:
@@ -228,6 +261,8 @@ def _first_values(new: NewTask, first_due: _FirstDue, record: PurgedRow | None =
         "problem": None,
         "source": new.source,
         "warn_at": _warn_at(new.task, first_due.now),
+        "paused_at": None if new.task.enabled else first_due.now,
+        "pause_until": None,
     }
 
 
@@ -297,6 +332,7 @@ def sources(connection: Connection) -> list[str]:
     return connection.execute(_SOURCES).scalars()
 
 
+_PAUSE: Final = ("paused", "pause_reason", "paused_at", "pause_until")
 _CHANGES: Final = ("added", "changed", "kept")
 
 
@@ -339,14 +375,15 @@ def _replacement(connection: Connection, row: TaskRow, new: NewTask, first_due: 
     if row.schedule != new.schedule_key:
         account_for_owed(connection, row, now, _OWED_CHANGED)
         values = _first_values(new, first_due)
-        values["paused"], values["pause_reason"] = row.paused, row.pause_reason
+        values.update({name: getattr(row, name) for name in _PAUSE})
     else:
         values = {**row._asdict(), "definition": new.text, "zone": new.zone, "problem": None, "source": new.source}
         values.update(_within_max_runs(connection, row, new, now))
     if not new.task.enabled:
         if values["next_due"] == row.next_due:
             values.update(past_owed(connection, row, new.task, now))
-        values["paused"], values["pause_reason"] = 1, None
+        since = row.paused_at if row.paused else now
+        values.update(paused=1, pause_reason=None, paused_at=since, pause_until=None)
     elif row.paused and not _was_enabled(row.definition):
         values.update(resumed(new.task, new.schedule(values["anchor"]), values["next_due"], now))
     return values

@@ -31,6 +31,10 @@ class Listed:
     """Which schedulers cannot load it."""
     open_status: RunStatus | None
     """The status of its open run, where there is one and no due time is to come."""
+    paused_at: int | None = None
+    """Since when it is paused; None: it is not, or an earlier release has paused it."""
+    pause_until: int | None = None
+    """When it resumes by itself."""
 
     @property
     def is_unusable(self) -> bool:
@@ -81,4 +85,6 @@ def _listed(row: ListedRow | TaskRow, open_status: str | None, left_by: Mapping[
         unreadable=found if isinstance(found, Unreadable) else None,
         left_by=left_by.get(row.id),
         open_status=None if open_status is None else RunStatus(open_status),
+        paused_at=row.paused_at,
+        pause_until=row.pause_until,
     )

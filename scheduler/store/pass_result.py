@@ -22,6 +22,8 @@ class PassResult:
     """Tasks that this process leaves to others, and code that is to be loaded."""
     paused: list[tuple[str, str]] = field(default_factory=list)
     """Tasks that were paused by their failures, each with the reason."""
+    resumed: list[str] = field(default_factory=list)
+    """Tasks whose pause has ended by itself."""
     expiring: Expiring = field(default_factory=Expiring)
     """Tasks and waiting runs that will expire."""
     lost: list[Outcome] = field(default_factory=list)

@@ -33,6 +33,12 @@ class RunRow(NamedTuple):
     current_step: str | None
     usage: str | None
     warn_at: int | None
+    prompt: str | None
+    metadata: str | None
+    cancel_reason: str | None
+    retry_of: str | None
+    continues: str | None
+    max_concurrent: int | None
 
 
 class TaskRow(NamedTuple):
@@ -54,6 +60,8 @@ class TaskRow(NamedTuple):
     problem: str | None
     source: str | None
     warn_at: int | None
+    paused_at: int | None
+    pause_until: int | None
 
 
 class OwnerRow(NamedTuple):

@@ -75,6 +75,9 @@ tasks: Final = Table(
     Column("source", Text),
     # When to say that its last due time is near; None: it has been said, or there is no end.
     Column("warn_at", BigInteger),
+    # Since when it is paused, and when it resumes by itself; None: it is not, or nobody knows; it does not.
+    Column("paused_at", BigInteger),
+    Column("pause_until", BigInteger),
     CheckConstraint("paused IN (0, 1)", name="paused_flag"),
     CheckConstraint("removed IN (0, 1)", name="removed_flag"),
     CheckConstraint("removed = 0 OR finished_at IS NOT NULL", name="removed_is_finished"),
@@ -90,6 +93,7 @@ CAN_BE_DUE: Final = and_(
 )
 IS_FINISHED: Final = tasks.c.finished_at.is_not(None)
 _WILL_EXPIRE: Final = tasks.c.warn_at.is_not(None)
+RESUMES_BY_ITSELF: Final = tasks.c.pause_until.is_not(None)
 
 runs: Final = Table(
     "scheduler_runs",
@@ -128,6 +132,16 @@ runs: Final = Table(
     Column("usage", Text),
     # When to say that nobody has answered yet; None: it has been said, or the run waits for any time.
     Column("warn_at", BigInteger),
+    # For this run alone, in place of what its task says: the prompt, and further metadata (JSON).
+    Column("prompt", Text),
+    Column("metadata", Text),
+    # Why somebody has asked for the run to be cancelled, while it is running; None: its overlap policy has, or nobody.
+    Column("cancel_reason", Text),
+    # The run that this one repeats, and the runs whose checkpoint it continues (ids, with blanks between them).
+    Column("retry_of", Text),
+    Column("continues", Text),
+    # How many runs of the backfill that it belongs to may be running at once.
+    Column("max_concurrent", Integer),
     _one_of("status", [str(status) for status in RunStatus]),
     _one_of("trigger", [str(trigger) for trigger in RunTrigger]),
     CheckConstraint(f"(status IN ({_open()})) = (finished_at IS NULL)", name="open_or_finished"),
@@ -210,6 +224,7 @@ def _indexes() -> dict[Index, ColumnElement[bool]]:
         Index("scheduler_tasks_due", tasks.c.next_due): CAN_BE_DUE,
         Index("scheduler_tasks_finished", tasks.c.finished_at): IS_FINISHED,
         Index("scheduler_tasks_warn", tasks.c.warn_at): _WILL_EXPIRE,
+        Index("scheduler_tasks_pause_until", tasks.c.pause_until): RESUMES_BY_ITSELF,
         Index("scheduler_runs_once", runs.c.task_id, runs.c.scheduled_at, unique=True): IS_SCHEDULED,
         Index("scheduler_runs_pending", runs.c.ready_at): IS_PENDING,
         Index("scheduler_runs_running", runs.c.owner): IS_RUNNING,
@@ -253,6 +268,7 @@ def _to_3(connection: Connection) -> None:
     _create_table(connection, "scheduler_clock (latest BIGINT NOT NULL)")
     connection.execute(DDL(_LATEST_OF_2))  # type: ignore[no-untyped-call]
     _add_warnings(connection)
+    _add_control(connection)
 
 
 _LATEST_OF_2: Final = """
@@ -282,6 +298,39 @@ def _add_warnings(connection: Connection) -> None:
         "scheduler_runs_warn ON scheduler_runs (warn_at) WHERE status = 'waiting'",
     ):
         connection.execute(DDL(f"CREATE INDEX {index}"))  # type: ignore[no-untyped-call]
+
+
+def _add_control(connection: Connection) -> None:
+    """Add pauses that end by themselves, runs with a prompt of their own, retries of runs, and backfills."""
+    _replace_check(connection, "'manual', 'schedule'", "'backfill', 'manual', 'retry', 'schedule'")
+    for name in ("paused_at", "pause_until"):
+        _add_column(connection, "scheduler_tasks", Column(name, BigInteger))
+    for name in ("prompt", "metadata", "cancel_reason", "retry_of", "continues"):
+        _add_column(connection, "scheduler_runs", Column(name, Text))
+    _add_column(connection, "scheduler_runs", Column("max_concurrent", Integer))
+    index = "scheduler_tasks_pause_until ON scheduler_tasks (pause_until) WHERE pause_until IS NOT NULL"
+    connection.execute(DDL(f"CREATE INDEX {index}"))  # type: ignore[no-untyped-call]
+
+
+def _replace_check(connection: Connection, listed: str, wanted: str) -> None:
+    """Let runs have further triggers; SQLite cannot change a check, so the table is built again there."""
+    if connection.dialect.name != "sqlite":
+        check = f"ADD CONSTRAINT known_trigger CHECK (trigger IN ({wanted}))"
+        connection.execute(DDL(f"ALTER TABLE scheduler_runs DROP CONSTRAINT known_trigger, {check}"))  # type: ignore[no-untyped-call]
+        return
+    found = connection.execute(
+        text("SELECT type, sql FROM sqlite_master WHERE tbl_name = 'scheduler_runs' AND sql IS NOT NULL")
+    ).all()
+    (table,) = [row.sql for row in found if row.type == "table"]
+    columns = table[table.index("(") :].replace(f"({listed})", f"({wanted})")
+    for statement in (
+        f"CREATE TABLE scheduler_runs_rebuilt {columns}",
+        "INSERT INTO scheduler_runs_rebuilt SELECT * FROM scheduler_runs",
+        "DROP TABLE scheduler_runs",
+        "ALTER TABLE scheduler_runs_rebuilt RENAME TO scheduler_runs",
+        *(row.sql for row in found if row.type == "index"),
+    ):
+        connection.exec_driver_sql(statement)
 
 
 def _create_table(connection: Connection, definition: str) -> None:

@@ -235,6 +235,7 @@ class SchedulerSession:
         result.taken_over = self._leases.renew(connection, self._owner, now, running)
         # A further attempt of a run does not begin here beside one that was taken over and is still running.
         self._disowned = self._disowned.union(result.taken_over).intersection(running)
+        result.resumed = tasks.resume_expired(connection, now)
         expired = outcomes.expire(connection, now)
         # Before what is due is looked at: a run that nobody makes any more is in nobody's way.
         others = running_others(connection, self._owner)

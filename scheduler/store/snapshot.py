@@ -12,6 +12,7 @@ from scheduler.store.schema import (
     IS_PENDING,
     IS_RUNNING,
     IS_WAITING,
+    RESUMES_BY_ITSELF,
     owners,
     runs,
     tasks,
@@ -25,6 +26,8 @@ class Snapshot:
 
     next_due: int | None
     next_ready: int | None
+    resumes_at: int | None
+    """When the next pause ends by itself."""
     is_ready: bool
     has_foreign: bool
     has_cancels: bool
@@ -43,7 +46,8 @@ class Snapshot:
         is_due = self.next_due is not None and self.next_due <= now + early and may_claim
         waits = (self.is_ready and bool(slots)) or self.has_expired
         others = self.has_foreign or self.has_cancels or not self.has_lease or self.has_expiring
-        return is_due or waits or others or (self.has_retries and slots is not None)
+        resumes = self.resumes_at is not None and self.resumes_at <= now
+        return is_due or waits or others or resumes or (self.has_retries and slots is not None)
 
     @property
     def has_expiring(self) -> bool:
@@ -55,7 +59,7 @@ class Snapshot:
         due = self.next_due
         if due is not None and due > now + early:
             due -= early // 2  # what comes sooner was left out on purpose until it is due
-        moments = [moment for moment in (due, self.next_ready) if moment is not None]
+        moments = [moment for moment in (due, self.next_ready, self.resumes_at) if moment is not None]
         # What is due already waits for a slot; the end of a run makes the next pass.
         return min((moment for moment in moments if moment > now or slots > 0), default=None)
 
@@ -63,8 +67,8 @@ class Snapshot:
 def take_snapshot(connection: Connection, owner: str, now: int) -> Snapshot:
     """Return what there is to do for the scheduler of an owner."""
     [row] = connection.execute(_SNAPSHOT, {"now": now, "me": owner, "no_later_than": latest_retry(now)})
-    flags = [bool(flag) for flag in row[2:]]
-    return Snapshot(row.next_due, row.next_ready, *flags)
+    flags = [bool(flag) for flag in row[3:]]
+    return Snapshot(row.next_due, row.next_ready, row.resumes_at, *flags)
 
 
 _SNAPSHOT: Final = Statement(
@@ -79,6 +83,7 @@ _SNAPSHOT: Final = Statement(
         .where(IS_PENDING, runs.c.ready_at > bindparam("now"))
         .scalar_subquery()
         .label("next_ready"),
+        select(func.min(tasks.c.pause_until)).where(RESUMES_BY_ITSELF).scalar_subquery().label("resumes_at"),
         exists()
         .where(
             IS_PENDING,

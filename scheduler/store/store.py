@@ -1,7 +1,8 @@
 """The public calls of a store, from any thread."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
@@ -80,10 +81,17 @@ class Store:
         with self._change(now) as connection:
             tasks.remove(connection, task_id, now)
 
-    def pause_task(self, task_id: str, now: int) -> None:
-        """Pause a task. Raises `TaskNotFoundError`."""
+    def update_task(
+        self, task_id: str, changes: Mapping[str, Any], now: int, expected: TaskDefinition | None = None
+    ) -> TaskDefinition:
+        """Change fields of a task; return its definition. Raises `TaskNotFoundError`, `ValueError`."""
         with self._change(now) as connection:
-            tasks.pause(connection, task_id, now)
+            return adding.change(connection, task_id, changes, self._zone, now, expected)
+
+    def pause_task(self, task_id: str, now: int, reason: str | None = None, until: int | None = None) -> None:
+        """Pause a task, with a reason, and until an instant. Raises `TaskNotFoundError`."""
+        with self._change(now) as connection:
+            tasks.pause(connection, task_id, now, reason, until)
 
     def resume_task(self, task_id: str, now: int) -> None:
         """Resume a task. Raises `TaskNotFoundError`."""

@@ -29,6 +29,7 @@ from scheduler.store.schema import (
     IS_FINISHED,
     IS_PENDING,
     IS_WAITING,
+    RESUMES_BY_ITSELF,
     is_open,
     purged,
     runs,
@@ -41,6 +42,7 @@ from scheduler.timing.schedule import Schedule, is_one_time, schedule_of
 T = TypeVar("T")
 
 _CHUNK: Final = 512
+_NOT_RESUMED: Final = "its definition could not be read when its pause ended"
 _OWED_PAUSED: Final = "the task was paused before it could start"
 _NOT_COUNTED: Final = "later due times are not counted, because its definition cannot be read here"
 _RUN_AT: Final = 3
@@ -71,17 +73,32 @@ _OF_TASK: Final = tasks.c.id == bindparam("task")
 
 
 _PAUSE: Final = Statement(
-    lambda: update(tasks).where(_OF_TASK).values(paused=1, pause_reason=bindparam("reason"), next_due=bindparam("due"))
+    lambda: (
+        update(tasks)
+        .where(_OF_TASK)
+        .values(
+            paused=1,
+            pause_reason=bindparam("reason"),
+            pause_until=bindparam("until"),
+            paused_at=bindparam("since"),
+            next_due=bindparam("due"),
+        )
+    )
 )
 
 
-def pause(connection: Connection, task_id: str, now: int, reason: str | None = None) -> None:
-    """Pause a task. Raises `TaskNotFoundError`."""
+def pause(connection: Connection, task_id: str, now: int, reason: str | None = None, until: int | None = None) -> None:
+    """Pause a task, until it is resumed or for a time; of one that is paused, change why and until when.
+
+    Raises `TaskNotFoundError`.
+    """
     row = present(connection, task_id)
-    if row.paused or row.finished_at is not None:
+    if row.finished_at is not None or (row.paused and (reason, until) == (None, row.pause_until)):
         return
     due = past_owed(connection, row, read_definition(row), now).get("next_due", row.next_due)
-    connection.execute(_PAUSE, {"task": task_id, "reason": reason, "due": due})
+    since = row.paused_at if row.paused else now
+    why = row.pause_reason if row.paused and reason is None else reason
+    connection.execute(_PAUSE, {"task": task_id, "reason": why, "until": until, "since": since, "due": due})
     if due is None:
         finish_if_over(connection, [task_id], now)
 
@@ -99,8 +116,9 @@ def _runs_once(row: TaskRow) -> bool:
     return json.loads(row.schedule)[_RUN_AT] is not None
 
 
+_NOT_PAUSED: Final = {"paused": 0, "pause_reason": None, "paused_at": None, "pause_until": None}
 _RESUME: Final = Statement(
-    lambda: update(tasks).where(_OF_TASK).values(paused=0, pause_reason=None, failures=0, next_due=bindparam("due"))
+    lambda: update(tasks).where(_OF_TASK).values(**_NOT_PAUSED, failures=0, next_due=bindparam("due"))
 )
 
 
@@ -111,18 +129,42 @@ def resume(connection: Connection, task_id: str, now: int) -> None:
     """
     row = present(connection, task_id)
     look_again(connection, row)
-    if not row.paused:
-        return
-    task = definition_of(row)
-    due = resumed(task, schedule_of(task, row.zone, row.anchor), row.next_due, now).get("next_due", row.next_due)
-    connection.execute(_RESUME, {"task": task_id, "due": due})
+    if row.paused:
+        _resume(connection, row, definition_of(row), now, now)
+
+
+def _resume(connection: Connection, row: TaskRow, task: TaskDefinition, since: int, now: int) -> None:
+    """Resume a paused task; what comes after `since` is due."""
+    due = resumed(task, schedule_of(task, row.zone, row.anchor), row.next_due, since).get("next_due", row.next_due)
+    connection.execute(_RESUME, {"task": row.id, "due": due})
     if due is None:
-        finish_if_over(connection, [task_id], now)
+        finish_if_over(connection, [row.id], now)
+
+
+_RESUMING: Final = Query(
+    TaskRow, lambda: select(tasks).where(RESUMES_BY_ITSELF, tasks.c.pause_until <= bindparam("now")).limit(_CHUNK)
+)
+
+
+def resume_expired(connection: Connection, now: int) -> list[str]:
+    """Resume the tasks whose pause has ended, and return them; the end of a pause may itself be a due time.
+
+    A task whose definition cannot be used here stays paused, and says so.
+    """
+    rows = connection.execute(_RESUMING, {"now": now}).all()
+    for row in rows:
+        task = read_definition(row)
+        if task is not None and row.pause_until is not None:
+            _resume(connection, row, task, row.pause_until - 1, now)
+        else:
+            values = {"reason": _NOT_RESUMED, "until": None, "since": row.paused_at, "due": row.next_due}
+            connection.execute(_PAUSE, {"task": row.id, **values})
+    return [row.id for row in rows]
 
 
 def resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now: int) -> dict[str, Any]:
     """Return the columns of a task that continues: of what passed meanwhile, only a one-time task's instant is due."""
-    values: dict[str, Any] = {"paused": 0, "pause_reason": None, "failures": 0}
+    values: dict[str, Any] = {**_NOT_PAUSED, "failures": 0}
     if next_due is not None and not is_one_time(task):
         values["next_due"] = schedule.next_after(now)
     return values
@@ -132,7 +174,7 @@ _REMOVE: Final = Statement(
     lambda: (
         update(tasks)
         .where(_OF_TASK)
-        .values(removed=1, next_due=None, paused=0, pause_reason=None, problem=None, finished_at=bindparam("now"))
+        .values(**_NOT_PAUSED, removed=1, next_due=None, problem=None, finished_at=bindparam("now"))
     )
 )
 
@@ -259,6 +301,8 @@ class ListedRow(NamedTuple):
     paused: int
     pause_reason: str | None
     problem: str | None
+    paused_at: int | None
+    pause_until: int | None
 
 
 class _OpenStatus(NamedTuple):

@@ -1,5 +1,8 @@
 """Looks and changes that belong together: nobody else changes the store between them, in this process or another."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from scheduler.models import Run, TaskDefinition
 from scheduler.store import adding, history, listing, queue, tasks
 from scheduler.store.database.statements import Connection
@@ -27,6 +30,10 @@ class StoreTransaction:
     def add_task(self, definition: TaskDefinition) -> None:
         """Add a task. Raises `ValueError`, also if it has no due time left."""
         adding.add(self._connection, [adding.prepare(definition, self._zone)], self._now, refuse_passed=True)
+
+    def update_task(self, task_id: str, changes: Mapping[str, Any]) -> TaskDefinition:
+        """Change fields of a task; return its definition. Raises `TaskNotFoundError`, `ValueError`."""
+        return adding.change(self._connection, task_id, changes, self._zone, self._now, None)
 
     def resume_task(self, task_id: str) -> None:
         """Resume a task. Raises `TaskNotFoundError`."""

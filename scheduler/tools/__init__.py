@@ -22,7 +22,7 @@ from scheduler.tools.actions import Actions
 from scheduler.tools.callers import Caller, OwnerOf, caller_of, is_owner
 from scheduler.tools.guards import Guards, default_rate
 from scheduler.tools.refusal import Refusal, invalid_arguments
-from scheduler.tools.requests import HistoryRequest, ListRequest, Request, ScheduleRequest, TaskRequest
+from scheduler.tools.requests import HistoryRequest, ListRequest, Request, ScheduleRequest, TaskRequest, UpdateRequest
 
 __all__ = ["scheduling_tools"]
 
@@ -95,6 +95,7 @@ def scheduling_tools(  # noqa: PLR0913 (keywords, each with a default)
         ),
         bench.tool("list_scheduled_tasks", _LIST, ListRequest, actions.show),
         bench.tool("cancel_scheduled_task", _CANCEL, TaskRequest, actions.cancel),
+        bench.tool("update_scheduled_task", _UPDATE, UpdateRequest, actions.update),
         bench.tool("pause_scheduled_task", _PAUSE, TaskRequest, actions.pause),
         bench.tool("resume_scheduled_task", _RESUME, TaskRequest, actions.resume),
         bench.tool("run_scheduled_task", _RUN, TaskRequest, actions.run_now),
@@ -109,6 +110,10 @@ _SCHEDULE: Final = (
 )
 _LIST: Final = "List the user's scheduled tasks with their ids, schedules and next due times, and tell what time it is."
 _CANCEL: Final = "Cancel one of the user's scheduled tasks for good."
+_UPDATE: Final = (
+    "Change the prompt, the name or the schedule of one of the user's scheduled tasks. Give only what is to change; a "
+    "new schedule is exactly one of schedule, cron, interval_seconds and run_at."
+)
 _PAUSE: Final = "Pause one of the user's scheduled tasks: it does not run until it is resumed."
 _RESUME: Final = "Resume one of the user's paused tasks, from its next due time on."
 _RUN: Final = "Run one of the user's scheduled tasks now, as well as on schedule."

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
 from scheduler.graphs import check_task
 from scheduler.models import RunStatus, TaskDefinition
-from scheduler.store import Listed, StoreTransaction
+from scheduler.store import Listed, StoreTransaction, changed
 from scheduler.task_scheduler import TaskScheduler
 from scheduler.timing.clock import Clock, to_datetime, to_micros
 from scheduler.timing.schedule import next_due_times
@@ -20,13 +20,14 @@ from scheduler.tools.callers import Caller
 from scheduler.tools.guards import Guards
 from scheduler.tools.rates import runs_in_next_hour
 from scheduler.tools.refusal import Refusal, problems_of
-from scheduler.tools.requests import HistoryRequest, ListRequest, ScheduleRequest, TaskRequest
+from scheduler.tools.requests import HistoryRequest, ListRequest, ScheduleRequest, TaskRequest, UpdateRequest
 from scheduler.tools.timetable import schedule_fields, zone_named
 from scheduler.views import TaskView
 
 _DUE_TIMES_SHOWN: Final = 3
 _SLUG_LENGTH: Final = 40
 _HOUR: Final = timedelta(hours=1)
+_NO_SCHEDULE: Final = dict.fromkeys(["cron_expression", "interval_seconds", "run_at", "start_at", "end_at", "max_runs"])
 _MOST_RUNS: Final = 100_000
 _NOT_STARTED: Final = frozenset({RunStatus.SKIPPED, RunStatus.MISSED})
 
@@ -74,6 +75,40 @@ class Actions:
         task_id = self._own_id(caller, asked.task_id)
         self._scheduler.remove_task(task_id)
         return f"Cancelled task {caller.short_id(task_id)}. It will not run again; a running run continues to its end."
+
+    def update(self, caller: Caller, asked: UpdateRequest) -> str:
+        """Change a task."""
+        self._guards.check_place(caller)
+        task_id, now = self._own_id(caller, asked.task_id), self._now()
+        changes = self._changes(asked, now)
+        _check_code(self._changed(task_id, changes, caller, now))
+        with self._scheduler.transaction() as store:
+            task = _update(store, task_id, changes)
+            self._guards.check_rate(_runs(caller, store, now))
+            self._guards.check_busiest_hour(_active(caller, store), now)
+        return wording.updated(caller.short_id(task_id), task, next_due_times(task, _DUE_TIMES_SHOWN, now), now)
+
+    def _changes(self, asked: UpdateRequest, now: datetime) -> dict[str, Any]:
+        """Return the fields that are to change. Raises `Refusal`."""
+        changes: dict[str, Any] = {} if asked.name is None else {"name": " ".join(asked.name.split())}
+        if asked.prompt is not None:
+            changes["prompt"] = asked.prompt
+        if asked.model_fields_set - {"task_id", "name", "prompt"}:
+            changes |= {**_NO_SCHEDULE, **schedule_fields(asked, self._guards, self._zone, now)}
+        if not changes:
+            raise Refusal("Not done: nothing is to change. Give a prompt, a name or a schedule.")
+        return changes
+
+    def _changed(self, task_id: str, changes: Mapping[str, Any], caller: Caller, now: datetime) -> TaskDefinition:
+        """Return the definition that a change makes. Raises `Refusal` if it is not allowed."""
+        try:
+            task = changed(self._scheduler.get_task(task_id), changes)
+        except ValidationError as error:
+            raise Refusal(f"Not done: {problems_of(error)}.") from None
+        self._guards.check_texts(task.name, task.prompt)
+        if "task_type" in changes:
+            self._guards.check_due_times(task, caller, now)
+        return task
 
     def pause(self, caller: Caller, asked: TaskRequest) -> str:
         """Pause a task."""
@@ -171,6 +206,13 @@ def _check_code(task: TaskDefinition) -> None:
 def _add(store: StoreTransaction, task: TaskDefinition) -> None:
     try:
         store.add_task(task)
+    except ValueError as error:
+        raise Refusal(f"Not done: {problems_of(error)}.") from None
+
+
+def _update(store: StoreTransaction, task_id: str, changes: Mapping[str, Any]) -> TaskDefinition:
+    try:
+        return store.update_task(task_id, changes)
     except ValueError as error:
         raise Refusal(f"Not done: {problems_of(error)}.") from None
 

@@ -98,6 +98,14 @@ class TaskRequest(Request):
     task_id: Annotated[str, Field(max_length=300, description="The task's id, as list_scheduled_tasks shows it.")]
 
 
+class UpdateRequest(ScheduleRequest):
+    """One of the user's tasks, and what is to be changed of it."""
+
+    task_id: Annotated[str, Field(max_length=300, description="The task's id, as list_scheduled_tasks shows it.")]
+    name: Annotated[str | None, Field(max_length=100, description="A new title; optional.")] = None  # type: ignore[assignment]
+    prompt: Annotated[str | None, Field(max_length=1_000_000, description="A new instruction; optional.")] = None  # type: ignore[assignment]
+
+
 class HistoryRequest(TaskRequest):
     """One of the user's tasks, and how much of its history."""
 

@@ -55,6 +55,17 @@ def scheduled(short_id: str, task: TaskDefinition, due_times: Iterable[datetime]
     )
 
 
+def updated(short_id: str, task: TaskDefinition, due_times: Iterable[datetime], now: datetime) -> str:
+    """Say what a task is after a change."""
+    zone = zone_of(task)
+    times = "; ".join(moment(due, zone) for due in due_times)
+    prompt = quoted(task.prompt, _PROMPT_SHOWN)
+    return (
+        f"Changed task {short_id}: {quoted(task.name)}, {describe(task)}, prompt {prompt}.\n"
+        f"Next due times: {times}.\n{present(now, zone)}"
+    )
+
+
 def listed(short_id: str, entry: TaskView) -> str:
     """Return a line about a task."""
     task = entry.definition

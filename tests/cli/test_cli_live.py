@@ -83,6 +83,8 @@ TASK = {
     "timezone": "Europe/Berlin",
     "schedule": "On the 1st of every January at 09:00 (Europe/Berlin)",
     "pause_reason": None,
+    "paused_since": None,
+    "paused_until": None,
     "problem": None,
     "last_run": None,
     "definition": DEFINITION,

@@ -1,7 +1,10 @@
 """Pausing, resuming, removing and triggering: what is a due time meanwhile, and where the others went."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
-from store_kit import HOUR, cron, every, moment, once
+from helpers import hourly
+from store_kit import HOUR, cron, every, instant, moment, once, seconds_of
 
 from scheduler import RunStatus
 
@@ -285,3 +288,113 @@ def test_triggers_of_one_task_do_not_keep_other_tasks_waiting(process, slots):
     process.trigger(11, "other")
     process.run_pass(12, slots=slots)
     assert process.statuses("other") == (["running"] if slots == 2 else ["pending"])
+
+
+# --- Pausing for a time ---
+
+
+def test_a_pause_ends_by_itself(process):
+    """What comes due from its end on runs, the end itself included; what came before is no due time."""
+    process.add(every(60))
+    process.store.pause_task("t", instant(30), None, instant(180))
+    assert process.run_pass(179).wake_at == instant(180)
+    assert process.listed().paused
+    result = process.run_pass(180)
+    assert result.resumed == ["t"]
+    assert [seconds_of(claim.scheduled_at) for claim in result.claims] == [180]
+    assert process.history() == [("running", 180, 0)]
+    assert process.listed().pause_until is process.listed().paused_at is None
+
+
+def test_due_times_between_the_end_of_a_pause_and_the_next_scheduler_are_due(process):
+    """They were missed because nothing ran, as any other."""
+    process.add(every(60))
+    process.store.pause_task("t", instant(30), None, instant(100))
+    process.run_pass(500)
+    assert process.history() == [("running", 480, 6)]
+
+
+def test_a_pause_has_a_note_and_a_beginning(process):
+    """A second call changes the note and the end, not the beginning; a resumption forgets all of them."""
+    process.add(every(60))
+    process.store.pause_task("t", instant(30), "the provider is down", instant(180))
+    process.store.pause_task("t", instant(40), "it is still down", instant(300))
+    listed = process.listed()
+    assert (listed.pause_reason, seconds_of(listed.paused_at), seconds_of(listed.pause_until)) == (
+        "it is still down",
+        30,
+        300,
+    )
+    process.store.pause_task("t", instant(50))
+    listed = process.listed()
+    assert (listed.pause_reason, listed.pause_until) == ("it is still down", None)
+    process.resume(60)
+    listed = process.listed()
+    assert (listed.paused, listed.pause_reason, listed.paused_at, listed.pause_until) == (False, None, None, None)
+
+
+def test_a_pause_with_an_end_survives_an_addition_and_a_new_schedule(process):
+    """A task that is added again stays paused, for as long as it was to be."""
+    process.add(every(60))
+    process.store.pause_task("t", instant(30), "why", instant(180))
+    process.add(every(60), now=40)
+    process.add(every(50), now=40)
+    assert (process.listed().pause_reason, seconds_of(process.listed().pause_until)) == ("why", 180)
+    assert process.started(180) == []
+    assert process.started(190) == [("t", 190)]
+
+
+def test_the_end_of_a_pause_of_a_task_that_cannot_be_read_leaves_it_paused(process):
+    """It says so, and does not come up again in each pass."""
+    process.add(every(60))
+    process.store.pause_task("t", instant(30), None, instant(100))
+    process.sql("UPDATE scheduler_tasks SET definition = '{}'")
+    assert process.run_pass(100).resumed == ["t"]
+    assert process.run_pass(101).resumed == []
+    assert process.listed().pause_reason == "its definition could not be read when its pause ended"
+
+
+def test_a_removed_task_is_not_resumed(process):
+    """Its pause is gone with it."""
+    process.add(every(60))
+    process.store.pause_task("t", instant(30), None, instant(100))
+    process.remove(40)
+    assert process.run_pass(100).resumed == []
+
+
+def test_a_one_time_task_comes_due_when_its_pause_ends(process):
+    """Its instant passed meanwhile."""
+    process.add(once(60))
+    process.store.pause_task("t", instant(30), None, instant(100))
+    assert process.started(99) == []
+    assert process.started(100) == [("t", 60)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"until": moment(0)}, "until=2026-01-05T00:00:00.*has passed"),
+        ({"until": moment(0).replace(tzinfo=None)}, "has no time zone"),
+        ({"until": "tomorrow"}, "until='tomorrow' is no datetime"),
+        ({"note": " "}, "note=' '"),
+        ({"note": 7}, "note=7"),
+        ({"note": "x" * 2001}, "at most 2000 characters"),
+    ],
+)
+def test_a_wrong_pause_is_refused(face, arguments, problem):
+    """And nothing is stored."""
+    face.add_task(hourly("t"))
+    with pytest.raises(ValueError, match=problem):
+        face.pause_task("t", **arguments)
+    assert face.task_views()[0].state == "scheduled"
+
+
+def test_a_pause_is_shown_with_its_end(face):
+    """In the zone of the task."""
+    face.add_task(hourly("t", timezone="Europe/Berlin"))
+    end = datetime.now(UTC) + timedelta(hours=1)
+    face.pause_task("t", until=end, note="the provider is down")
+    (view,) = face.task_views()
+    assert (view.pause_reason, view.paused_until) == ("the provider is down", end)
+    assert view.paused_until.tzinfo.key == "Europe/Berlin"
+    assert view.paused_since < end

@@ -1,5 +1,6 @@
 """pause, resume, remove: changes of one task."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -9,16 +10,29 @@ from scheduler.cli.commands.look import describe_task, exists
 from scheduler.cli.errors import CommandError, ExitCode, unusable_tasks_fail
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
 from scheduler.cli.ui.asking import agrees, is_person
-from scheduler.cli.ui.output import note, say, show_json
+from scheduler.cli.ui.moments import parse_until
+from scheduler.cli.ui.output import note as tell
+from scheduler.cli.ui.output import say, show_json
 from scheduler.errors import TaskNotFoundError
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
-def pause(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
-    """Pause a task: it has no due times until you resume it."""
+def pause(
+    task_id: TaskId,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="TIME", help="Resume the task after a time, such as 2h, or at an instant."),
+    ] = None,
+    note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Set the reason, for people.")] = None,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Pause a task: it has no due times until you resume it, or until the time that you give."""
+    end = None if until is None else parse_until(until, datetime.now(UTC))
     with opened(db, db_url) as scheduler:
-        scheduler.pause_task(task_id)
+        scheduler.pause_task(task_id, until=end, note=note)
         report(scheduler, task_id, "Paused", as_json=as_json)
 
 
@@ -36,7 +50,7 @@ def remove(task_id: TaskId, yes: Yes = False, db: Db = None, db_url: DbUrl = Non
         if not exists(scheduler, task_id):
             raise TaskNotFoundError(task_id)
         if not yes and not _agreed(task_id):
-            note("Nothing was removed.")
+            tell("Nothing was removed.")
             raise typer.Exit(ExitCode.FAILED)
         scheduler.remove_task(task_id)
     if as_json:

@@ -13,7 +13,7 @@ from scheduler.cli.commands.history import run_rows
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
 from scheduler.cli.schedule_options import schedule_fields
-from scheduler.cli.ui.moments import in_local_words, on_the_clock
+from scheduler.cli.ui.moments import in_local_words, local, on_the_clock
 from scheduler.cli.ui.output import cell, note, one_line, say, show_json, show_pairs, show_table, status_cell, table
 from scheduler.cli.ui.output import show as show_parts
 from scheduler.cli.ui.shapes import due_times, in_words, run_shape, task_shape
@@ -22,6 +22,7 @@ from scheduler.views import TaskState, TaskView, finished_view
 _DUE_TIMES: Final = 5
 _RUNS: Final = 5
 _MOST: Final = 1000
+_SHOWN: Final = ("pause_reason", "paused_since", "paused_until", "problem", "schedule")
 
 
 def list_tasks(db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
@@ -64,7 +65,10 @@ def next_due_cell(task: TaskView) -> Text:
     if task.next_due is not None:
         return Text(in_local_words(task.next_due, datetime.now(UTC)))
     style = "red" if task.state is TaskState.UNUSABLE else "yellow"
-    return cell(f"{task.next_run}: {task.pause_reason}" if task.pause_reason else task.next_run, style)
+    bounds = (("since", task.paused_since), ("until", task.paused_until))
+    times = [f" {word} {local(moment)}" for word, moment in bounds if moment is not None]
+    why = f": {task.pause_reason}" if task.pause_reason else ""
+    return cell(task.next_run + "".join(times if task.state is TaskState.PAUSED else []) + why, style)
 
 
 def show(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
@@ -104,7 +108,7 @@ def exists(scheduler: TaskScheduler, task_id: str) -> bool:
 
 def _facts(shape: dict[str, Any]) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = [("id", one_line(shape["id"])), ("state", shape["state"])]
-    facts += [(name, one_line(shape[name])) for name in ("pause_reason", "problem", "schedule") if shape[name]]
+    facts += [(name, one_line(shape[name])) for name in _SHOWN if shape[name]]
     for field, value in (shape["definition"] or {}).items():
         if field != "id" and value != _default(field):
             facts.append((field, value if field == "prompt" else one_line(str(value))))

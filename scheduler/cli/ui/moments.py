@@ -54,6 +54,21 @@ def parse_since(text: str, now: datetime) -> datetime:
     """Return the instant that `2h` (ago) or an instant names; one without an offset is local. Raises `ValueError`."""
     with suppress(ValueError, OverflowError):
         return now - timedelta(seconds=parse_duration(text))
+    return parse_local(text)
+
+
+def parse_until(text: str, now: datetime) -> datetime:
+    """Return the instant that `2h` (from now) or an instant names; one without an offset is local.
+
+    Raises `ValueError`.
+    """
+    with suppress(ValueError, OverflowError):
+        return now + timedelta(seconds=parse_duration(text))
+    return parse_local(text)
+
+
+def parse_local(text: str) -> datetime:
+    """Return the instant that a text names; one without an offset is local. Raises `ValueError`."""
     example = "2h, 3d or 2027-03-15T14:00"
     moment = _from_iso(text, example, "duration or instant")
     if moment.tzinfo is not None:

@@ -24,6 +24,8 @@ def task_shape(task: TaskView, last_run: Run | None) -> dict[str, Any]:
         "timezone": task.timezone,
         "schedule": None if definition is None else in_words(definition, task.timezone),
         "pause_reason": task.pause_reason,
+        "paused_since": None if task.paused_since is None else task.paused_since.isoformat(),
+        "paused_until": None if task.paused_until is None else task.paused_until.isoformat(),
         "problem": task.problem,
         "last_run": None if last_run is None else run_shape(last_run),
         "definition": None if definition is None else definition.model_dump(mode="json"),

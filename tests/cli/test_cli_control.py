@@ -1,0 +1,118 @@
+"""edit, pause: changes of what is scheduled."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from helpers import hourly
+
+
+@pytest.fixture
+def report(place):
+    """Add a task that does not come due."""
+    with place.face() as face:
+        face.add_task(hourly("report", metadata={"a": 1}))
+    return place
+
+
+def task(place):
+    with place.face() as face:
+        return face.get_task("report")
+
+
+def editor(place, program):
+    """Return the environment of an editor that is a Python program; `text` is what the file holds, and is written."""
+    code = f"import sys, pathlib\np = pathlib.Path(sys.argv[1])\ntext = p.read_text()\n{program}\np.write_text(text)\n"
+    (place.folder / "editor.py").write_text(code)
+    return {"EDITOR": f"{sys.executable} {place.folder / 'editor.py'}", "VISUAL": None}
+
+
+def test_a_task_is_edited_by_options(report):
+    """What is not named stays."""
+    shown = report.quick("edit", "report", "--prompt", "New.", "--set", "max_attempts=3", "--set", "name=Big report")
+    assert shown.stdout.startswith("Changed report; next due ")
+    changed = {"prompt": "New.", "max_attempts": 3, "name": "Big report"}
+    assert task(report) == hourly("report", metadata={"a": 1}).model_copy(update=changed)
+    shape = report.quick_json("edit", "report", "--cron", "0 9 * * 1", "--timezone", "Europe/Berlin")
+    assert (shape["schedule"], shape["definition"]["interval_seconds"]) == (
+        "Every Monday at 09:00 (Europe/Berlin)",
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "give what to change, or --editor"),
+        (["--editor", "--prompt", "x"], 2, "give what to change, or --editor"),
+        (["--set", "promt=x"], 2, "promt is no field of a task"),
+        (["--set", "promt"], 2, "give FIELD=VALUE"),
+        (["--set", "expected=x"], 2, "there is no such field"),
+        (["--prompt", " "], 2, "prompt=' '"),
+    ],
+)
+def test_a_wrong_edit_is_refused(report, arguments, code, words):
+    """In one line, and nothing is stored."""
+    assert words in report.quick("edit", "report", *arguments, code=code).stderr
+    assert task(report) == hourly("report", metadata={"a": 1})
+
+
+def test_there_must_be_such_a_task(report):
+    """As for every command."""
+    assert "there is no task" in report.quick("edit", "other", "--prompt", "x", code=3).stderr
+
+
+def test_a_task_is_edited_in_an_editor(report):
+    """The whole task; a line that is deleted sets its field back."""
+    report.quick("edit", "report", "--set", "max_attempts=3")
+    program = "text = text.replace('Prompt of report', 'New.').replace('max_attempts = 3', '')"
+    report.quick("edit", "report", "--editor", variables=editor(report, program))
+    assert task(report) == hourly("report", metadata={"a": 1}, prompt="New.")
+    shown = report.quick("edit", "report", "--editor", variables=editor(report, ""))
+    assert shown.stdout == "Nothing was changed.\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "words"),
+    [
+        ("text = text.replace('report', 'other')", 1, "the file must hold task 'report'"),
+        ("text = 'oh ='", 2, "task.toml, line 1"),
+        ("sys.exit(3)", 1, "ended with exit code 3"),
+    ],
+)
+def test_what_comes_out_of_an_editor_is_checked(report, program, code, words):
+    """And nothing is stored."""
+    assert words in report.quick("edit", "report", "--editor", variables=editor(report, program), code=code).stderr
+    assert task(report) == hourly("report", metadata={"a": 1})
+
+
+def test_no_editor(report):
+    """A hint says how to name one."""
+    variables = {"EDITOR": None, "VISUAL": None}
+    assert "set the variable EDITOR" in report.quick("edit", "report", "--editor", variables=variables, code=2).stderr
+
+
+def test_an_edit_that_meets_another_one_is_refused(report):
+    """Somebody has changed the task while it was open in the editor."""
+    program = (
+        "import sqlite3\n"
+        f"db = sqlite3.connect({str(report.folder / 'scheduler.db')!r})\n"
+        "db.execute(\"UPDATE scheduler_tasks SET definition = replace(definition, 'Prompt of', 'Words of')\")\n"
+        "db.commit()\n"
+        "text = text.replace('Prompt of report', 'New.')"
+    )
+    shown = report.quick("edit", "report", "--editor", variables=editor(report, program), code=2)
+    assert "changed meanwhile" in shown.stderr
+
+
+def test_a_pause_with_an_end_and_a_note(report):
+    """Both are listed and shown, with the beginning."""
+    shape = report.quick_json("pause", "report", "--until", "2h", "--note", "the provider is down")
+    until = datetime.fromisoformat(shape["paused_until"])
+    assert timedelta(hours=1) < until - datetime.now(UTC) <= timedelta(hours=2)
+    assert shape["pause_reason"] == "the provider is down"
+    for command in (["list"], ["show", "report"]):
+        output = report.quick(*command).stdout
+        assert "the provider is down" in output
+        assert f"{until:%Y-%m-%d}" in output
+    assert "has passed" in report.quick("pause", "report", "--until", "2020-01-01", code=2).stderr
