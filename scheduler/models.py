@@ -224,6 +224,13 @@ class Run(BaseModel):
     """The tokens that the run used: the sum over the `usage_metadata` of the messages that follow the run's own prompt
     in what the graph returned, those of earlier attempts that it continued among them; None if no message tells."""
 
+    prompt: str | None = None
+    """The prompt of this run alone; None: the task's."""
+    metadata: dict[str, Any] | None = None
+    """Further metadata of this run alone, in addition to the task's."""
+    retry_of: str | None = None
+    """The run that this one repeats."""
+
 
 class TaskChanges(BaseModel):
     """What `apply_tasks` did, or would do, to the tasks of a store: ids, in the order in which they were given."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -30,6 +31,7 @@ from scheduler.apscheduler_adapter import StoreScheduler
 from scheduler.engine import Dependencies, Engine, Host, LoopSettings, NoTicker, ThreadTicker
 from scheduler.errors import InvalidTaskError
 from scheduler.graphs import GraphRunner, RunnerSettings, check_task
+from scheduler.graphs.threads import in_thread
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
 from scheduler.store import (
@@ -48,6 +50,8 @@ from scheduler.views import TaskView, view_of
 DEFAULT_CONCURRENCY: Final = 32
 """For graphs that wait for a model. Short ones are over before so many have started: 16 took as long as 32."""
 _DAY: Final = 86_400
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.01, 0.25
+"""Between two looks at a run that somebody waits for, in seconds."""
 
 
 class Stopping:
@@ -426,17 +430,62 @@ class TaskScheduler:
         self._store.resume_task(task_id, self._clock.now())
         self.scheduler.wakeup()
 
-    def trigger_task(self, task_id: str) -> str:
+    def trigger_task(self, task_id: str, *, prompt: str | None = None, metadata: dict[str, Any] | None = None) -> str:
         """Run a task now, as well as on schedule, even if it is paused or finished; return the run's id.
 
         It waits for a running run of the task, unless `overlap` is `ALLOW_ALL`. A task that cannot be loaded, or
-        is quarantined, is looked at again. Raises what `remove_task` raises, and `InvalidTaskError`, a `ValueError`, if
-        the stored definition cannot be used.
+        is quarantined, is looked at again.
+
+        Args:
+            task_id: the task.
+            prompt: what this run sends in place of the task's prompt.
+            metadata: further metadata for this run, in addition to the task's; JSON.
+
+        Raises what `remove_task` raises, `InvalidTaskError`, a `ValueError`, if the stored definition cannot be used,
+        and `ValueError` for a prompt or metadata that a task cannot have.
         """
         check_task_id(task_id)
-        run_id = self._store.trigger_task(task_id, self._clock.now())
+        run_id = self._store.trigger_task(task_id, self._clock.now(), prompt, metadata)
         self.scheduler.wakeup()
         return run_id
+
+    async def run_task(
+        self,
+        task_id: str,
+        *,
+        prompt: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 (the run continues when it is over)
+    ) -> Run:
+        """Run a task now, as `trigger_task` does, and return its run when it is over, as `wait_for_run` does."""
+        run_id = await in_thread(partial(self.trigger_task, task_id, prompt=prompt, metadata=metadata))
+        return await self.wait_for_run(run_id, timeout)
+
+    async def wait_for_run(
+        self,
+        run_id: str,
+        timeout: float | None = None,  # noqa: ASYNC109 (the run continues when it is over)
+    ) -> Run:
+        """Return a run when it is over, whichever process runs it; a run that waits for an answer is not over.
+
+        `timeout` is in seconds. In a run of the same task, unless its `overlap` is `ALLOW_ALL`, it would wait for
+        itself.
+
+        Raises:
+            TimeoutError: it is not over by then; it continues.
+            RunNotFoundError: no run has this id, or it is too old to be kept.
+            ValueError: `timeout` is out of its range.
+            StoreError: the store cannot be read.
+        """
+        check_run_id(run_id)
+        if timeout is not None:
+            check_seconds(least=0, timeout=timeout)
+        wait = _SHORTEST_WAIT
+        async with asyncio.timeout(timeout):
+            while (run := await in_thread(self._store.get_run, run_id)).finished_at is None:
+                await asyncio.sleep(wait)
+                wait = min(1.5 * wait, _LONGEST_WAIT)
+        return run
 
     def answer_run(self, run_id: str, value: object) -> None:
         """Answer what the graph of a `waiting` run asked; the run continues in whichever process runs this store.

@@ -23,6 +23,7 @@ from scheduler.models import (
     TokenUsage,
 )
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement
+from scheduler.store.own_values import read_metadata
 from scheduler.store.rows import RunRow
 from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
 from scheduler.thread_ids import ThreadId
@@ -117,6 +118,16 @@ _INSERT: Final = Bulk(lambda given: given.insert(runs, _NEW))
 def insert_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Insert runs. Raises SQLAlchemy's `IntegrityError` where a due time has its row already."""
     connection.execute_many(_INSERT, rows)
+
+
+_SPECIAL: Final = ("prompt", "metadata", "retry_of", "continues", "max_concurrent")
+"""The columns that only runs have which no due time has called for."""
+_INSERT_SPECIAL: Final = Bulk(lambda given: given.insert(runs, (*_NEW, *_SPECIAL)))
+
+
+def insert_special(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert runs that may have values of their own."""
+    connection.execute_many(_INSERT_SPECIAL, [{**dict.fromkeys(_SPECIAL), **row} for row in rows])
 
 
 _SERVED: Final = Statement(
@@ -247,6 +258,9 @@ def to_run(row: RunRow) -> Run:
         questions=questions(row) if row.status == RunStatus.WAITING else (),
         current_step=row.current_step,
         usage=_usage(row.usage),
+        prompt=row.prompt,
+        metadata=read_metadata(row.metadata),
+        retry_of=row.retry_of,
     )
 
 

@@ -1,15 +1,16 @@
 """The queue of a pass: runs that wait and tasks that are due, the oldest first; and runs that are added by hand."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from heapq import merge
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, not_, or_, select, tuple_, update
 
 from scheduler.models import RunStatus, RunTrigger, TaskDefinition
-from scheduler.store import answers, history, unloadable
+from scheduler.store import adding, answers, history, own_values, unloadable
 from scheduler.store import tasks as task_rows
 from scheduler.store.claiming import Claiming
 from scheduler.store.claims import Batch, Claim, Claimer, Entry
@@ -56,6 +57,8 @@ class _WaitingRun(NamedTuple):
     checkpointed: int
     answer: str | None
     earlier_attempts: str | None
+    prompt: str | None
+    metadata: str | None
     definition: str
     next_due: int | None
 
@@ -114,7 +117,7 @@ class WaitingRuns:
         self._batch.claims.append(
             Claim(
                 run_id=row.id,
-                task=task,
+                task=own_values.task_of_run(task, row.prompt, row.metadata),
                 scheduled_at=row.scheduled_at,
                 attempt=row.attempt + 1,
                 coalesced=row.coalesced,
@@ -191,20 +194,45 @@ _TAKE: Final = Statement(
 # --- Triggering and cancelling ---
 
 
-def trigger(connection: Connection, task_id: str, now: int, history_limit: int) -> str:
-    """Add a run by hand, which the next pass starts; return its id.
+def trigger(  # noqa: PLR0913, PLR0917 (what to run, and what it has of its own)
+    connection: Connection,
+    task_id: str,
+    now: int,
+    history_limit: int,
+    prompt: str | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> str:
+    """Add a run by hand, which the next pass starts; return its id. `prompt` and `metadata` are for this run alone.
 
-    A task that cannot be used is looked at again. Raises `TaskNotFoundError`, and `InvalidTaskError` for a task whose
-    stored definition cannot be used here.
+    A task that cannot be used is looked at again. Raises `TaskNotFoundError`, `InvalidTaskError` for a task whose
+    stored definition cannot be used here, and `ValueError` for a prompt or metadata that a task cannot have.
     """
     row = task_rows.present(connection, task_id)
     task_rows.look_again(connection, row)
     task = task_rows.definition_of(row)
-    run = history.new_row(task, row.last_seq + 1, now, now, RunStatus.PENDING)
-    run["trigger"] = RunTrigger.MANUAL
-    history.insert_rows(connection, [run])
-    history.note_newest(connection, task_id, run["seq"])
-    history.trim(connection, [(task_id, run["seq"])], history_limit, now)
+    values = _own_values(task, prompt, metadata)
+    return _add(connection, task, row.last_seq, now, history_limit, {"trigger": RunTrigger.MANUAL, **values})
+
+
+def _own_values(task: TaskDefinition, prompt: str | None, metadata: dict[str, Any] | None) -> dict[str, str | None]:
+    """Return the columns of a run with values of its own. Raises `ValueError`."""
+    given: dict[str, Any] = {} if prompt is None else {"prompt": prompt}
+    if metadata is not None:
+        given["metadata"] = metadata
+    checked = adding.changed(task, given) if given else task
+    if metadata is not None:
+        adding.changed(task, {"metadata": {**task.metadata, **checked.metadata}})
+    return {"prompt": prompt, "metadata": None if metadata is None else json.dumps(checked.metadata)}
+
+
+def _add(  # noqa: PLR0913, PLR0917 (the same)
+    connection: Connection, task: TaskDefinition, last_seq: int, now: int, history_limit: int, values: dict[str, Any]
+) -> str:
+    """Add a run that the next pass starts, with the columns of `values`; return its id."""
+    run = {**history.new_row(task, last_seq + 1, now, now, RunStatus.PENDING), **values}
+    history.insert_special(connection, [run])
+    history.note_newest(connection, task.id, run["seq"])
+    history.trim(connection, [(task.id, run["seq"])], history_limit, now)
     return str(run["id"])
 
 

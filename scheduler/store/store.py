@@ -98,10 +98,12 @@ class Store:
         with self._change(now) as connection:
             tasks.resume(connection, task_id, now)
 
-    def trigger_task(self, task_id: str, now: int) -> str:
-        """Queue a run by hand; return its id. Raises `TaskNotFoundError`."""
+    def trigger_task(
+        self, task_id: str, now: int, prompt: str | None = None, metadata: dict[str, Any] | None = None
+    ) -> str:
+        """Queue a run by hand; return its id. Raises `TaskNotFoundError`, `ValueError`."""
         with self._change(now) as connection:
-            return queue.trigger(connection, task_id, now, self._history_limit)
+            return queue.trigger(connection, task_id, now, self._history_limit, prompt, metadata)
 
     def answer_run(self, run_id: str, value: object, now: int) -> None:
         """Answer a waiting run. Raises `RunNotFoundError`, `ValueError`."""

@@ -116,3 +116,25 @@ def test_a_pause_with_an_end_and_a_note(report):
         assert "the provider is down" in output
         assert f"{until:%Y-%m-%d}" in output
     assert "has passed" in report.quick("pause", "report", "--until", "2020-01-01", code=2).stderr
+
+
+def test_a_run_with_other_words(report):
+    """They are sent in this run only, and shown by `run`."""
+    run = report.quick_json("trigger", "report", "--prompt", "Other words.", "--metadata", "team=ops")
+    assert (run["prompt"], run["metadata"]) == ("Other words.", {"team": "ops"})
+    shown = report.quick("run", run["id"]).stdout
+    assert "Other words." in shown
+    assert '{"team": "ops"}' in shown
+    assert report.quick_json("run", run["id"])["prompt"] == "Other words."
+    assert task(report).prompt == "Prompt of report"
+
+
+def test_the_prompt_of_a_run_is_edited(report):
+    """The editor begins with the task's own."""
+    variables = editor(report, "text = text.replace('Prompt', 'Words') + '\\n'")
+    report.quick("trigger", "report", "--edit", variables=variables)
+    with report.face() as face:
+        assert face.list_runs()[0].prompt == "Words of report"
+    assert (
+        "prompt=''" in report.quick("trigger", "report", "--edit", variables=editor(report, "text = ''"), code=2).stderr
+    )

@@ -34,6 +34,9 @@ RUN = {
     "questions": [],
     "current_step": None,
     "usage": None,
+    "prompt": None,
+    "metadata": None,
+    "retry_of": None,
     "duration_seconds": "float",
 }
 

@@ -1,6 +1,5 @@
 """add: a task from options, one for each field of `TaskDefinition`."""
 
-import json
 from typing import Annotated, Any, Final
 
 import typer
@@ -8,7 +7,8 @@ import typer
 from scheduler import OverlapPolicy, TaskDefinition, TaskNotFoundError, TaskScheduler
 from scheduler.cli.commands.changes import report
 from scheduler.cli.commands.look import exists
-from scheduler.cli.errors import CommandError, ExitCode
+from scheduler.cli.errors import CommandError
+from scheduler.cli.metadata_options import json_object, parse_metadata
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, opened
 from scheduler.cli.schedule_options import one_schedule
@@ -143,14 +143,14 @@ def add(
         "name": name or task_id,
         "enabled": not paused,
         "coalesce": not no_coalesce,
-        "metadata": _metadata(metadata or []),
+        "metadata": parse_metadata(metadata or []),
         **{field: parse_instant(text, timezone) for field in ("start_at", "end_at") if (text := given[field])},
         **{field: _seconds(given[field]) for field in _SECONDS if given[field] is not None},
     }
     if jitter_seconds is not None:
         fields["jitter_seconds"] = parse_duration(jitter_seconds)
     if context is not None:
-        fields["context"] = _json_object("--context", context)
+        fields["context"] = json_object("--context", context)
     task = TaskDefinition(**{**fields, **when})
     with opened(db, db_url, create=True) as scheduler:
         is_known = exists(scheduler, task_id)
@@ -175,26 +175,3 @@ def _seconds(text: str) -> float:
         return float(text)
     except ValueError:
         return parse_duration(text)
-
-
-def _metadata(given: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for text in given:
-        if text.lstrip().startswith("{"):
-            found |= _json_object("--metadata", text)
-            continue
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise CommandError(f"--metadata {text!r}: give KEY=VALUE or a JSON object", ExitCode.USAGE)
-        found[key] = value
-    return found
-
-
-def _json_object(option: str, text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CommandError(f"{option}: this is no JSON ({error})", ExitCode.USAGE) from None
-    if not isinstance(value, dict):
-        raise CommandError(f'{option}: give a JSON object, such as {{"team": "ops"}}', ExitCode.USAGE)
-    return value

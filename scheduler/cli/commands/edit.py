@@ -1,9 +1,6 @@
 """edit: change fields of a task, by options or in an editor."""
 
 import json
-import os
-import shlex
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,6 +13,7 @@ from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.modules import modules_of_working_directory
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
 from scheduler.cli.schedule_options import one_schedule
+from scheduler.cli.ui.editing import edit_file
 from scheduler.cli.ui.output import say
 from scheduler.tasks_file import dump_tasks, load_tasks
 
@@ -103,25 +101,3 @@ def _edited(task: TaskDefinition) -> dict[str, Any]:
         raise CommandError(f"the file must hold task {task.id!r}, and no other one; nothing was changed")
     fields = ((field, getattr(found[0], field)) for field in TaskDefinition.model_fields)
     return {field: value for field, value in fields if value != getattr(task, field)}
-
-
-def edit_text(text: str) -> str:
-    """Let a person edit a text; return it without the blanks at its end. Raises `CommandError`."""
-    with tempfile.TemporaryDirectory(prefix="task-scheduler-") as folder:
-        file = Path(folder) / "prompt.txt"
-        file.write_text(text, encoding="utf-8")
-        edit_file(file)
-        return file.read_text(encoding="utf-8").rstrip()
-
-
-def edit_file(file: Path) -> None:
-    """Open a file in the editor that the environment names, and wait for it. Raises `CommandError`."""
-    named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not named:
-        raise CommandError("no editor is named; set the variable EDITOR, such as EDITOR=nano", ExitCode.USAGE)
-    try:
-        code = subprocess.run([*shlex.split(named), str(file)], check=False).returncode  # noqa: S603 (the person's own)
-    except (OSError, ValueError) as error:
-        raise CommandError(f"the editor {named!r} cannot be started ({error}); set EDITOR to another one") from None
-    if code:
-        raise CommandError(f"the editor {named!r} ended with exit code {code}; nothing was changed")

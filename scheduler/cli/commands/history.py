@@ -1,5 +1,6 @@
 """trigger, runs, run: what ran, what runs, and running a task now."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -9,7 +10,9 @@ from rich.text import Text
 
 from scheduler import Run, RunStatus, TaskNotFoundError, TaskScheduler
 from scheduler.cli.errors import ExitCode, unusable_tasks_fail
+from scheduler.cli.metadata_options import parse_metadata
 from scheduler.cli.options import Db, DbUrl, Json, RunId, TaskId, complete_task, opened
+from scheduler.cli.ui.editing import edit_text
 from scheduler.cli.ui.following import RunFeed, polled, wait_for_end
 from scheduler.cli.ui.moments import local, parse_duration, parse_since, shown_seconds, took
 from scheduler.cli.ui.output import (
@@ -33,6 +36,18 @@ _MOST: Final = 100_000
 
 def trigger(
     task_id: TaskId,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", metavar="TEXT", help="Send this prompt, in this run only.")
+    ] = None,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metadata", metavar="KEY=VALUE", help="Add metadata to this run; also a JSON object; can be repeated."
+        ),
+    ] = None,
+    edit: Annotated[
+        bool, typer.Option("--edit", help="Edit the prompt of this run in the editor that $VISUAL or $EDITOR names.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the run; exit with 1 if it fails.")] = False,
     timeout: Annotated[
         str | None,
@@ -46,9 +61,12 @@ def trigger(
     if timeout is not None and not wait:
         raise typer.BadParameter("it goes with --wait", param_hint="--timeout")
     seconds = None if timeout is None else parse_duration(timeout)
+    own = parse_metadata(metadata) if metadata else None
     with opened(db, db_url) as scheduler:
+        if edit:
+            prompt = edit_text(scheduler.get_task(task_id).prompt if prompt is None else prompt)
         with unusable_tasks_fail():
-            run_id = scheduler.trigger_task(task_id)
+            run_id = scheduler.trigger_task(task_id, prompt=prompt, metadata=own)
         if not scheduler.running_schedulers():
             note("No scheduler is running on this store; the run waits until one does.")
         run = _follow(scheduler, run_id, seconds) if wait else scheduler.get_run(run_id)
@@ -179,7 +197,7 @@ def run(run_id: RunId, db: Db = None, db_url: DbUrl = None, as_json: Json = Fals
     with opened(db, db_url) as scheduler:
         found = scheduler.get_run(run_id)
         try:
-            prompt: str | None = scheduler.get_task(found.task_id).prompt
+            prompt = found.prompt or scheduler.get_task(found.task_id).prompt
         except TaskNotFoundError:
             prompt = None
     if as_json:
@@ -201,6 +219,10 @@ def _run_facts(run: Run, prompt: str | None) -> list[tuple[str, str | Text]]:
         ("thread", one_line(run.thread_id)),
         ("prompt", prompt or "(the task is gone)"),
     ]
+    if run.metadata:
+        facts.append(("metadata", one_line(json.dumps(run.metadata, ensure_ascii=False))))
+    if run.retry_of is not None:
+        facts.append(("retry of", run.retry_of))
     if run.coalesced:
         facts.append(("coalesced", f"it stands for {run.coalesced} further due times"))
     if run.current_step is not None:
