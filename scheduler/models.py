@@ -109,7 +109,8 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     #: The last attempt took longer than `timeout_seconds`.
     TIMED_OUT = "timed_out"
-    #: Cancelled by its overlap policy, by itself, because its task was removed, or because nobody answered.
+    #: Cancelled by `cancel_run`, by its overlap policy, by itself, because its task was removed, or because nobody
+    #: answered.
     CANCELLED = "cancelled"
     #: Its process died or was stopped before the graph returned.
     INTERRUPTED = "interrupted"

@@ -487,6 +487,42 @@ class TaskScheduler:
                 wait = min(1.5 * wait, _LONGEST_WAIT)
         return run
 
+    def cancel_run(self, run_id: str, reason: str | None = None) -> None:
+        """Cancel a run: one that is pending or waiting at once, a running one within its process's `poll_interval`.
+
+        That process may be any one on the store. The reason becomes the run's `error`. A graph that ignores its
+        cancellation keeps its slot until it returns; its run is `cancelled` then, or `interrupted` if its scheduler
+        stops first. To cancel a run that is being cancelled changes nothing.
+
+        Raises:
+            RunNotFoundError: no run has this id.
+            ValueError: the run is over, or the reason is no text.
+            StoreError: nothing was stored.
+        """
+        check_run_id(run_id)
+        if reason is not None:
+            check_note(reason=reason)
+        self._store.cancel_run(run_id, reason, self._clock.now())
+        self.scheduler.wakeup()
+
+    def retry_run(self, run_id: str, from_start: bool = False) -> str:  # noqa: FBT001, FBT002 (may be positional)
+        """Run a run that is over again, as a new run with the same prompt and metadata; return the new run's id.
+
+        If its graph has a checkpointer, the new run continues at the step that did not succeed, as long as nothing else
+        has written to the thread since. Otherwise, after a success, and with `from_start`, it begins from the
+        beginning. `Run.retry_of` links the two, and `scheduled_at` is the time of the call.
+
+        Raises:
+            RunNotFoundError: no run has this id.
+            TaskNotFoundError: its task was removed.
+            ValueError: the run is not over, another run repeats it at present, or the task cannot be used.
+            StoreError: nothing was stored.
+        """
+        check_run_id(run_id)
+        new = self._store.retry_run(run_id, self._clock.now(), from_start=bool(from_start))
+        self.scheduler.wakeup()
+        return new
+
     def answer_run(self, run_id: str, value: object) -> None:
         """Answer what the graph of a `waiting` run asked; the run continues in whichever process runs this store.
 

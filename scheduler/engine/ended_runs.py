@@ -1,6 +1,7 @@
 """From the end of a run's asyncio task to its outcome."""
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 from scheduler import _containment, logbook
@@ -29,6 +30,10 @@ def _outcome_of(task: asyncio.Task[Outcome], claim: Claim, reason: str | None, n
             return interrupted(claim, now)
         return cancelled(claim, reason or _ITSELF, now)
     error = task.exception()
+    if reason is not None:
+        # The graph did something else when it was cancelled; that it has returned does not make it a success.
+        outcome = cancelled(claim, reason, now)
+        return replace(task.result(), status=outcome.status, error=reason, questions=()) if error is None else outcome
     if error is None:
         return task.result()
     return interrupted(claim, now) if _containment.is_from_signal(error) else failed(claim, error, now)

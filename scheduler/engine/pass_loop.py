@@ -139,7 +139,7 @@ class PassLoop:
         began = Moment(self._parts.clock.now(), asyncio.get_running_loop().time())
         result = await self._pass_in_store(began.wall, claiming=not self._parts.host.is_paused())
         self._report(result)
-        self.slots.cancel(result.cancels, "the task became due again (overlap=cancel_other)")
+        self._cancel(result)
         self.slots.cancel(result.taken_over, "another process has taken it over")
         self.slots.confirm(began)
         if result.has_old_threads and not self._lifecycle.is_stopping:
@@ -148,10 +148,17 @@ class PassLoop:
             self.code.load(result.unloadable.to_load)
         return self._launch(result)
 
+    def _cancel(self, result: PassResult) -> None:
+        """Cancel runs for which somebody, or their task's next due time, has asked for it."""
+        for run_id, reason in result.cancels.items():
+            self.slots.cancel([run_id], reason)
+
     async def write_outcomes(self) -> None:
         """Make a pass that claims nothing; if it fails, the outcomes are kept."""
         try:
-            self._report(await self._pass_in_store(self._parts.clock.now(), claiming=False))
+            result = await self._pass_in_store(self._parts.clock.now(), claiming=False)
+            self._report(result)
+            self._cancel(result)
             self.outage.succeeded()
         except Exception as error:  # noqa: BLE001 (the drain continues)
             self._note_failure(error)

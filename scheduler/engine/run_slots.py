@@ -203,9 +203,8 @@ class RunSlots:
             submitted = self._withdrawn(run_id)
             if submitted is not None:
                 self._outcomes.add(ended_runs.cancelled(submitted.claim, reason, self._clock.now()))
-            elif run_id in self._running and run_id not in self._reasons:
-                self._reasons[run_id] = reason
-                self._running[run_id][0].cancel()
+            elif run_id in self._running and run_id not in self._reasons and self._running[run_id][0].cancel():
+                self._reasons[run_id] = reason  # not of a run that has ended by itself at this very moment
 
     def interrupt_all(self, *, but_cancelled: bool) -> list[asyncio.Task[Outcome]]:
         """Cancel every run, to end as `interrupted`; return those that have to be waited for.

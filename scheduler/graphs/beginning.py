@@ -73,15 +73,15 @@ async def beginning(
 ) -> Beginning:
     """Look what a run has to continue.
 
-    A further attempt continues a checkpoint only if it is this run's own (its metadata carries the run's id): on
-    another run's thread LangGraph would return that one's old state. Raises what the saver raises, and `ValueError`
-    if the answers come too late.
+    A further attempt continues a checkpoint only if it is this run's own (its metadata carries the run's id), and the
+    first one only that of the run which it repeats: on another run's thread LangGraph would return that one's old
+    state. Raises what the saver raises, and `ValueError` if the answers come too late.
     """
-    if claim.attempt == 1 and claim.answers is None:
+    if claim.attempt == 1 and claim.answers is None and not claim.continues:
         return Beginning(Begin.FROM_START, await new_input())
     inside = graph_to_continue(graph)
     position = await position_of(inside, config) if keeps_threads(inside) else None
-    if position is not None and position.run_id == claim.run_id:
+    if position is not None and _may_continue(claim, position):
         return await _of_own_position(inside, claim, config, position, new_input)
     problem = f": {graph.problem}" if isinstance(graph, WrappedGraph) and inside is None else ""
     if claim.answers is not None:
@@ -91,6 +91,11 @@ async def beginning(
     if await is_stuck(inside, claim, config, None):
         return Beginning(Begin.GIVEN_UP, reason=_STUCK)
     return Beginning(Begin.FROM_START, await new_input())
+
+
+def _may_continue(claim: Claim, position: Position) -> bool:
+    """Tell whether a run continues at a checkpoint: its own, or an unfinished one of the run that it repeats."""
+    return position.run_id == claim.run_id or (claim.has_written(position.run_id) and not position.is_finished)
 
 
 async def _of_own_position(

@@ -219,7 +219,7 @@ class GraphCaller:
             return Reply(result, questions, is_stopped=bool(call.stopped))
         if call.stopped is not False or questions:
             position = await where_it_stopped(graph, attempt.config)
-            if position is not None and position.run_id == attempt.claim.run_id:
+            if position is not None and attempt.claim.has_written(position.run_id):
                 questions = questions_at(position, questions)
         if not questions and await _is_unheard(attempt, call):
             raise AnswerLostError

@@ -37,6 +37,12 @@ class Claim:
     """The numbers of the earlier attempts that ended as `interrupted`."""
     answers: dict[str, Any] | None = None
     """Answers to the questions that the graph asked, by their ids."""
+    continues: tuple[str, ...] = ()
+    """The earlier runs whose checkpoint this one continues, if it is still the last one of its thread."""
+
+    def has_written(self, run_id: str | None) -> bool:
+        """Tell whether a checkpoint that a run has written is one from which this run continues."""
+        return run_id is not None and (run_id == self.run_id or run_id in self.continues)
 
 
 @dataclass(frozen=True, slots=True)

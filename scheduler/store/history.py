@@ -52,8 +52,19 @@ def new_run_id(now: int) -> str:
 def keep_own_thread(connection: Connection, task: TaskDefinition, run_id: str, thread_id: str, ended: int) -> None:
     """Note when the thread of a run that has ended is to be deleted, if it is its own and has a limit."""
     # The task may have been changed since the run was queued: a session that runs share is never deleted.
-    if task.session_retention is not None and ThreadId.parse(thread_id, run_id).run_id is not None:
+    if task.session_retention is not None and _is_of_one_run(connection, run_id, thread_id):
         keep_thread(connection, run_id, ended + round(task.session_retention * SECOND))
+
+
+_CONTINUES: Final = Statement(lambda: select(runs.c.continues).where(runs.c.id == bindparam("run")))
+
+
+def _is_of_one_run(connection: Connection, run_id: str, thread_id: str) -> bool:
+    """Tell whether a thread is a run's own, or that of the run that it continues."""
+    if ThreadId.parse(thread_id, run_id).run_id is not None:
+        return True
+    [continues] = connection.execute(_CONTINUES, {"run": run_id}).scalars() or [None]
+    return any(ThreadId.parse(thread_id, each).run_id is not None for each in (continues or "").split())
 
 
 _KEEP_THREAD: Final = Statement(

@@ -18,7 +18,7 @@ from scheduler.store.expiring import warning_time
 from scheduler.store.failures import FAILURES, count_failures
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.rows import RunRow
-from scheduler.store.schema import IS_RUNNING, IS_WAITING, runs, tasks
+from scheduler.store.schema import IS_PENDING, IS_RUNNING, IS_WAITING, runs, tasks
 from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.timing.planning import longest_retry_delay, retry_delay
 
@@ -80,6 +80,7 @@ class _RunOfTask(NamedTuple):
     thread_id: str
     checkpointed: int
     cancel_requested: int
+    cancel_reason: str | None
     earlier_attempts: str | None
     definition: str
     zone: str
@@ -112,6 +113,7 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
     for outcome in outcomes:
         if outcome.status is RunStatus.PENDING:
             connection.execute_many(_TAKE_BACK, [_key(owner, outcome)])
+            _cancel_if_requested(connection, [outcome.claim.run_id], now)
             task_rows.cancel_if_removed(connection, outcome.claim.task.id, now)
         elif outcome.status is RunStatus.WAITING:
             final += _wait(connection, owner, outcome, now)
@@ -221,7 +223,8 @@ def _wait(connection: Connection, owner: str, outcome: Outcome, now: int) -> lis
     """Let a run wait for its answers; return what becomes of it instead if it was to be cancelled, or is lost."""
     row = connection.execute(_OWN_RUN, _key(owner, outcome)).first()
     if row is None or row.cancel_requested:
-        return [replace(outcome, status=RunStatus.CANCELLED, error=CANCELLED_BY_NEXT)]
+        reason = None if row is None else row.cancel_reason
+        return [replace(outcome, status=RunStatus.CANCELLED, error=reason or CANCELLED_BY_NEXT)]
     since, most = _since(outcome, now), outcome.claim.task.expire_waiting_after_seconds
     until = None if most is None else since + round(most * SECOND)
     values = {
@@ -424,7 +427,7 @@ _INTERRUPT: Final = Statement(
     lambda: (
         update(runs)
         .where(runs.c.id == bindparam("run"))
-        .values(status=RunStatus.INTERRUPTED, owner=None, finished_at=bindparam("end"), error=bindparam("problem"))
+        .values(status=bindparam("state"), owner=None, finished_at=bindparam("end"), error=bindparam("problem"))
     )
 )
 _RUNNING_OF: Final = Query(_RunOfTask, lambda: _with_task(and_(IS_RUNNING, runs.c.owner == bindparam("by"))))
@@ -440,19 +443,47 @@ def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[
         is_damaged = isinstance(found, Unreadable) and found.is_damaged
         delay = None if is_damaged else _delay_after_interruption(task, row)
         if not _queue_again(connection, row, interruption, delay, now):
-            connection.execute(_INTERRUPT, {"run": row.id, "end": now, "problem": error})
+            # Its owner was gone before it could cancel the run.
+            state = RunStatus.INTERRUPTED if row.cancel_reason is None else RunStatus.CANCELLED
+            values = {"run": row.id, "end": now, "problem": row.cancel_reason or error, "state": state}
+            connection.execute(_INTERRUPT, values)
             if task is not None and row.checkpointed:
                 history.keep_own_thread(connection, task, row.id, row.thread_id, now)
     task_rows.finish_if_over(connection, dict.fromkeys(row.task_id for row in rows), now)
     return [row.id for row in rows]
 
 
-def take_back_unlaunched(connection: Connection, owner: str, running: Collection[str]) -> None:
+def take_back_unlaunched(connection: Connection, owner: str, running: Collection[str], now: int) -> None:
     """Put back into the queue what a commit stored although it seemed to fail: claimed, and not going here."""
     rows = connection.execute(_RUNNING_OF, {"by": owner}).all()
     left = [{"run": row.id, "by": owner, "try": row.attempt} for row in rows if row.id not in running]
     if left:
         connection.execute_many(_TAKE_BACK, left)
+        _cancel_if_requested(connection, [str(each["run"]) for each in left], now)
+
+
+class _CancelReason(NamedTuple):
+    id: str
+    cancel_reason: str
+
+
+_REQUESTED: Final = Query(
+    _CancelReason,
+    lambda: select(runs.c.id, runs.c.cancel_reason).where(
+        runs.c.id.in_(bindparam("ids", expanding=True)), IS_PENDING, runs.c.cancel_reason.is_not(None)
+    ),
+)
+_CANCELLABLE: Final = Query(
+    task_rows.CancellableRun, lambda: task_rows.cancellable(and_(runs.c.id == bindparam("run"), IS_PENDING))
+)
+
+
+def _cancel_if_requested(connection: Connection, run_ids: Sequence[str], now: int) -> None:
+    """Cancel runs that went back into the queue although somebody had asked for them to be cancelled."""
+    for chunk in task_rows.chunks(run_ids):
+        for row in connection.execute(_REQUESTED, {"ids": chunk}).all():
+            waiting = connection.execute(_CANCELLABLE, {"run": row.id}).all()
+            task_rows.finish_if_over(connection, task_rows.cancel(connection, waiting, now, row.cancel_reason), now)
 
 
 _OWNERS: Final = Statement(lambda: select(runs.c.owner).where(IS_RUNNING).distinct())

@@ -34,8 +34,8 @@ class PassResult:
     """Outcomes that it refused even as `failed`, each with the reason; their runs are stored as `running`."""
     taken_over: list[str] = field(default_factory=list)
     """Runs of this process that another one has declared dead."""
-    cancels: list[str] = field(default_factory=list)
-    """Runs of this process that are to be cancelled."""
+    cancels: dict[str, str] = field(default_factory=dict)
+    """Runs of this process that are to be cancelled, each with the reason."""
     recovered: list[str] = field(default_factory=list)
     """Runs of dead processes that this pass has ended or put back into the queue."""
     has_more: bool = False

@@ -13,7 +13,7 @@ from scheduler.models import RunStatus, RunTrigger, TaskDefinition
 from scheduler.store import adding, answers, history, own_values, unloadable
 from scheduler.store import tasks as task_rows
 from scheduler.store.claiming import Claiming
-from scheduler.store.claims import Batch, Claim, Claimer, Entry
+from scheduler.store.claims import CANCELLED_BY_NEXT, Batch, Claim, Claimer, Entry
 from scheduler.store.database.statements import Connection, Query, Statement
 from scheduler.store.due_times import DueTimes
 from scheduler.store.schema import IS_PENDING, IS_RUNNING, has_status, is_open, runs, tasks
@@ -59,6 +59,7 @@ class _WaitingRun(NamedTuple):
     earlier_attempts: str | None
     prompt: str | None
     metadata: str | None
+    continues: str | None
     definition: str
     next_due: int | None
 
@@ -128,6 +129,7 @@ class WaitingRuns:
                 last_status=attempts[-1].status if attempts else None,
                 interrupted=tuple(each.number for each in attempts if each.status is RunStatus.INTERRUPTED),
                 answers=answers.read(row.answer),
+                continues=tuple((row.continues or "").split()),
             )
         )
 
@@ -185,6 +187,7 @@ _TAKE: Final = Statement(
             attempt=bindparam("try"),
             checkpointed=bindparam("kept"),
             cancel_requested=0,
+            cancel_reason=None,
             current_step=None,
         )
     )
@@ -211,7 +214,7 @@ def trigger(  # noqa: PLR0913, PLR0917 (what to run, and what it has of its own)
     task_rows.look_again(connection, row)
     task = task_rows.definition_of(row)
     values = _own_values(task, prompt, metadata)
-    return _add(connection, task, row.last_seq, now, history_limit, {"trigger": RunTrigger.MANUAL, **values})
+    return add(connection, task, row.last_seq, now, history_limit, {"trigger": RunTrigger.MANUAL, **values})
 
 
 def _own_values(task: TaskDefinition, prompt: str | None, metadata: dict[str, Any] | None) -> dict[str, str | None]:
@@ -225,7 +228,7 @@ def _own_values(task: TaskDefinition, prompt: str | None, metadata: dict[str, An
     return {"prompt": prompt, "metadata": None if metadata is None else json.dumps(checked.metadata)}
 
 
-def _add(  # noqa: PLR0913, PLR0917 (the same)
+def add(  # noqa: PLR0913, PLR0917 (the same)
     connection: Connection, task: TaskDefinition, last_seq: int, now: int, history_limit: int, values: dict[str, Any]
 ) -> str:
     """Add a run that the next pass starts, with the columns of `values`; return its id."""
@@ -236,11 +239,20 @@ def _add(  # noqa: PLR0913, PLR0917 (the same)
     return str(run["id"])
 
 
-def cancel_requests(connection: Connection, owner: str) -> list[str]:
-    """Return the runs of `owner` that are to be cancelled."""
-    return connection.execute(_CANCEL_REQUESTS, {"by": owner}).scalars()
+class _CancelRequest(NamedTuple):
+    id: str
+    cancel_reason: str | None
 
 
-_CANCEL_REQUESTS: Final = Statement(
-    lambda: select(runs.c.id).where(IS_RUNNING, runs.c.owner == bindparam("by"), runs.c.cancel_requested == 1)
+def cancel_requests(connection: Connection, owner: str) -> dict[str, str]:
+    """Return the runs of `owner` that are to be cancelled, each with the reason."""
+    found = connection.execute(_CANCEL_REQUESTS, {"by": owner}).all()
+    return {row.id: row.cancel_reason or CANCELLED_BY_NEXT for row in found}
+
+
+_CANCEL_REQUESTS: Final = Query(
+    _CancelRequest,
+    lambda: select(runs.c.id, runs.c.cancel_reason).where(
+        IS_RUNNING, runs.c.owner == bindparam("by"), runs.c.cancel_requested == 1
+    ),
 )

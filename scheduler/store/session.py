@@ -133,7 +133,7 @@ class SchedulerSession:
                 result = self._finish(connection, now, results, steps, write)
                 _note_tasks(connection, result, now)
                 if self._is_unsure:
-                    outcomes.take_back_unlaunched(connection, self._owner.id, ())
+                    outcomes.take_back_unlaunched(connection, self._owner.id, (), now)
                 owners.retire(connection, self._owner.id)
                 clock_steps.note(connection, now)
             return result
@@ -229,7 +229,7 @@ class SchedulerSession:
         result: PassResult,
     ) -> None:
         if self._is_unsure:
-            outcomes.take_back_unlaunched(connection, self._owner.id, running)
+            outcomes.take_back_unlaunched(connection, self._owner.id, running, now)
             self._is_unsure = False
         self._clock.settle(connection, now)
         result.taken_over = self._leases.renew(connection, self._owner, now, running)

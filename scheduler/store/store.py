@@ -6,7 +6,7 @@ from typing import Any
 
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
-from scheduler.store import adding, clock_steps, history, listing, outcomes, owners, queue, tasks
+from scheduler.store import adding, clock_steps, control, history, listing, outcomes, owners, queue, tasks
 from scheduler.store.adding import OtherSources
 from scheduler.store.database.interface import Database
 from scheduler.store.database.statements import Connection
@@ -104,6 +104,16 @@ class Store:
         """Queue a run by hand; return its id. Raises `TaskNotFoundError`, `ValueError`."""
         with self._change(now) as connection:
             return queue.trigger(connection, task_id, now, self._history_limit, prompt, metadata)
+
+    def cancel_run(self, run_id: str, reason: str | None, now: int) -> None:
+        """Cancel a run, or ask its owner to. Raises `RunNotFoundError`, `ValueError`."""
+        with self._change(now) as connection:
+            control.cancel(connection, run_id, reason, now)
+
+    def retry_run(self, run_id: str, now: int, *, from_start: bool = False) -> str:
+        """Queue a run that repeats one; return its id. Raises `RunNotFoundError`, `TaskNotFoundError`, `ValueError`."""
+        with self._change(now) as connection:
+            return control.retry(connection, run_id, now, self._history_limit, from_start=from_start)
 
     def answer_run(self, run_id: str, value: object, now: int) -> None:
         """Answer a waiting run. Raises `RunNotFoundError`, `ValueError`."""

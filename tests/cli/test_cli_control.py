@@ -138,3 +138,56 @@ def test_the_prompt_of_a_run_is_edited(report):
     assert (
         "prompt=''" in report.quick("trigger", "report", "--edit", variables=editor(report, "text = ''"), code=2).stderr
     )
+
+
+def ids(place, **filters):
+    with place.face() as face:
+        return [run.id for run in face.list_runs(**filters)]
+
+
+def test_a_run_is_cancelled(report):
+    """One by its id, or all of a task after a question."""
+    run_id = report.quick_json("trigger", "report")["id"]
+    assert report.quick("cancel", run_id, "--reason", "wrong").stdout == f"Cancelled run {run_id} of report.\n"
+    assert report.quick_json("run", run_id)["error"] == "wrong"
+    assert "it is cancelled already" in report.quick("cancel", run_id, code=2).stderr
+    for _ in range(2):
+        report.quick("trigger", "report")
+    assert "Cancel 2 runs?" in report.quick("cancel", "--task", "report", code=2).stderr
+    assert {run["status"] for run in report.quick_json("cancel", "--task", "report", "--yes")} == {"cancelled"}
+    assert report.quick("cancel", "--task", "report", "--yes").stdout == "No such runs.\n"
+
+
+def test_runs_are_repeated(report):
+    """One by its id, or all of a status; what has been repeated is not repeated once more."""
+    for _ in range(3):
+        report.quick("trigger", "report")
+    report.quick("cancel", "--task", "report", "--yes")
+    first = ids(report)[0]
+    new = report.quick_json("retry", first)
+    assert (new["retry_of"], new["trigger"], new["status"]) == (first, "retry", "pending")
+    assert "repeats it already" in report.quick("retry", first, code=2).stderr
+    shown = report.quick("retry", "--status", "cancelled", "--since", "2h", "--yes")
+    assert len(shown.stdout.splitlines()) == 2
+    assert "No scheduler is running" in shown.stderr
+    assert len(ids(report, status="pending")) == 3
+    assert report.quick("retry", "--status", "cancelled", "--yes").stdout == "No such runs.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["cancel"], 2),
+        (["cancel", "x", "--task", "report"], 2),
+        (["cancel", "x"], 3),
+        (["cancel", "--task", "other"], 3),
+        (["retry"], 2),
+        (["retry", "x", "--status", "failed"], 2),
+        (["retry", "x", "--since", "2h"], 2),
+        (["retry", "x"], 3),
+        (["retry", "--status", "failed", "--task", "other"], 3),
+    ],
+)
+def test_what_is_refused(report, arguments, code):
+    """With the exit codes of all commands."""
+    report.quick(*arguments, code=code)

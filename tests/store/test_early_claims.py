@@ -49,7 +49,7 @@ def test_nothing_is_buffered_or_cancelled_early(process, overlap):
     """Each overlap policy waits for the due time itself."""
     process.add(every(1, overlap=overlap))
     process.run_pass(1)
-    assert process.run_pass(1.5, early=0.5).cancels == []
+    assert process.run_pass(1.5, early=0.5).cancels == {}
     assert process.history() == [("running", 1, 0)]
     process.run_pass(2)
     assert process.history() == [("running", 1, 0), ("pending", 2, 0)]

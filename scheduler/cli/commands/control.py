@@ -1,0 +1,133 @@
+"""cancel, retry: stop runs, and repeat runs, one or many."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+
+from scheduler import Run, RunStatus, TaskScheduler
+from scheduler.cli.commands.changes import Yes
+from scheduler.cli.errors import CommandError, ExitCode
+from scheduler.cli.options import Db, DbUrl, Json, complete_run, complete_task, opened
+from scheduler.cli.ui.asking import agrees, is_person
+from scheduler.cli.ui.moments import parse_since
+from scheduler.cli.ui.output import note, say, show_json
+from scheduler.cli.ui.shapes import run_shape
+from scheduler.errors import SchedulerError
+from scheduler.models import OPEN_STATUSES
+
+_MOST: Final = 100_000
+
+MaybeRun = Annotated[
+    str | None, typer.Argument(metavar="[RUN_ID]", help="Name the run by its id.", autocompletion=complete_run)
+]
+OfTask = Annotated[
+    str | None,
+    typer.Option("--task", metavar="ID", help="Use all such runs of this task.", autocompletion=complete_task),
+]
+
+
+def cancel(
+    run_id: MaybeRun = None,
+    task: OfTask = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Record this reason.")] = None,
+    yes: Yes = False,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel a run, or all open runs of a task. The process that runs it cancels it within its poll interval."""
+    if (run_id is None) == (task is None):
+        raise CommandError("give a run's id, or --task", ExitCode.USAGE)
+    with opened(db, db_url) as scheduler:
+        if run_id is not None:
+            scheduler.cancel_run(run_id, reason)
+            done = [run_id]
+        else:
+            runs = [run for status in sorted(OPEN_STATUSES) for run in _runs(scheduler, task, status, None)]
+            done = _each(runs, "Cancel", lambda found: scheduler.cancel_run(found, reason), yes=yes)
+        _report([scheduler.get_run(each) for each in done], "Cancelled", one=run_id is not None, as_json=as_json)
+
+
+def retry(
+    run_id: MaybeRun = None,
+    task: OfTask = None,
+    status: Annotated[
+        RunStatus | None,
+        typer.Option("--status", metavar="STATUS", help="Repeat all runs that ended with this status, such as failed."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Use only runs due since then, such as 2h (ago).")
+    ] = None,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Start from the beginning, not from a checkpoint.")
+    ] = False,
+    yes: Yes = False,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Repeat a run that is over, or many after a question, each as a new run with the same prompt."""
+    if (run_id is None) == (status is None) or (run_id is not None and (task or since)):
+        raise CommandError("give a run's id, or --status with or without --task and --since", ExitCode.USAGE)
+    earliest = None if since is None else parse_since(since, datetime.now(UTC))
+    with opened(db, db_url) as scheduler:
+        new: list[str] = []
+
+        def repeat(found: str) -> None:
+            new.append(scheduler.retry_run(found, from_start))
+
+        if status is None:
+            repeat(str(run_id))
+        else:
+            runs = _runs(scheduler, task, status, earliest)
+            repeated = {run.retry_of for run in scheduler.list_runs(task, since=earliest, limit=_MOST)}
+            _each([run for run in runs if run.id not in repeated], "Repeat", repeat, yes=yes)
+        if new and not scheduler.running_schedulers():
+            note("No scheduler is running on this store; the runs wait until one does.")
+        _report([scheduler.get_run(each) for each in new], "Repeats", one=run_id is not None, as_json=as_json)
+
+
+def _runs(scheduler: TaskScheduler, task: str | None, status: RunStatus, since: datetime | None) -> list[Run]:
+    if task is not None:
+        scheduler.get_task(task)
+    return scheduler.list_runs(task, status=status, since=since, limit=_MOST)[::-1]
+
+
+def _each(runs: Sequence[Run], verb: str, change: Callable[[str], object], *, yes: bool) -> list[str]:
+    """Change many runs, the oldest first, after a question; return those that were changed."""
+    if runs and not yes and not _agreed(f"{verb} {len(runs)} runs?"):
+        note("Nothing was changed.")
+        raise typer.Exit(ExitCode.FAILED)
+    done = []
+    for run in runs:
+        try:
+            change(run.id)
+        except (SchedulerError, ValueError) as error:  # it has ended meanwhile, or somebody repeats it
+            note(f"{error}")
+        else:
+            done.append(run.id)
+    return done
+
+
+def _agreed(question: str) -> bool:
+    if not is_person():
+        raise CommandError(f"nobody can be asked here ({question}); give --yes to do it", ExitCode.USAGE)
+    return agrees(question, default=False)
+
+
+def _report(runs: Sequence[Run], done: str, *, one: bool, as_json: bool) -> None:
+    if as_json:
+        shapes = [run_shape(run) for run in runs]
+        show_json(shapes[0] if one else shapes)
+        return
+    for run in runs:
+        if run.status is RunStatus.RUNNING:
+            say(f"Run {run.id} of {run.task_id} is being cancelled.")
+        elif run.retry_of is not None and done == "Repeats":
+            say(f"Run {run.id} of {run.task_id} repeats run {run.retry_of}.")
+        else:
+            say(f"{done} run {run.id} of {run.task_id}.")
+    if not runs:
+        say("No such runs.")
