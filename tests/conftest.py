@@ -13,6 +13,8 @@ from scheduler import TaskScheduler
 
 # A shell without job control lets what it starts in the background ignore Ctrl+C; programs that tests start would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGQUIT"):
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 # On a busy machine an example may take any time: no property is about speed.
 hypothesis.settings.register_profile("any-speed", deadline=None)
@@ -28,7 +30,7 @@ _ALLOWED = [
     # A file of tasks is read where its caller asks for it.
     ("scheduler/tasks_file.py", {"load_tasks", "watch_tasks"}),
     # Building a definition looks a time zone up; passes build theirs in the store's thread.
-    ("scheduler/models.py", {"_zone"}),
+    ("scheduler/_field_types.py", {"_zone"}),
     # Who imports the tools of agents imports LangGraph, which reads its files.
     ("scheduler/tools/__init__.py", {"<module>"}),
 ]
@@ -55,11 +57,11 @@ def db_path(tmp_path):
 
 @pytest.fixture
 async def new_scheduler(db_path):
-    """Return what makes schedulers, which are stopped when the test is over; running runs get no grace by default."""
+    """Return what makes schedulers that look often and give runs no grace; they are stopped when the test is over."""
     made = []
 
     def make(graph=None, **options):
-        options = {"db_path": db_path, "shutdown_grace_seconds": 0, **options}
+        options = {"db_path": db_path, "shutdown_grace_seconds": 0, "poll_interval": 0.05, **options}
         made.append(TaskScheduler(graph=EchoGraph() if graph is None else graph, **options))
         return made[-1]
 

@@ -81,7 +81,7 @@ def face(request, tmp_path):
     if options is None:
         server = request.getfixturevalue("postgres_server")
         options = {"db_url": server.new_database()}
-    scheduler = TaskScheduler(graph=EchoGraph(), **options)
+    scheduler = TaskScheduler(graph=EchoGraph(), poll_interval=0.05, **options)
     yield scheduler
     scheduler.stop()
     if "db_url" in options:
