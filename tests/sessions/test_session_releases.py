@@ -5,7 +5,7 @@ import operator
 from typing import Annotated
 
 import pytest
-from helpers import hourly, wait_until
+from helpers import hourly, rows, wait_until
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
@@ -144,16 +144,29 @@ KINDS = [
 PLACES = {inside_a_subgraph: " (in billing)", inside_two_subgraphs: " (in shop.billing)"}
 
 
-async def over(scheduler, run_id):
-    await wait_until(lambda: scheduler.get_run(run_id).finished_at, scheduler)
+async def over(scheduler, run_id, db_path):
+    """Return the run when it has ended; an attempt that waits for its delay begins at once."""
+
+    def is_over():
+        if scheduler.get_run(run_id).status is RunStatus.PENDING:
+            begin_attempts(db_path)
+        return scheduler.get_run(run_id).finished_at
+
+    await wait_until(is_over, scheduler)
     return scheduler.get_run(run_id)
+
+
+def begin_attempts(db_path):
+    with rows(db_path) as connection:
+        connection.execute("UPDATE scheduler_runs SET ready_at = 0 WHERE status = 'pending'")
 
 
 class Releases:
     """Schedulers on one store, one after the other, each with another graph."""
 
-    def __init__(self, scheduler_with):
+    def __init__(self, scheduler_with, db_path):
         self._scheduler_with = scheduler_with
+        self._db_path = db_path
         self.scheduler = None
 
     async def deploy(self, graph):
@@ -176,16 +189,19 @@ class Releases:
         """Return the run when it has ended, its question answered."""
         if self.scheduler.get_run(run_id).status is RunStatus.WAITING:
             self.scheduler.answer_run(run_id, "yes")
-        return await over(self.scheduler, run_id)
+        return await self.over(run_id)
+
+    async def over(self, run_id):
+        return await over(self.scheduler, run_id, self._db_path)
 
 
 @pytest.fixture
-def releases(scheduler_with):
-    return Releases(scheduler_with)
+def releases(scheduler_with, db_path):
+    return Releases(scheduler_with, db_path)
 
 
 MANNERS = ["asks", "is stopped", "fails"]
-RETRY = {"max_attempts": 2, "retry_delay_seconds": 0.5}
+RETRY = {"max_attempts": 2, "retry_delay_seconds": 3600}
 
 
 @pytest.mark.parametrize("manner", MANNERS)
@@ -299,7 +315,7 @@ async def test_one_of_two_nodes_that_ask_was_renamed(releases):
     questions = releases.scheduler.get_run(run_id).questions
     await releases.deploy(graph("pay_invoice"))
     releases.scheduler.answer_run(run_id, {question.id: "yes" for question in questions})
-    run = await over(releases.scheduler, run_id)
+    run = await releases.over(run_id)
     assert (len(questions), run.status, payment.paid) == (2, RunStatus.FAILED, [])
     assert "the graph no longer has node 'pay' where" in run.error
 
@@ -308,13 +324,13 @@ async def test_a_release_that_is_taken_back(releases):
     """A further attempt continues when the node is there again."""
     payment = Payment("asks")
     await releases.deploy(edge("pay", payment.pay))
-    run_id = await releases.begin(payment, max_attempts=2, retry_delay_seconds=0.5)
+    run_id = await releases.begin(payment, **RETRY)
     await releases.deploy(edge("pay_invoice", payment.pay))
     releases.scheduler.answer_run(run_id, "yes")
     await wait_until(lambda: len(releases.scheduler.get_run(run_id).earlier_attempts) == 2, releases.scheduler)
     assert "no longer has node 'pay'" in releases.scheduler.get_run(run_id).error
     await releases.deploy(edge("pay", payment.pay))
-    run = await over(releases.scheduler, run_id)
+    run = await releases.over(run_id)
     assert (run.status, payment.paid) == (RunStatus.SUCCEEDED, [100])
 
 
@@ -324,7 +340,7 @@ async def test_a_retry_from_the_start_needs_no_node_of_the_old_graph(releases):
     await releases.deploy(edge("pay", payment.pay))
     run_id = await releases.begin(payment, **RETRY, retry_from_start=True)
     await releases.deploy(edge("pay_invoice", payment.pay))
-    run = await over(releases.scheduler, run_id)
+    run = await releases.over(run_id)
     assert (run.status, run.resumed, payment.paid) == (RunStatus.SUCCEEDED, False, [100])
 
 
@@ -353,11 +369,11 @@ async def run_after_a_rename(saver, db_path):
         await scheduler.stop()
     payment.entered.clear()
     async with release("pay_invoice") as scheduler:
-        assert (await over(scheduler, first)).status is RunStatus.FAILED
+        assert (await over(scheduler, first, db_path)).status is RunStatus.FAILED
         second = scheduler.trigger_task("hourly")
         await payment.entered.wait()
         await scheduler.stop()
     payment.opened.set()
     async with release("pay_invoice") as scheduler:
-        run = await over(scheduler, second)
+        run = await over(scheduler, second, db_path)
     assert (run.status, run.attempt, run.resumed, payment.paid) == (RunStatus.SUCCEEDED, 2, True, [100])
