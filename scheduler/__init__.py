@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskChangedError, TaskNotFoundError
     from scheduler.models import (
+        CurrentRun,
         OverlapPolicy,
         Run,
         RunStatus,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from scheduler.views import TaskState, TaskView
 
 __all__ = [
+    "CurrentRun",
     "OverlapPolicy",
     "Run",
     "RunEvent",
@@ -56,6 +58,7 @@ __all__ = [
 ]
 
 _MODULE_OF: Final = {
+    "CurrentRun": "models",
     "OverlapPolicy": "models",
     "Run": "models",
     "RunEvent": "observing",

@@ -233,6 +233,27 @@ class Run(BaseModel):
     """The run that this one repeats."""
 
 
+class CurrentRun(BaseModel):
+    """The run that an `input_builder` with two arguments builds an input for. All datetimes are in UTC."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    id: str
+    """The run's id."""
+    scheduled_at: AwareDatetime
+    """The due time that it stands for; for a run by hand, when it was triggered."""
+    attempt: int
+    """1 for the first attempt."""
+    trigger: RunTrigger
+    """What called for it."""
+    prompt: str
+    """Its own prompt, if it has one, else the task's."""
+    last_success_at: AwareDatetime | None
+    """When the task's newest successful run ended, as far as its history is kept; None: there is none."""
+    previous: Run | None
+    """The task's run before this one, among those that have started; None: there is none."""
+
+
 class TaskChanges(BaseModel):
     """What `apply_tasks` did, or would do, to the tasks of a store: ids, in the order in which they were given."""
 

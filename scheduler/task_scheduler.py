@@ -30,7 +30,7 @@ from scheduler._arguments import (
 from scheduler.apscheduler_adapter import StoreScheduler
 from scheduler.engine import Dependencies, Engine, Host, LoopSettings, NoTicker, ThreadTicker
 from scheduler.errors import InvalidTaskError
-from scheduler.graphs import GraphRunner, RunnerSettings, check_task
+from scheduler.graphs import GraphRunner, InputBuilder, RunnerSettings, check_task
 from scheduler.graphs.threads import in_thread
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
@@ -95,7 +95,7 @@ class TaskScheduler:
         history_limit: int = 1000,
         finished_retention_days: float = 90,
         checkpointer: object | None = None,
-        input_builder: Callable[[TaskDefinition], object] | str | None = None,
+        input_builder: InputBuilder | str | None = None,
         context: object = None,
         durability: str | None = None,
         recursion_limit: int | None = None,
@@ -123,8 +123,8 @@ class TaskScheduler:
             history_limit: how many runs are kept for each task.
             finished_retention_days: how long finished and removed tasks and their runs are kept.
             checkpointer: a LangGraph saver to attach to the graph, which then remembers each session.
-            input_builder: a function from the task to the graph's input, or its dotted path, for graphs whose state
-                has no `messages`.
+            input_builder: a function from the task, or from the task and its `CurrentRun`, to the graph's input, or
+                its dotted path, for graphs whose state has no `messages`.
             context: the context of runs whose task gives none, for graphs that have a `context_schema`.
             durability: when checkpoints are written, for tasks that do not say: "sync" (the default where there is a
                 checkpointer), "async" or "exit".
@@ -174,8 +174,8 @@ class TaskScheduler:
         runner_settings = RunnerSettings(
             graph, checkpointer, input_builder, context, chosen, recursion_limit, callback_timeout_seconds
         )
-        runner = GraphRunner(runner_settings, self._clock, self._observers.step_finished)
         self._store = Store(database, timezone, history_limit)
+        runner = GraphRunner(runner_settings, self._clock, self._observers.step_finished, self._store.before_run)
         session = SchedulerSession(
             database,
             history_limit,

@@ -16,7 +16,14 @@ from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
 from scheduler.graphs.beginning import AnswerLostError, Begin, Beginning, beginning
 from scheduler.graphs.bounded import TooLongError, callback_within, graph_within
-from scheduler.graphs.callbacks import Callback, check_builder, load_builder, load_callback
+from scheduler.graphs.callbacks import (
+    Callback,
+    InputBuilder,
+    check_builder,
+    load_builder,
+    load_callback,
+    takes_run,
+)
 from scheduler.graphs.calling import GraphCaller, Reply
 from scheduler.graphs.loading import Graph, load_graph
 from scheduler.graphs.local_langgraph import as_server_graph, is_drained
@@ -32,14 +39,17 @@ from scheduler.graphs.wrapped import (
     takes_checkpointer,
     with_checkpointer,
 )
-from scheduler.models import RunStatus, TaskDefinition
+from scheduler.models import CurrentRun, Run, RunStatus, TaskDefinition
 from scheduler.redaction import redact
 from scheduler.server_url import is_server_url
 from scheduler.store import STOPPED, Claim, Outcome
 from scheduler.thread_ids import ThreadId
 from scheduler.timing.clock import Clock, to_datetime
 
-__all__ = ["GraphRunner", "RunnerSettings", "check_task"]
+__all__ = ["GraphRunner", "InputBuilder", "RunnerSettings", "check_task"]
+
+BeforeRun: TypeAlias = Callable[[str, str], tuple[Run | None, int | None]]
+"""Returns, for a task and a run, the run before it and the instant of the task's newest success."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ class RunnerSettings:
 
     graph: object = "graph:graph"
     checkpointer: object | None = None
-    input_builder: Callable[[TaskDefinition], object] | str | None = None
+    input_builder: InputBuilder | str | None = None
     context: Any = None
     durability: str | None = None
     recursion_limit: int | None = None
@@ -66,7 +76,7 @@ class _Prepared:
 
     graph: Graph
     callback: Callback | None
-    build: Callable[[TaskDefinition], object] | None
+    build: InputBuilder | None
 
 
 @dataclass(slots=True)
@@ -86,8 +96,13 @@ class GraphRunner:
         settings: RunnerSettings,
         clock: Clock,
         step_finished: Callable[[Claim, str], None] = lambda _claim, _step: None,
+        before_run: BeforeRun = lambda _task, _run: (None, None),
     ) -> None:
-        """Take the graph of tasks that name none, what else holds for all, and whom to tell of streamed steps."""
+        """Take the graph of tasks that name none, what else holds for all, whom to tell of streamed steps, the history.
+
+        `before_run` is called in threads.
+        """
+        self._before_run = before_run
         self._settings = settings
         self._clock = clock
         self._caller = GraphCaller(settings.context, settings.durability, step_finished)
@@ -189,9 +204,31 @@ class GraphRunner:
         return outcome
 
     async def _call_graph(self, prepared: _Prepared, call: _Call) -> Reply:
-        task = call.claim.task
-        call.opening = await beginning(prepared.graph, call.claim, call.config, lambda: _input(prepared, task))
+        call.opening = await beginning(
+            prepared.graph, call.claim, call.config, lambda: self._input(prepared, call.claim)
+        )
         return await self._caller.call(prepared.graph, call.claim, call.opening, call.config)
+
+    async def _input(self, prepared: _Prepared, claim: Claim) -> object:
+        """Build a graph's input: by a function that is not ours in a thread, since it may block or never return."""
+        if prepared.build is None:
+            return graph_input(claim.task)
+        return await in_thread(self._build, prepared.build, claim)
+
+    def _build(self, build: InputBuilder, claim: Claim) -> object:
+        if not takes_run(build):
+            return build(claim.task)  # type: ignore[call-arg]  # it is known what it takes
+        previous, last_success = self._before_run(claim.task.id, claim.run_id)
+        run = CurrentRun(
+            id=claim.run_id,
+            scheduled_at=to_datetime(claim.scheduled_at),
+            attempt=claim.attempt,
+            trigger=claim.trigger,
+            prompt=claim.task.prompt,
+            last_success_at=None if last_success is None else to_datetime(last_success),
+            previous=previous,
+        )
+        return build(claim.task, run)  # type: ignore[call-arg]
 
     def _raised(self, claim: Claim, error: BaseException) -> Outcome:
         if is_drained(error):
@@ -308,11 +345,6 @@ class GraphRunner:
             prefix = "result_callback: " if status is RunStatus.SUCCEEDED else ""
             text = f"{prefix}{error_text(error, ERROR_LIMIT)}"[:ERROR_LIMIT]
         return Outcome(claim, status, self._clock.now(), response, text, error, **others)
-
-
-async def _input(prepared: _Prepared, task: TaskDefinition) -> object:
-    """Build a graph's input: by a function that is not ours in a thread, since it may block or never return."""
-    return graph_input(task) if prepared.build is None else await in_thread(prepared.build, task)
 
 
 def _callback_limit(task: TaskDefinition, seconds: float) -> tuple[str, float]:

@@ -6,13 +6,15 @@ import pkgutil
 import typing
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from scheduler import _containment
 from scheduler._safe_text import ERROR_LIMIT, error_text
-from scheduler.models import TaskDefinition
+from scheduler.models import CurrentRun, TaskDefinition
 
 Callback = Callable[[TaskDefinition, Any], Awaitable[Any]]
+InputBuilder: TypeAlias = Callable[[TaskDefinition], object] | Callable[[TaskDefinition, CurrentRun], object]
+_BOTH: Final = 2
 
 
 @lru_cache(maxsize=256)
@@ -37,7 +39,7 @@ def load_callback(path: str) -> Callback:
 
 
 @lru_cache(maxsize=256)
-def load_builder(path: str) -> Callable[[TaskDefinition], object]:
+def load_builder(path: str) -> InputBuilder:
     """Return the function that a dotted path names, for `input_builder`. Raises `ValueError`."""
     try:
         found = _resolved(path)
@@ -48,7 +50,7 @@ def load_builder(path: str) -> Callable[[TaskDefinition], object]:
         message = f"input_builder={path!r} cannot be imported ({reason}); give the dotted path"
         raise ValueError(f"{message} of a function in a module that can be imported here") from error
     check_builder(found, path)
-    return typing.cast("Callable[[TaskDefinition], object]", found)
+    return typing.cast("InputBuilder", found)
 
 
 def check_builder(found: object, path: str | None = None) -> None:
@@ -56,7 +58,23 @@ def check_builder(found: object, path: str | None = None) -> None:
     call = getattr(type(found), "__call__", None)  # noqa: B004 (its function is wanted, not whether there is one)
     if not callable(found) or inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(call):
         message = f"input_builder={found if path is None else path!r} is not a plain function"
-        raise ValueError(f"{message}; give a function that takes the task and returns the graph's input")
+        hint = "give a function that takes the task, or the task and the run, and returns the graph's input"
+        raise ValueError(f"{message}; {hint}")
+
+
+def takes_run(build: InputBuilder) -> bool:
+    """Tell whether an input builder takes the run as its second argument.
+
+    It must need it, or call it `run`: a second parameter with a default has always been the function's own business.
+    """
+    try:
+        parameters = list(inspect.signature(build).parameters.values())
+    except (TypeError, ValueError):
+        return False
+    places = [each for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]
+    if len(places) < _BOTH:
+        return False
+    return places[1].default is inspect.Parameter.empty or places[1].name == "run"
 
 
 def _resolved(path: str) -> object:

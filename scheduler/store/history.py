@@ -34,6 +34,7 @@ from scheduler.timing.schedule import Schedule, UnservedSchedule
 _QUESTIONS: Final = TypeAdapter(tuple[Question, ...])
 _ATTEMPTS: Final = TypeAdapter(tuple[Attempt, ...])
 _INTEGER_DIGITS: Final = 1_000
+_this = runs.alias("this_run")
 _counter = itertools.count()
 # Of its own, so that a program that seeds `random` does not make ids repeat; and seeded again in a forked child.
 _random = random.Random()  # noqa: S311 (ids are no secrets)
@@ -233,6 +234,36 @@ def read_run(connection: Connection, run_id: str) -> Run:
     if row is None:
         raise RunNotFoundError(run_id)
     return to_run(row)
+
+
+_BEFORE: Final = Query(
+    RunRow,
+    lambda: (
+        select(runs)
+        .where(
+            runs.c.task_id == bindparam("task_id"),
+            runs.c.attempt > 0,
+            runs.c.seq < select(_this.c.seq).where(_this.c.id == bindparam("run_id")).scalar_subquery(),
+        )
+        .order_by(runs.c.seq.desc())
+        .limit(1)
+    ),
+)
+_LAST_SUCCESS: Final = Statement(
+    lambda: (
+        select(runs.c.finished_at)
+        .where(runs.c.task_id == bindparam("task_id"), runs.c.status == RunStatus.SUCCEEDED)
+        .order_by(runs.c.seq.desc())
+        .limit(1)
+    )
+)
+
+
+def before_run(connection: Connection, task_id: str, run_id: str) -> tuple[Run | None, int | None]:
+    """Return the run of a task before a run, of those that have started, and when its newest success ended."""
+    row = connection.execute(_BEFORE, {"task_id": task_id, "run_id": run_id}).first()
+    successes = connection.execute(_LAST_SUCCESS, {"task_id": task_id}).scalars()
+    return None if row is None else to_run(row), next(iter(successes), None)
 
 
 def read_runs(

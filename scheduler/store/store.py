@@ -137,6 +137,11 @@ class Store:
         with self.database.read() as connection:
             return history.read_runs(connection, task_id, status, since, limit)
 
+    def before_run(self, task_id: str, run_id: str) -> tuple[Run | None, int | None]:
+        """Return the run before a run, of those that have started, and when the task's newest success ended."""
+        with self.database.read() as connection:
+            return history.before_run(connection, task_id, run_id)
+
     def running_schedulers(self, now: int) -> int:
         """Return how many schedulers have a lease here."""
         with self.database.read() as connection:
