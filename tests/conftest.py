@@ -1,8 +1,10 @@
 """Fixtures that all tests share: schedulers on files of their own, graphs, and a loop that nothing may block."""
 
 import asyncio
+import compileall
 import inspect
 import signal
+from pathlib import Path
 
 import hypothesis  # else its pytest plugin imports it in the summary, deep in the stack: CPython 3.11 may fail there
 import pytest
@@ -19,6 +21,13 @@ if hasattr(signal, "SIGQUIT"):
 # On a busy machine an example may take any time: no property is about speed.
 hypothesis.settings.register_profile("any-speed", deadline=None)
 hypothesis.settings.load_profile("any-speed")
+
+
+def pytest_configure(config):
+    """Compile the package once, where the environment keeps Python from it: hundreds of processes import it."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(inspect.getfile(TaskScheduler)).parent, quiet=2)
+
 
 _FACE = {name for name, value in vars(TaskScheduler).items() if inspect.isfunction(value)}
 _ALLOWED = [
