@@ -20,6 +20,7 @@ _LARGEST: Final = 2**63 - 1
 _SOURCE_LIMIT: Final = 4096
 """As long as the path of a file can be."""
 _NOTE_LIMIT: Final = 2_000
+_MOST_BACKFILLED: Final = 10_000
 _CONTROL: Final = frozenset(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
 
 
@@ -104,6 +105,21 @@ def check_future(now: int, **arguments: datetime) -> int:
         ((name, moment),) = arguments.items()
         raise ValueError(f"{name}={moment.isoformat()} has passed; give an instant in the future")
     return micros
+
+
+def check_past_range(first: int, last: int, now: int, start: datetime, end: datetime) -> None:
+    """Raise `ValueError` unless a range of instants lies in the past and its end is not before its start."""
+    if last < first:
+        raise ValueError(f"end={end.isoformat()} is before start={start.isoformat()}; give an end that is not")
+    if last > now:
+        raise ValueError(f"end={end.isoformat()} is in the future; the schedule sees to what is due then")
+
+
+def check_backfill(limit: int, max_concurrent: int) -> None:
+    """Raise `ValueError` for more runs than one call may queue, or let run at once."""
+    for name, value in (("limit", limit), ("max_concurrent", max_concurrent)):
+        if value > _MOST_BACKFILLED:
+            raise ValueError(f"{name}={value}; give at most {_MOST_BACKFILLED}")
 
 
 def check_note(**arguments: object) -> None:

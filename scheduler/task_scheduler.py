@@ -14,9 +14,11 @@ from typing import Any, Final, Self
 
 from scheduler import gc_control, logbook
 from scheduler._arguments import (
+    check_backfill,
     check_definitions,
     check_future,
     check_note,
+    check_past_range,
     check_run_id,
     check_seconds,
     check_source,
@@ -44,7 +46,7 @@ from scheduler.store import (
     changed,
     database_at,
 )
-from scheduler.timing.clock import SECOND, WallClock
+from scheduler.timing.clock import SECOND, WallClock, to_datetime
 from scheduler.views import TaskView, view_of
 
 DEFAULT_CONCURRENCY: Final = 32
@@ -448,6 +450,49 @@ class TaskScheduler:
         run_id = self._store.trigger_task(task_id, self._clock.now(), prompt, metadata)
         self.scheduler.wakeup()
         return run_id
+
+    def backfill_task(  # noqa: PLR0913 (keywords, each with a default)
+        self,
+        task_id: str,
+        start: datetime,
+        end: datetime,
+        *,
+        limit: int = 1000,
+        max_concurrent: int = 1,
+        dry_run: bool = False,
+        force: bool = False,
+    ) -> list[datetime]:
+        """Run a task for each due time of a past range for which no run has started; return these due times, in UTC.
+
+        Due times that were skipped, missed or coalesced into another run count as gaps. Each gap becomes a run with the
+        trigger `backfill`, the oldest first, which sees the due time as its `scheduled_at`. These runs start after
+        everything that is due now, do not count for `max_runs`, and `overlap` is not about them; with a session that
+        runs share, they take turns with the task's other runs.
+
+        Args:
+            task_id: the task; paused and finished ones, too.
+            start: the beginning of the range, an aware datetime; the range includes it.
+            end: its end, which it includes as well; not in the future.
+            limit: more gaps than these are an error; at most 10,000.
+            max_concurrent: how many of these runs may be running at once.
+            dry_run: only return what would be run.
+            force: also run due times that are older than the history that is kept of the task.
+
+        Raises:
+            TaskNotFoundError: no task has this id.
+            ValueError: the range is none, it has too many due times or gaps, or nobody knows any more what ran then.
+            StoreError: nothing was stored.
+        """
+        check_task_id(task_id)
+        check_whole(limit=limit, max_concurrent=max_concurrent)
+        check_backfill(limit, max_concurrent)
+        now, first, last = self._clock.now(), micros_of(start=start), micros_of(end=end)
+        check_past_range(first, last, now, start, end)
+        options = {"limit": limit, "max_concurrent": max_concurrent, "dry_run": dry_run, "force": force}
+        gaps = self._store.backfill_task(task_id, first, last, now, **options)  # type: ignore[arg-type]
+        if not dry_run:
+            self.scheduler.wakeup()
+        return [to_datetime(due) for due in gaps]
 
     async def run_task(
         self,

@@ -88,6 +88,7 @@ COMMANDS: Final = {
         Command("run", "history:run", "run 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77"),
         Command("cancel", "control:cancel", 'cancel 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77 --reason "wrong prompt"'),
         Command("retry", "control:retry", "retry --status failed --since 2h"),
+        Command("backfill", "backfill:backfill", "backfill stand-up --from 7d --dry-run"),
         Command("watch", "watch:watch", "watch"),
         Command("waiting", "answers:waiting", "waiting"),
         Command("answer", "answers:answer", 'answer 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77 "Yes, continue."'),

@@ -15,7 +15,16 @@ from scheduler.store.claims import CANCELLED_BY_NEXT, Claim, Entry, NotStarted
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement
 from scheduler.store.expiring import end_reason
 from scheduler.store.reading import read
-from scheduler.store.schema import CAN_BE_DUE, IS_PENDING, IS_RUNNING, IS_SCHEDULED, IS_WAITING, runs, tasks
+from scheduler.store.schema import (
+    CAN_BE_DUE,
+    IS_BACKFILL,
+    IS_PENDING,
+    IS_RUNNING,
+    IS_SCHEDULED,
+    IS_WAITING,
+    runs,
+    tasks,
+)
 from scheduler.timing.clock import to_micros
 from scheduler.timing.planning import Decision, Firing, Plan, Situation, plan
 from scheduler.timing.schedule import Schedule, is_one_time, schedule_of
@@ -299,11 +308,18 @@ def _cancel_open(connection: Connection, task_id: str, now: int) -> list[str]:
 
 
 _ASK_TO_CANCEL: Final = Statement(
-    lambda: update(runs).where(runs.c.task_id == bindparam("task"), IS_RUNNING).values(cancel_requested=1)
+    lambda: (
+        update(runs)
+        .where(runs.c.task_id == bindparam("task"), IS_RUNNING, not_(IS_BACKFILL))
+        .values(cancel_requested=1)
+    )
 )
 _CANCELLABLE: Final = Query(
     task_rows.CancellableRun,
     lambda: task_rows.cancellable(
-        and_(runs.c.task_id == bindparam("task"), or_(IS_WAITING, and_(IS_PENDING, IS_SCHEDULED)))
+        and_(
+            runs.c.task_id == bindparam("task"),
+            or_(and_(IS_WAITING, not_(IS_BACKFILL)), and_(IS_PENDING, IS_SCHEDULED)),
+        )
     ),
 )

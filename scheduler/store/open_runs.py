@@ -32,6 +32,8 @@ class OpenRuns:
     def look_at(self, task_ids: Sequence[str]) -> None:
         """Read what is stored of tasks, before this pass starts any run of theirs."""
         for row in self._connection.execute(_OPEN_RUNS, {"ids": task_ids}):
+            if row.trigger == RunTrigger.BACKFILL:
+                continue  # overlap policies are not for it
             if row.status != RunStatus.PENDING or row.attempt > 0:
                 self._busy.add(row.task_id)
             elif row.trigger == RunTrigger.SCHEDULE:

@@ -7,16 +7,25 @@ from heapq import merge
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, not_, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, not_, or_, select, tuple_, update
 
 from scheduler.models import RunStatus, RunTrigger, TaskDefinition
-from scheduler.store import adding, answers, history, own_values, unloadable
+from scheduler.store import adding, answers, backfill, history, own_values, unloadable
 from scheduler.store import tasks as task_rows
 from scheduler.store.claiming import Claiming
 from scheduler.store.claims import CANCELLED_BY_NEXT, Batch, Claim, Claimer, Entry
 from scheduler.store.database.statements import Connection, Query, Statement
 from scheduler.store.due_times import DueTimes
-from scheduler.store.schema import IS_PENDING, IS_RUNNING, has_status, is_open, runs, tasks
+from scheduler.store.schema import (
+    IS_BACKFILL,
+    IS_PENDING,
+    IS_PENDING_BACKFILL,
+    IS_RUNNING,
+    has_status,
+    is_open,
+    runs,
+    tasks,
+)
 from scheduler.store.threads import thread_is_taken
 
 # --- Claiming ---
@@ -37,6 +46,7 @@ def claim(  # noqa: PLR0913 (who, when and how much)
     free = slots
     for entry in merge(waiting.entries(slots), due_times.entries(slots), key=attrgetter("since")):
         free -= entry.claim(free)
+    waiting.claim_backfills(free)
     if late_until is not None:
         due_times.account_for_late(late_until)
     claiming.usable.write(now)
@@ -60,6 +70,7 @@ class _WaitingRun(NamedTuple):
     prompt: str | None
     metadata: str | None
     continues: str | None
+    max_concurrent: int | None
     definition: str
     next_due: int | None
 
@@ -93,6 +104,26 @@ class WaitingRuns:
         values = {"now": self._now, "slots": slots, "disowned": disowned, "me": self._claimer.owner}
         return self._connection.execute(_READY, values).all()
 
+    def claim_backfills(self, slots: int) -> None:
+        """Claim runs of backfills in what slots are left, the oldest due time first."""
+        if slots <= 0:
+            return
+        disowned = list(self._claimer.disowned)
+        values = {"now": self._now, "slots": slots, "disowned": disowned, "me": self._claimer.owner}
+        for row in self._connection.execute(_READY_BACKFILLS, values).all():
+            # The query does not know what this pass has started.
+            if row.attempt == 0 and self._started_backfills(row.task_id) >= (row.max_concurrent or 1):
+                continue
+            task = self._usable.usable(row.task_id, row.definition)
+            if task is None:
+                continue
+            is_checkpointed = self._claimer.is_checkpointed(task)
+            if not is_checkpointed or self._threads.take_if_free(row):
+                self._take(row, task, is_checkpointed=is_checkpointed)
+
+    def _started_backfills(self, task_id: str) -> int:
+        return int(self._connection.execute(_STARTED_BACKFILLS, {"task": task_id}).scalars()[0])
+
     def _claim(self, row: _WaitingRun, slots: int) -> int:
         """Claim a run, if there is a slot and nothing that this pass has started is in its way."""
         if slots <= 0 or row.id in self._batch.cancelled:
@@ -113,7 +144,8 @@ class WaitingRuns:
         taken = {"run": row.id, "by": self._claimer.owner, "at": self._now, "try": row.attempt + 1}
         self._connection.execute(_TAKE, {**taken, "kept": int(is_checkpointed)})
         is_first = row.trigger == RunTrigger.SCHEDULE and row.attempt == 0
-        self._open_runs.note_start(row.task_id, has_waited=is_first)
+        if row.trigger != RunTrigger.BACKFILL:
+            self._open_runs.note_start(row.task_id, has_waited=is_first)
         attempts = history.earlier_attempts(row)
         self._batch.claims.append(
             Claim(
@@ -142,6 +174,7 @@ def _is_blocked() -> ColumnElement[bool]:
     return exists().where(
         _other.c.task_id == runs.c.task_id,
         is_open(_other),
+        _other.c.trigger != RunTrigger.BACKFILL,
         or_(
             has_status(RunStatus.RUNNING, _other),
             has_status(RunStatus.WAITING, _other),
@@ -163,12 +196,28 @@ def _columns() -> list[ColumnElement[object]]:
     return [*(runs.c[name] for name in of_run), tasks.c[definition], tasks.c[next_due]]
 
 
+_READY_BACKFILLS: Final = Query(
+    _WaitingRun,
+    lambda: (
+        select(*_columns())
+        .join(tasks, tasks.c.id == runs.c.task_id)
+        .where(IS_PENDING_BACKFILL, runs.c.ready_at <= bindparam("now"))
+        .where(tasks.c.problem.is_(None), not_(unloadable.is_left(runs.c.task_id)))
+        .where(or_(runs.c.attempt > 0, backfill.may_start()))
+        .where(runs.c.id.not_in(bindparam("disowned", expanding=True)))
+        .order_by(runs.c.ready_at, runs.c.id)
+        .limit(bindparam("slots"))
+    ),
+)
+_STARTED_BACKFILLS: Final = Statement(
+    lambda: select(func.count()).where(runs.c.task_id == bindparam("task"), is_open(), IS_BACKFILL, runs.c.attempt > 0)
+)
 _READY: Final = Query(
     _WaitingRun,
     lambda: (
         select(*_columns())
         .join(tasks, tasks.c.id == runs.c.task_id)
-        .where(IS_PENDING, runs.c.ready_at <= bindparam("now"))
+        .where(IS_PENDING, not_(IS_BACKFILL), runs.c.ready_at <= bindparam("now"))
         .where(tasks.c.problem.is_(None), not_(unloadable.is_left(runs.c.task_id)))
         .where(or_(runs.c.exclusive == 0, not_(_is_blocked())), or_(runs.c.checkpointed == 0, not_(thread_is_taken())))
         .where(runs.c.id.not_in(bindparam("disowned", expanding=True)))

@@ -148,6 +148,7 @@ runs: Final = Table(
     CheckConstraint("(status = 'running') = (owner IS NOT NULL)", name="running_has_owner"),
 )
 
+IS_BACKFILL: Final = runs.c.trigger == literal_column(f"'{RunTrigger.BACKFILL}'")
 IS_SCHEDULED: Final = runs.c.trigger == literal_column(f"'{RunTrigger.SCHEDULE}'")
 
 
@@ -162,6 +163,7 @@ def has_status(status: RunStatus, table: FromClause = runs) -> ColumnElement[boo
 
 
 IS_PENDING: Final = has_status(RunStatus.PENDING)
+IS_PENDING_BACKFILL: Final = and_(IS_PENDING, IS_BACKFILL)
 IS_RUNNING: Final = has_status(RunStatus.RUNNING)
 IS_WAITING: Final = has_status(RunStatus.WAITING)
 HAS_THREAD_TO_DELETE: Final = runs.c.thread_until.is_not(None)
@@ -227,6 +229,7 @@ def _indexes() -> dict[Index, ColumnElement[bool]]:
         Index("scheduler_tasks_pause_until", tasks.c.pause_until): RESUMES_BY_ITSELF,
         Index("scheduler_runs_once", runs.c.task_id, runs.c.scheduled_at, unique=True): IS_SCHEDULED,
         Index("scheduler_runs_pending", runs.c.ready_at): IS_PENDING,
+        Index("scheduler_runs_backfill", runs.c.ready_at): IS_PENDING_BACKFILL,
         Index("scheduler_runs_running", runs.c.owner): IS_RUNNING,
         Index("scheduler_runs_waiting", runs.c.expires_at): IS_WAITING,
         Index("scheduler_runs_warn", runs.c.warn_at): IS_WAITING,
@@ -308,8 +311,12 @@ def _add_control(connection: Connection) -> None:
     for name in ("prompt", "metadata", "cancel_reason", "retry_of", "continues"):
         _add_column(connection, "scheduler_runs", Column(name, Text))
     _add_column(connection, "scheduler_runs", Column("max_concurrent", Integer))
-    index = "scheduler_tasks_pause_until ON scheduler_tasks (pause_until) WHERE pause_until IS NOT NULL"
-    connection.execute(DDL(f"CREATE INDEX {index}"))  # type: ignore[no-untyped-call]
+    trigger = '"trigger"' if connection.dialect.name == "sqlite" else "trigger"
+    for index in (
+        "scheduler_tasks_pause_until ON scheduler_tasks (pause_until) WHERE pause_until IS NOT NULL",
+        f"scheduler_runs_backfill ON scheduler_runs (ready_at) WHERE status = 'pending' AND {trigger} = 'backfill'",
+    ):
+        connection.execute(DDL(f"CREATE INDEX {index}"))  # type: ignore[no-untyped-call]
 
 
 def _replace_check(connection: Connection, listed: str, wanted: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
-from scheduler.store import adding, clock_steps, control, history, listing, outcomes, owners, queue, tasks
+from scheduler.store import adding, backfill, clock_steps, control, history, listing, outcomes, owners, queue, tasks
 from scheduler.store.adding import OtherSources
 from scheduler.store.database.interface import Database
 from scheduler.store.database.statements import Connection
@@ -114,6 +114,30 @@ class Store:
         """Queue a run that repeats one; return its id. Raises `RunNotFoundError`, `TaskNotFoundError`, `ValueError`."""
         with self._change(now) as connection:
             return control.retry(connection, run_id, now, self._history_limit, from_start=from_start)
+
+    def backfill_task(  # noqa: PLR0913 (the range, and how it is filled)
+        self,
+        task_id: str,
+        start: int,
+        end: int,
+        now: int,
+        *,
+        limit: int,
+        max_concurrent: int = 1,
+        dry_run: bool = False,
+        force: bool = False,
+    ) -> list[int]:
+        """Queue a run for each gap of a range; return their due times. Raises `TaskNotFoundError`, `ValueError`.
+
+        A dry run is undone.
+        """
+        with self._change(now) as connection:
+            gaps = backfill.backfill(
+                connection, task_id, start, end, now, limit=limit, max_concurrent=max_concurrent, force=force
+            )
+            if dry_run:
+                connection.undo()
+        return gaps
 
     def answer_run(self, run_id: str, value: object, now: int) -> None:
         """Answer a waiting run. Raises `RunNotFoundError`, `ValueError`."""

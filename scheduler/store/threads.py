@@ -92,6 +92,13 @@ class Threads:
         self._taken.add(run.thread_id)
         return True
 
+    def take_if_free(self, run: WaitingRun) -> bool:
+        """Take the thread of a waiting run, unless another run has it; it stays unmarked, and in nobody's way."""
+        if run.thread_id in self._taken or run.thread_id in self._find_open([run.thread_id], besides=run.id):
+            return False
+        self._taken.add(run.thread_id)
+        return True
+
     def _find_open(self, threads: Sequence[str], besides: str = "") -> dict[str, str]:
         """Return which of the threads have an open run, and its status; `waiting` before others."""
         found: dict[str, str] = {}

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from helpers import hourly
 
+from scheduler import TaskDefinition
+
 
 @pytest.fixture
 def report(place):
@@ -191,3 +193,43 @@ def test_runs_are_repeated(report):
 def test_what_is_refused(report, arguments, code):
     """With the exit codes of all commands."""
     report.quick(*arguments, code=code)
+
+
+@pytest.fixture
+def daily(place):
+    """Add a task that was due once a day, long before it was added."""
+    with place.face() as face:
+        fields = {"task_type": "cron", "cron_expression": "0 0 * * *", "prompt": "Go on."}
+        face.add_task(TaskDefinition(id="daily", name="Daily", **fields))
+    return place
+
+
+def test_past_due_times_are_run(daily):
+    """After a look at them, and a question; the backfill can be cancelled."""
+    shown = daily.quick("backfill", "daily", "--from", "2026-01-01T00:00Z", "--to", "2026-01-03T00:00Z", "--dry-run")
+    assert shown.stdout.splitlines()[-1] == "daily would run for 3 due times."
+    given = ("backfill", "daily", "--from", "2026-01-01T00:00Z", "--to", "2026-01-02T00:00Z")
+    assert "Run 'daily' for 2 due times?" in daily.quick(*given, code=2).stderr
+    shape = daily.quick_json(*given, "--yes")
+    due = ["2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"]
+    assert shape == {"task_id": "daily", "due_times": due, "dry_run": False}
+    assert daily.quick(*given, "--yes").stdout == "daily: there is nothing to fill.\n"
+    daily.quick("trigger", "daily")
+    assert len(daily.quick_json("cancel", "--task", "daily", "--backfill", "--yes")) == 2
+    assert len(ids(daily, status="pending")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["backfill", "other", "--from", "2d"], 3),
+        (["backfill", "daily"], 2),
+        (["backfill", "daily", "--from", "then"], 2),
+        (["backfill", "daily", "--from", "2d", "--to", "3d"], 2),
+        (["backfill", "daily", "--from", "5d", "--limit", "1", "--yes"], 1),
+        (["cancel", "x", "--backfill"], 2),
+    ],
+)
+def test_a_wrong_backfill_is_refused(daily, arguments, code):
+    """With the exit codes of all commands."""
+    daily.quick(*arguments, code=code)

@@ -15,7 +15,7 @@ from scheduler.cli.ui.moments import parse_since
 from scheduler.cli.ui.output import note, say, show_json
 from scheduler.cli.ui.shapes import run_shape
 from scheduler.errors import SchedulerError
-from scheduler.models import OPEN_STATUSES
+from scheduler.models import OPEN_STATUSES, RunTrigger
 
 _MOST: Final = 100_000
 
@@ -31,6 +31,7 @@ OfTask = Annotated[
 def cancel(
     run_id: MaybeRun = None,
     task: OfTask = None,
+    backfill: Annotated[bool, typer.Option("--backfill", help="Cancel only runs of backfills; with --task.")] = False,
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Record this reason.")] = None,
     yes: Yes = False,
     db: Db = None,
@@ -38,14 +39,15 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """Cancel a run, or all open runs of a task. The process that runs it cancels it within its poll interval."""
-    if (run_id is None) == (task is None):
-        raise CommandError("give a run's id, or --task", ExitCode.USAGE)
+    if (run_id is None) == (task is None) or (backfill and task is None):
+        raise CommandError("give a run's id, or --task with or without --backfill", ExitCode.USAGE)
     with opened(db, db_url) as scheduler:
         if run_id is not None:
             scheduler.cancel_run(run_id, reason)
             done = [run_id]
         else:
             runs = [run for status in sorted(OPEN_STATUSES) for run in _runs(scheduler, task, status, None)]
+            runs = [run for run in runs if not backfill or run.trigger is RunTrigger.BACKFILL]
             done = _each(runs, "Cancel", lambda found: scheduler.cancel_run(found, reason), yes=yes)
         _report([scheduler.get_run(each) for each in done], "Cancelled", one=run_id is not None, as_json=as_json)
 
