@@ -143,6 +143,15 @@ CHANGE = Workload(
         for name in ("pause", "resume", "remove")
     ],
 )
+CANCEL = Workload(
+    "cancel",
+    "`cancel_run` of runs that another process runs, at any moment between two of its looks, which are 1 s apart",
+    [Case(OURS, "cancel:across_processes")],
+    [
+        Mark("longest, from the call to the graph", OURS, "longest_ms", at_most=1_050, unit="ms"),
+        Mark("median", OURS, "median_ms", unit="ms"),
+    ],
+)
 RECOVERY = Workload(
     "recovery",
     "10,000 runs whose process died; and an interval of one second after thirty days of absence",
@@ -215,6 +224,21 @@ FLEET = Workload(
     only_by_name=True,
 )
 
-ALL = [STORM, PROCESSES, POSTGRES, STEADY, ADD, RESTART, IDLE, CHANGE, IMPORT, RECOVERY, GROWTH, HUGE_GROWTH, FLEET]
+ALL = [
+    STORM,
+    PROCESSES,
+    POSTGRES,
+    STEADY,
+    ADD,
+    RESTART,
+    IDLE,
+    CHANGE,
+    CANCEL,
+    IMPORT,
+    RECOVERY,
+    GROWTH,
+    HUGE_GROWTH,
+    FLEET,
+]
 USUAL = [workload.name for workload in ALL if not workload.only_by_name]
 """What is run when nothing is asked for by name."""

@@ -17,6 +17,7 @@ TINY = {
     "restart": ("restart:ours", {}),
     "idle": ("idle:ours", {}),
     "change": ("change:in_turn", {}),
+    "cancel": ("cancel:across_processes", {}),
     "import": ("importing:ours", {}),
     "recovery": ("recovery:backlog", {}),
     "growth": ("growth:storm", {"tasks": 1_000, "history": 1_000}),
