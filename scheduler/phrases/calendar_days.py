@@ -9,14 +9,26 @@ from scheduler.phrases.reader import Reader, join_list, read_list
 from scheduler.phrases.refusal import Refusal
 
 _WORKING_DAYS: Final = tuple(range(1, 6))
-_SHORT_WEEKDAYS: Final = {"sun": 0, "mon": 1, "tue": 2, "tues": 2, "wed": 3, "thu": 4, "thurs": 4, "fri": 5, "sat": 6}
+_WEEKEND: Final = (6, 0)
+_SHORT_WEEKDAYS: Final = {
+    "sun": 0,
+    "mon": 1,
+    "tue": 2,
+    "tues": 2,
+    "wed": 3,
+    "thu": 4,
+    "thur": 4,
+    "thurs": 4,
+    "fri": 5,
+    "sat": 6,
+}
 _ONE_WEEKDAY: Final = {name.lower(): (number,) for number, name in enumerate(WEEKDAY_NAMES)} | {
     name: (number,) for name, number in _SHORT_WEEKDAYS.items()
 }
 _EVERY_WEEKDAY: Final = {f"{name.lower()}s": (number,) for number, name in enumerate(WEEKDAY_NAMES)}
-SINGULAR: Final = _ONE_WEEKDAY | {"weekday": _WORKING_DAYS}
+SINGULAR: Final = _ONE_WEEKDAY | {"weekday": _WORKING_DAYS, "weekend": _WEEKEND}
 """What may stand after `every`."""
-PLURAL: Final = _EVERY_WEEKDAY | {"weekdays": _WORKING_DAYS}
+PLURAL: Final = _EVERY_WEEKDAY | {"weekdays": _WORKING_DAYS, "weekends": _WEEKEND}
 """What may stand after `on`."""
 MONTH_NUMBERS: Final = {name.lower(): number for number, name in enumerate(MONTH_NAMES, 1)} | {
     name[:3].lower(): number for number, name in enumerate(MONTH_NAMES, 1)
@@ -53,7 +65,7 @@ def read_weekdays(reader: Reader, names: dict[str, tuple[int, ...]]) -> Days:
     """Read a list of days of the week, or a range, `Monday to Friday`."""
     start = reader.position
     first = reader.look_up(names)
-    if first is not None and len(first) == 1 and reader.accept("to"):
+    if first is not None and len(first) == 1 and reader.accept_any("to", "through"):
         last = reader.look_up(names)
         if last is None or len(last) != 1:
             raise reader.unreadable()
@@ -101,7 +113,7 @@ def read_ordinals(reader: Reader) -> frozenset[int]:
     """Read a list of days of a month, or a range, `the 1st to the 7th`."""
     start = reader.position
     first = _read_ordinal(reader)
-    if first is not None and reader.accept("to"):
+    if first is not None and reader.accept_any("to", "through"):
         last = _read_ordinal(reader)
         if last is None:
             raise reader.unreadable()
@@ -160,8 +172,14 @@ def _in_long_months(reader: Reader, latest: int) -> list[str]:
     return [common, said.replace("every month", f"every {long}")]
 
 
-def read_date(reader: Reader) -> CalendarDate | None:
+def read_date(reader: Reader, *, peek: bool = False) -> CalendarDate | None:
     """Read `2027-03-15`, `15 March 2027`, `the 15th of March` or `March 15, 2027`; the year may be left out."""
+    if peek:
+        place = reader.position
+        try:
+            return read_date(reader)
+        finally:
+            reader.position = place
     if found := reader.match(_ISO_DATE):
         return _checked(CalendarDate(int(found[1]), int(found[2]), int(found[3])))
     start = reader.position

@@ -1,8 +1,9 @@
 """Whole phrases -> the schedule fields of a task."""
 
 import re
-from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import MAXYEAR, UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -30,7 +31,7 @@ from scheduler.phrases.clock_times import (
     read_times,
     seconds_of,
 )
-from scheduler.phrases.cron import HOURS, MINUTES, MONTHS, Days, compact, even_step
+from scheduler.phrases.cron import HOURS, MINUTES, MONTH_NAMES, MONTHS, WEEK, Days, compact, even_step
 from scheduler.phrases.moments import moment_in_words, place, with_offset
 from scheduler.phrases.reader import Reader
 from scheduler.phrases.refusal import Refusal
@@ -48,6 +49,10 @@ _ADVERBS: Final = {
 _CLOCK_UNITS: Final = frozenset({"minute", "hour"})
 _SIZES: Final = {"minute": len(MINUTES), "hour": len(HOURS)}
 _FEWEST_HOURS: Final = 3
+_DAY_MINUTES: Final = 1_440
+_HOUR_MINUTES: Final = 60
+_LAST_MINUTE: Final = 59
+_OVERMORROW: Final = ["the", "day", "after", "tomorrow"]
 _UTC: Final = ZoneInfo("UTC")
 
 
@@ -76,13 +81,24 @@ def read_phrase(phrase: str, present: Present) -> dict[str, Any]:
 def _read(reader: Reader, present: Present) -> dict[str, Any]:
     if reader.accept("every"):
         return _read_every(reader, present)
-    if reader.next in RELATIVE:
+    if _is_one_weekday(reader):
+        return _read_next_weekday(reader, present)
+    if reader.accept("at"):
+        return _read_next_time(reader, present) if read_date(reader, peek=True) is None else _read_date(reader, present)
+    if reader.next in RELATIVE or reader.words[:4] == _OVERMORROW:
         return _read_relative(reader, present)
-    if not reader.accept("at") and (reader.accept("on") or reader.next in PLURAL):
+    if reader.accept("on") or reader.next in PLURAL:
         days = _read_days_on(reader)
         if days is not None:
             return _at_times(reader, present, days)
     return _read_date(reader, present)
+
+
+def _is_one_weekday(reader: Reader) -> bool:
+    """Tell whether a phrase names one day of the week, which is the next such day: `on Friday at noon`."""
+    start = 1 if reader.next == "on" else 0
+    days = SINGULAR.get(reader.ahead(start), ())
+    return len(days) == 1 and reader.ahead(start + 1) == "at"
 
 
 def _read_days_on(reader: Reader) -> Days | None:
@@ -164,6 +180,8 @@ def _read_step(reader: Reader, present: Present) -> dict[str, Any]:
     """Read a step of the clock, such as `2 hours at :30 on weekdays`, or an interval."""
     if reader.accept("hour", "from"):
         return _read_hours(reader, present)
+    if "between" in reader.words or "from" in reader.words:
+        return _read_window(reader, present)
     single = next((unit for unit in UNIT_SECONDS if reader.accept(unit)), None)
     length = read_length(reader) if single is None else {single: 1}
     if not is_clock_step(length):
@@ -200,6 +218,59 @@ def _read_hours(reader: Reader, present: Present) -> dict[str, Any]:
         raise reader.unreadable()
     days = _read_tail(reader)
     return _cron(present, f"{_hours(reader, first, last)} {days.fields}")
+
+
+def _read_window(reader: Reader, present: Present) -> dict[str, Any]:
+    """Read `15 minutes between 9am and 5pm on weekdays`: without the end; or `from 09:00 to 16:59`, up to it."""
+    single = next((unit for unit in _CLOCK_UNITS if reader.accept(unit)), None)
+    length = read_length(reader) if single is None else {single: 1}
+    start = reader.position
+    is_open = reader.accept("between")
+    if not is_open:
+        reader.expect("from")
+    first = read_time(reader, midnight=is_open)
+    reader.expect("and" if is_open else "to")
+    last_words = reader.position
+    last = read_time(reader, midnight=is_open)
+    if first is None or last is None:
+        raise reader.unreadable()
+    end = reader.position
+    days = _read_tail(reader)
+    begin, stop = first.hour * 60 + first.minute, last.hour * 60 + last.minute
+    if is_open:
+        stop = stop or _DAY_MINUTES
+    elif last.minute == _LAST_MINUTE:
+        stop += 1
+    else:
+        hint = reader.replaced(start, end, f"between {first:%H:%M} and {last:%H:%M}")
+        raise Refusal("whether the last of them is included is not clear", hint)
+    step = seconds_of(length) // UNIT_SECONDS["minute"]
+    if not is_clock_step(length) or (step != _HOUR_MINUTES and begin % step):
+        whole = " ".join(["every hour", *reader.words[start:]])
+        raise Refusal(f"no cron expression has steps of {_spoken(length)} in these hours", [whole])
+    if stop <= begin:
+        hint = reader.replaced(last_words, last_words + 1, "midnight")
+        raise Refusal("it runs backwards: the hours of one day end at midnight", hint)
+    return _cron(present, f"{_window(reader, begin, stop, step, (start, end))} {days.fields}")
+
+
+def _window(reader: Reader, begin: int, stop: int, step: int, span: tuple[int, int]) -> str:
+    """Return the fields of the steps from `begin` to before `stop`, in minutes of a day."""
+    due = range(begin, stop, step)
+    hours = sorted({minute // _HOUR_MINUTES for minute in due})
+    minutes = {minute % _HOUR_MINUTES for minute in due}
+    if len(due) != len(hours) * len(minutes):
+        whole = f"between {hours[0] + (begin % 60 > 0):02}:00 and {stop // 60:02}:00"
+        raise Refusal(
+            "no one cron expression has just these times: begin and end at a full hour", reader.replaced(*span, whole)
+        )
+    if len(due) <= 1:
+        raise Refusal(
+            "there is only one such time: give it with 'at'", [f"every day at {begin // 60:02}:{begin % 60:02}"]
+        )
+    even = even_step(minutes, MINUTES) if step < _HOUR_MINUTES else None
+    of_day = "*" if len(hours) == len(HOURS) else compact(hours)
+    return f"{compact(minutes) if even is None else _step(even)} {of_day}"
 
 
 def _hours(reader: Reader, first: time, last: time) -> str:
@@ -268,6 +339,9 @@ def interval_in_words(seconds: int) -> str:
 def _read_relative(reader: Reader, present: Present) -> dict[str, Any]:
     if reader.accept("in"):
         return _read_in(reader, present)
+    if reader.words[:4] == _OVERMORROW:
+        reader.position = len(_OVERMORROW)
+        return _read_near_day(reader, present, 2)
     shift = 0 if reader.accept("today") else 1
     if shift:
         reader.expect("tomorrow")
@@ -277,6 +351,8 @@ def _read_relative(reader: Reader, present: Present) -> dict[str, Any]:
 def _read_in(reader: Reader, present: Present) -> dict[str, Any]:
     length = read_length(reader)
     elapsed = timedelta(seconds=seconds_of(length))
+    if reader.next == "at" and not length.keys() - {"day", "week"}:
+        return _read_near_day(reader, present, seconds_of(length) // UNIT_SECONDS["day"])
     due = with_offset(_whole_second(present.now) + elapsed, present.clock)
     if "day" in length or "week" in length:
         _refuse_other_offset(present, due, elapsed)
@@ -304,6 +380,40 @@ def _read_near_day(reader: Reader, present: Present, shift: int) -> dict[str, An
     return _once_later(due, present, [f"tomorrow at {times[0]:%H:%M}"])
 
 
+def _read_next_weekday(reader: Reader, present: Present) -> dict[str, Any]:
+    """Read a day of the week and a time: the next such instant."""
+    reader.accept("on")
+    (weekday,) = SINGULAR[reader.next]
+    reader.position += 1
+    today = present.now.astimezone(present.clock).date()
+    shift = (weekday - today.isoweekday()) % len(WEEK)
+    return _next_instant(_one_time(reader), [today + timedelta(shift + more) for more in (0, len(WEEK))], present)
+
+
+def _read_next_time(reader: Reader, present: Present) -> dict[str, Any]:
+    """Read a time of day alone, from after `at`: the next such instant."""
+    reader.position -= 1
+    clock = _one_time(reader, midnight=True)
+    today = present.now.astimezone(present.clock).date()
+    return _next_instant(clock, [today, today + timedelta(1)], present)
+
+
+def _one_time(reader: Reader, *, midnight: bool = False) -> time:
+    times = read_times(reader, midnight=midnight)
+    if len(times) > 1:
+        raise Refusal("it names several instants: make a task of each", _one_time_each(reader, times))
+    return times[0]
+
+
+def _next_instant(clock: time, days: Iterable[date], present: Present) -> dict[str, Any]:
+    """Return the first instant in the future at which one of the days has this time."""
+    for day in days:
+        due = place(datetime.combine(day, clock), present.clock)
+        if due > present.now:
+            return _once(due)
+    raise Refusal("it lies in the past")
+
+
 def _read_date(reader: Reader, present: Present) -> dict[str, Any]:
     """Read a date and a time of day, as in `at 2027-03-15 14:00`."""
     day = read_date(reader)
@@ -314,17 +424,26 @@ def _read_date(reader: Reader, present: Present) -> dict[str, Any]:
     reader.accept("at")
     clock, offset = read_exact_time(reader)
     if day.year is None:
-        raise Refusal("it does not say whether once or every year", _with_years(day, clock, present))
+        return _read_next_date(day, clock, offset, present)
     local = datetime.combine(day.in_year(day.year), clock)
     due = local.replace(tzinfo=offset) if offset else place(local, present.clock)
     return _once_later(due, present, [f"at {_next_year(due, present)}", f"tomorrow at {clock:%H:%M}"])
 
 
-def _with_years(day: CalendarDate, clock: time, present: Present) -> list[str]:
-    years = [present.now.year, present.now.year + 1]
-    dates = [f"at {year}-{day.month:02}-{day.day:02} {clock:%H:%M}" for year in years]
-    name = next(name for name, number in MONTH_NUMBERS.items() if number == day.month)
-    return [f"every year on {day.day} {name} at {clock:%H:%M}", *dates]
+def _read_next_date(day: CalendarDate, clock: time, offset: tzinfo | None, present: Present) -> dict[str, Any]:
+    """Return the next instant of a date that names no year."""
+    if offset is not None:
+        name = MONTH_NAMES[day.month - 1].lower()
+        raise Refusal("a date with an offset from UTC names its year", [f"on {day.day} {name} at {clock:%H:%M}"])
+    year = present.now.astimezone(present.clock).year
+    return _next_instant(clock, _in_years(day, range(year, min(year + 9, MAXYEAR + 1))), present)
+
+
+def _in_years(day: CalendarDate, years: Iterable[int]) -> Iterator[date]:
+    """Yield the date in those of the years that have it: not each has a 29 February."""
+    for year in years:
+        with suppress(ValueError):
+            yield date(year, day.month, day.day)
 
 
 def _next_year(due: datetime, present: Present) -> str:

@@ -34,6 +34,9 @@ EXAMPLES: Final = (
 
 _DEFAULT_AT: Final = " at 9am"
 _WEEKDAY: Final = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+_SHORT_WEEKDAY: Final = (
+    "(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun|monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
+)
 _NTH: Final = r"(?:\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth|last|other)"
 _NUMERALS: Final = dict(
     zip(
@@ -60,6 +63,16 @@ _PARTS: Final = {
     "nightly": " at 11pm",
     "tonight": " at 11pm",
 }
+ABBREVIATED_ZONES: Final = {
+    **dict.fromkeys(("cet", "cest"), ("Europe/Berlin", "Europe/Paris")),
+    **dict.fromkeys(("est", "edt", "et", "eastern"), ("America/New_York",)),
+    **dict.fromkeys(("cst", "cdt", "ct", "central"), ("America/Chicago",)),
+    **dict.fromkeys(("mst", "mdt", "mt", "mountain"), ("America/Denver",)),
+    **dict.fromkeys(("pst", "pdt", "pt", "pacific"), ("America/Los_Angeles",)),
+    "bst": ("Europe/London",),
+    "ist": ("Asia/Kolkata", "Europe/Dublin"),
+}
+"""The zones that an abbreviation may mean."""
 _DAYS: Final = {"month": 30, "year": 365}
 _CLOSE: Final = 0.7
 _MOST_EXPLAINED: Final = 150
@@ -89,8 +102,6 @@ def _days_until(name: str, today: date) -> int:
 def _nearest(phrase: str) -> Iterator[str]:
     words = phrase.split()
     yield from (" ".join(_corrected(word, rank) for word in words) for rank in range(2))
-    lowered = {example.lower(): example for example in EXAMPLES}
-    yield from (lowered[close] for close in get_close_matches(phrase, lowered, n=1))
 
 
 def _corrected(word: str, rank: int) -> str:
@@ -158,7 +169,7 @@ def _without_part(found: re.Match[str]) -> Iterator[str]:
     rest = found.string.partition(" at ")[0].replace(found[0].strip(), " ")
     if (found["when"] or "").strip() in ("every", "this") or found["part"] in ("tonight", "nightly"):
         rest = "today" if found["part"] == "tonight" or found["when"] == "this " else "every day"
-    yield f"{rest.strip()}{at}"
+    yield f"{rest.strip().removesuffix('at').strip() or 'every day'}{at}"
 
 
 def _cut_off(found: re.Match[str]) -> Iterator[str]:
@@ -209,7 +220,10 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
     (
         r"(?P<head>.*?),?\b(?:and|then|or|;) (?=every|on\b|in\b|at\b|today|tomorrow).*",
         "it names several schedules: make a task of each",
-        _templates(r"\g<head>"),
+        lambda found: [
+            found["head"],
+            re.sub(r"^(?:and|then|or|;) ", "", found.string[found.end("head") :].lstrip(" ,")),
+        ],
     ),
     (r"\b(?:after|later|from now)$", "a length of time follows 'in'", lambda found: [_with_in(found.string)]),
     (
@@ -301,7 +315,7 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         _templates(r"on {\g<day>}{at}", r"every \g<day>{at}"),
     ),
     (
-        rf"^(?:on )?(?P<days>(?:{_WEEKDAY}(?: ,| and)? ?)+)(?= at\b|$)",
+        rf"^(?:on )?(?P<days>(?:{_SHORT_WEEKDAY}\b(?: ,| and)? ?)+)(?= at\b|$)",
         "it may mean once or every week",
         lambda found: [
             f"every {found['days']}{_at(found.string)}",
@@ -323,7 +337,11 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         "a length of time already says when",
         _templates(r"\g<time>"),
     ),
-    (r"\b(?P<day>today|tomorrow)$", "it does not say at what time", _templates(r"\g<day>{at}", "tomorrow{at}")),
+    (
+        r"(?<!from )\b(?P<day>today|tomorrow)$",
+        "it does not say at what time",
+        _templates(r"\g<day>{at}", "tomorrow{at}"),
+    ),
     (
         r"\bday after tomorrow\b",
         "a day is today, tomorrow or a date",
@@ -405,8 +423,20 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         lambda found: [f"{found.string[: found.start()]} ({found['zone']})"],
     ),
     (
-        r" (?:in )?(?:cet|cest|est|edt|pst|pdt|mst|mdt|cst|cdt|bst|ist|eastern|pacific|local)(?: time)?$",
-        "this is no name of one time zone: give an IANA name as timezone, such as 'Europe/Berlin'",
+        rf" (?:in )?(?P<zone>{'|'.join(ABBREVIATED_ZONES)})(?: time)?$",
+        "this is no name of one time zone: give an IANA name, such as 'Europe/Berlin'",
+        lambda found: [f"{found.string[: found.start()]} ({zone})" for zone in ABBREVIATED_ZONES[found["zone"]]],
+    ),
+    (
+        r" (?P<zone>utc|gmt)(?P<sign>[+-])0?(?P<hours>\d{1,2})(?::00)?$",
+        "an offset from UTC is no time zone: give an IANA name, such as 'Europe/Berlin'",
+        lambda found: [
+            f"{found.string[: found.start()]} (etc/gmt{'-' if found['sign'] == '+' else '+'}{found['hours']})"
+        ],
+    ),
+    (
+        r" (?:in )?(?:the )?local(?: time)?$",
+        "times are local to the scheduler's zone unless a zone is named",
         _replaced(lambda _: ""),
     ),
     (

@@ -2,35 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from scheduler.phrases.refusal import Refusal, Unreadable
-
-MAX_LENGTH: Final = 1_000
-"""The longest phrase that is read, in characters."""
+from scheduler.phrases.refusal import Unreadable
 
 _T = TypeVar("_T")
 # The patterns of this package are compiled when they are used first, so that an import does not pay for them.
-_DATE_AND_TIME: Final = r"\b(\d{4}-\d{2}-\d{2})t(?=\d)"
-_MERIDIEM: Final = r"(?<=[\d\s])([ap])\.m\.(?!\w)"
-_HOUR_AND_MERIDIEM: Final = r"\b(\d{1,2}(?::\d{2})?) (am|pm)\b"
-
-
-def normalised(text: str) -> str:
-    """Return a phrase in lower case, with one blank between its words, commas being words.
-
-    Raises `Refusal` if it is empty, too long, or not in plain English letters.
-    """
-    if len(text) > MAX_LENGTH:
-        raise Refusal(f"it has {len(text):,} characters; at most {MAX_LENGTH:,} are read")
-    if foreign := next((letter for letter in text if not letter.isascii()), None):
-        raise Refusal(f"{foreign!r} is no plain English letter, digit or sign", [text.replace(foreign, " ")])
-    words = " ".join(text.lower().replace(",", " , ").split())
-    if not words:
-        raise Refusal("it is empty")
-    words = re.sub(_MERIDIEM, r"\1m", re.sub(_DATE_AND_TIME, r"\1 ", words))
-    words = re.sub(_HOUR_AND_MERIDIEM, r"\1\2", words)
-    return re.sub(r"\beach\b", "every", words)
 
 
 class Reader:
@@ -59,6 +36,19 @@ class Reader:
         self.position = end
         return True
 
+    def accept_any(self, *words: str) -> str:
+        """Read one of these words if it comes next, and return it; else return nothing."""
+        word = self.next
+        if word not in words:
+            return ""
+        self.position += 1
+        return word
+
+    def ahead(self, distance: int = 1) -> str:
+        """Return the word that stands so far behind the next one; empty after the end."""
+        place = self.position + distance
+        return self.words[place] if place < len(self.words) else ""
+
     def expect(self, *words: str) -> None:
         """Read these words; raise `Unreadable` if others come next."""
         for word in words:
@@ -86,6 +76,11 @@ class Reader:
             return Unreadable(f"something is missing{before}")
         return Unreadable(f"{self.next[:40]!r} is not understood{before}")
 
+    def replaced(self, start: int, end: int, *replacements: str) -> list[str]:
+        """Return the phrase with the words from `start` to before `end` replaced, once for each replacement."""
+        before, after = self.words[:start], self.words[end:]
+        return [" ".join([*before, *replacement.split(), *after]) for replacement in replacements]
+
     def with_last(self, *replacements: str, count: int = 1) -> list[str]:
         """Return the phrase with its `count` latest words replaced, once for each replacement."""
         before, after = self.words[: self.position - count], self.words[self.position :]
@@ -95,8 +90,14 @@ class Reader:
 def read_list(reader: Reader, read_item: Callable[[Reader], _T | None]) -> list[_T]:
     """Read items between commas and `and`: at least one."""
     items = [_required(reader, read_item)]
-    while reader.accept(",", "and") or reader.accept(",") or reader.accept("and"):
-        items.append(_required(reader, read_item))
+    while (start := reader.position) and (reader.accept(",", "and") or reader.accept(",") or reader.accept("and")):
+        item = read_item(reader)
+        if item is None:
+            if reader.words[start] == "," and reader.position == start + 1:
+                reader.position = start
+                return items
+            raise reader.unreadable()
+        items.append(item)
     return items
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from scheduler._limits import LAST_YEAR
 from scheduler.models import TaskType
-from scheduler.phrases import parse_schedule
+from scheduler.phrases import names_zone, parse_schedule
 from scheduler.timing.local_time import LocalTimeError, instant_of
 from scheduler.tools.guards import Guards
 from scheduler.tools.refusal import Refusal
@@ -45,8 +45,7 @@ def _parsed(asked: ScheduleRequest, default_zone: str, now: datetime) -> dict[st
     if asked.interval_seconds is not None:
         return {"task_type": TaskType.INTERVAL, "interval_seconds": asked.interval_seconds}
     phrase = f"at {asked.run_at}" if asked.schedule is None else asked.schedule
-    names_its_zone = phrase.rstrip().endswith(")")
-    zone = asked.timezone or (None if names_its_zone else default_zone)
+    zone = asked.timezone or (None if names_zone(phrase) else default_zone)
     try:
         return parse_schedule(phrase, timezone=zone, now=now)
     except ValueError as error:
