@@ -7,7 +7,7 @@ are waited for, except on a thread that they share. They start after everything 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import bindparam, or_, select
 
 from scheduler.errors import InvalidTaskError
 from scheduler.models import RunStatus, RunTrigger, TaskDefinition
@@ -110,24 +110,3 @@ def _refuse_forgotten(connection: Connection, row: TaskRow, first: int) -> None:
         since = "at all" if oldest is None else f"before {to_datetime(oldest.scheduled_at).isoformat()}"
         problem = f"its history was trimmed, so nobody knows what ran {since}"
         raise InvalidTaskError(row.id, problem, "give a later start, or force=True to run these due times again")
-
-
-# --- Claiming ---
-
-_running = runs.alias("running_backfill")
-
-
-def may_start() -> Any:  # noqa: ANN401 (a condition of SQLAlchemy)
-    """Return the condition that a pending run of a backfill may start beside those of its task that have started."""
-    open_now = (
-        select(func.count())
-        .where(
-            _running.c.task_id == runs.c.task_id,
-            is_open(_running),
-            _running.c.trigger == RunTrigger.BACKFILL,
-            _running.c.attempt > 0,
-            _running.c.id != runs.c.id,
-        )
-        .scalar_subquery()
-    )
-    return open_now < runs.c.max_concurrent

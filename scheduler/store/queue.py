@@ -7,10 +7,23 @@ from heapq import merge
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, func, not_, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from scheduler.models import RunStatus, RunTrigger, TaskDefinition
-from scheduler.store import adding, answers, backfill, history, own_values, unloadable
+from scheduler.store import adding, answers, history, own_values, unloadable
 from scheduler.store import tasks as task_rows
 from scheduler.store.claiming import Claiming
 from scheduler.store.claims import CANCELLED_BY_NEXT, Batch, Claim, Claimer, Entry
@@ -18,8 +31,8 @@ from scheduler.store.database.statements import Connection, Query, Statement
 from scheduler.store.due_times import DueTimes
 from scheduler.store.schema import (
     IS_BACKFILL,
+    IS_OPEN_BACKFILL,
     IS_PENDING,
-    IS_PENDING_BACKFILL,
     IS_RUNNING,
     has_status,
     is_open,
@@ -108,18 +121,29 @@ class WaitingRuns:
         """Claim runs of backfills in what slots are left, the oldest due time first."""
         if slots <= 0:
             return
-        disowned = list(self._claimer.disowned)
-        values = {"now": self._now, "slots": slots, "disowned": disowned, "me": self._claimer.owner}
-        for row in self._connection.execute(_READY_BACKFILLS, values).all():
-            # The query does not know what this pass has started.
-            if row.attempt == 0 and self._started_backfills(row.task_id) >= (row.max_concurrent or 1):
-                continue
-            task = self._usable.usable(row.task_id, row.definition)
-            if task is None:
-                continue
-            is_checkpointed = self._claimer.is_checkpointed(task)
-            if not is_checkpointed or self._threads.take_if_free(row):
-                self._take(row, task, is_checkpointed=is_checkpointed)
+        rows = [row for task_id in self._backfilling() for row in self._backfills_of(task_id, slots)]
+        for row in sorted(rows, key=lambda row: (row.ready_at, row.id)):
+            slots -= self._claim_backfill(row) if slots else 0
+
+    def _backfilling(self) -> list[str]:
+        return self._connection.execute(_BACKFILLING, {"me": self._claimer.owner}).scalars()
+
+    def _backfills_of(self, task_id: str, slots: int) -> list[_WaitingRun]:
+        """Return runs of a task's backfills that may start: further attempts, and the oldest due times."""
+        values = {"task": task_id, "now": self._now, "slots": slots, "disowned": list(self._claimer.disowned)}
+        return [*self._connection.execute(_FURTHER_BACKFILLS, values), *self._connection.execute(_BACKFILLS, values)]
+
+    def _claim_backfill(self, row: _WaitingRun) -> int:
+        if row.attempt == 0 and self._started_backfills(row.task_id) >= (row.max_concurrent or 1):
+            return 0
+        task = self._usable.usable(row.task_id, row.definition)
+        if task is None:
+            return 0
+        is_checkpointed = self._claimer.is_checkpointed(task)
+        if is_checkpointed and not self._threads.take_if_free(row):
+            return 0
+        self._take(row, task, is_checkpointed=is_checkpointed)
+        return 1
 
     def _started_backfills(self, task_id: str) -> int:
         return int(self._connection.execute(_STARTED_BACKFILLS, {"task": task_id}).scalars()[0])
@@ -196,21 +220,36 @@ def _columns() -> list[ColumnElement[object]]:
     return [*(runs.c[name] for name in of_run), tasks.c[definition], tasks.c[next_due]]
 
 
-_READY_BACKFILLS: Final = Query(
-    _WaitingRun,
+_BACKFILLING: Final = Statement(
     lambda: (
+        select(runs.c.task_id)
+        .distinct()
+        .join(tasks, tasks.c.id == runs.c.task_id)
+        .where(IS_OPEN_BACKFILL, tasks.c.problem.is_(None), not_(unloadable.is_left(runs.c.task_id)))
+    )
+)
+
+
+def _pending_backfills(started: ColumnElement[bool]) -> Select[Any]:
+    query: Any = (
         select(*_columns())
         .join(tasks, tasks.c.id == runs.c.task_id)
-        .where(IS_PENDING_BACKFILL, runs.c.ready_at <= bindparam("now"))
-        .where(tasks.c.problem.is_(None), not_(unloadable.is_left(runs.c.task_id)))
-        .where(or_(runs.c.attempt > 0, backfill.may_start()))
+        .where(IS_OPEN_BACKFILL, runs.c.task_id == bindparam("task"), started)
+        .where(IS_PENDING, runs.c.ready_at <= bindparam("now"))
         .where(runs.c.id.not_in(bindparam("disowned", expanding=True)))
         .order_by(runs.c.ready_at, runs.c.id)
         .limit(bindparam("slots"))
-    ),
-)
+    )
+    found: Select[Any] = query
+    return found
+
+
+_BACKFILLS: Final = Query(_WaitingRun, lambda: _pending_backfills(runs.c.attempt == literal_column("0")))
+_FURTHER_BACKFILLS: Final = Query(_WaitingRun, lambda: _pending_backfills(runs.c.attempt > literal_column("0")))
 _STARTED_BACKFILLS: Final = Statement(
-    lambda: select(func.count()).where(runs.c.task_id == bindparam("task"), is_open(), IS_BACKFILL, runs.c.attempt > 0)
+    lambda: select(func.count()).where(
+        IS_OPEN_BACKFILL, runs.c.task_id == bindparam("task"), runs.c.attempt > literal_column("0")
+    )
 )
 _READY: Final = Query(
     _WaitingRun,

@@ -163,7 +163,8 @@ def has_status(status: RunStatus, table: FromClause = runs) -> ColumnElement[boo
 
 
 IS_PENDING: Final = has_status(RunStatus.PENDING)
-IS_PENDING_BACKFILL: Final = and_(IS_PENDING, IS_BACKFILL)
+# Not by `is_open`: SQLite would take the index of all open runs.
+IS_OPEN_BACKFILL: Final = and_(runs.c.finished_at.is_(None), IS_BACKFILL)
 IS_RUNNING: Final = has_status(RunStatus.RUNNING)
 IS_WAITING: Final = has_status(RunStatus.WAITING)
 HAS_THREAD_TO_DELETE: Final = runs.c.thread_until.is_not(None)
@@ -229,7 +230,7 @@ def _indexes() -> dict[Index, ColumnElement[bool]]:
         Index("scheduler_tasks_pause_until", tasks.c.pause_until): RESUMES_BY_ITSELF,
         Index("scheduler_runs_once", runs.c.task_id, runs.c.scheduled_at, unique=True): IS_SCHEDULED,
         Index("scheduler_runs_pending", runs.c.ready_at): IS_PENDING,
-        Index("scheduler_runs_backfill", runs.c.ready_at): IS_PENDING_BACKFILL,
+        Index("scheduler_runs_backfill", runs.c.task_id, runs.c.attempt, runs.c.ready_at): IS_OPEN_BACKFILL,
         Index("scheduler_runs_running", runs.c.owner): IS_RUNNING,
         Index("scheduler_runs_waiting", runs.c.expires_at): IS_WAITING,
         Index("scheduler_runs_warn", runs.c.warn_at): IS_WAITING,
@@ -312,9 +313,10 @@ def _add_control(connection: Connection) -> None:
         _add_column(connection, "scheduler_runs", Column(name, Text))
     _add_column(connection, "scheduler_runs", Column("max_concurrent", Integer))
     trigger = '"trigger"' if connection.dialect.name == "sqlite" else "trigger"
+    is_open_backfill = f"finished_at IS NULL AND {trigger} = 'backfill'"
     for index in (
         "scheduler_tasks_pause_until ON scheduler_tasks (pause_until) WHERE pause_until IS NOT NULL",
-        f"scheduler_runs_backfill ON scheduler_runs (ready_at) WHERE status = 'pending' AND {trigger} = 'backfill'",
+        f"scheduler_runs_backfill ON scheduler_runs (task_id, attempt, ready_at) WHERE {is_open_backfill}",
     ):
         connection.execute(DDL(f"CREATE INDEX {index}"))  # type: ignore[no-untyped-call]
 
