@@ -382,6 +382,11 @@ def task_paused(task_id: str, reason: str) -> None:
     _logger.error("Task %s is paused: %s", task_id, reason, task_id=task_id)
 
 
+def task_resumed(task_id: str) -> None:
+    """Say that the pause of a task has ended by itself."""
+    _logger.info("The pause of task %s has ended", task_id, task_id=task_id)
+
+
 def task_expires(task_id: str, reason: str) -> None:
     """Say that a task will be finished soon."""
     _logger.info("Task %s expires soon: %s", task_id, reason, task_id=task_id)

@@ -13,6 +13,8 @@ def log_pass(result: PassResult, on_not_started: Callable[[NotStarted], None]) -
         logbook.task_quarantined(task_id, problem)
     for task_id, reason in result.paused:
         logbook.task_paused(task_id, reason)
+    for task_id in result.resumed:
+        logbook.task_resumed(task_id)
     for task_id, reason in result.expiring.tasks:
         logbook.task_expires(task_id, reason)
     for run_id, task_id, end in result.expiring.runs:

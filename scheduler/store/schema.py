@@ -32,7 +32,7 @@ from sqlalchemy.schema import CreateColumn
 from scheduler.errors import StoreError
 from scheduler.models import OPEN_STATUSES, RunStatus, RunTrigger
 
-VERSION: Final = 3
+VERSION: Final = 4
 """The schema version that this release writes and reads."""
 
 metadata: Final = MetaData()
@@ -272,7 +272,6 @@ def _to_3(connection: Connection) -> None:
     _create_table(connection, "scheduler_clock (latest BIGINT NOT NULL)")
     connection.execute(DDL(_LATEST_OF_2))  # type: ignore[no-untyped-call]
     _add_warnings(connection)
-    _add_control(connection)
 
 
 _LATEST_OF_2: Final = """
@@ -304,7 +303,7 @@ def _add_warnings(connection: Connection) -> None:
         connection.execute(DDL(f"CREATE INDEX {index}"))  # type: ignore[no-untyped-call]
 
 
-def _add_control(connection: Connection) -> None:
+def _to_4(connection: Connection) -> None:
     """Add pauses that end by themselves, runs with a prompt of their own, retries of runs, and backfills."""
     _replace_check(connection, "'manual', 'schedule'", "'backfill', 'manual', 'retry', 'schedule'")
     for name in ("paused_at", "pause_until"):
@@ -353,7 +352,7 @@ def _add_column(connection: Connection, table: str, column: Column[Any]) -> None
     connection.execute(DDL(f"ALTER TABLE {table} ADD COLUMN {definition}"))  # type: ignore[no-untyped-call]
 
 
-MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2, 2: _to_3}
+MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2, 2: _to_3, 3: _to_4}
 """What brings the tables from a version to the next one."""
 
 

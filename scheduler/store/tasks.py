@@ -151,15 +151,16 @@ def resume_expired(connection: Connection, now: int) -> list[str]:
 
     A task whose definition cannot be used here stays paused, and says so.
     """
-    rows = connection.execute(_RESUMING, {"now": now}).all()
-    for row in rows:
+    continued = []
+    for row in connection.execute(_RESUMING, {"now": now}).all():
         task = read_definition(row)
         if task is not None and row.pause_until is not None:
             _resume(connection, row, task, row.pause_until - 1, now)
+            continued.append(row.id)
         else:
             values = {"reason": _NOT_RESUMED, "until": None, "since": row.paused_at, "due": row.next_due}
             connection.execute(_PAUSE, {"task": row.id, **values})
-    return [row.id for row in rows]
+    return continued
 
 
 def resumed(task: TaskDefinition, schedule: Schedule, next_due: int | None, now: int) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def next_run(entry: TaskView) -> str:
         return "it cannot run any more; cancel it and schedule it again"
     if entry.next_due is not None:
         return moment(entry.next_due, entry.next_due.tzinfo)
-    return f"{entry.next_run} ({quoted(entry.pause_reason)})" if entry.pause_reason else entry.next_run
+    end = "" if entry.paused_until is None else f" until {moment(entry.paused_until, entry.paused_until.tzinfo)}"
+    return f"{entry.next_run}{end} ({quoted(entry.pause_reason)})" if entry.pause_reason else f"{entry.next_run}{end}"
 
 
 def past_run(run: Run, zone: ZoneInfo) -> str:

@@ -145,10 +145,10 @@ def test_an_upgraded_store_goes_on(old_store, version):
     process.store.close()
 
 
-@pytest.mark.parametrize("version", range(1, VERSION))
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("ahead", [0, 10 * 365 * DAY])
 def test_an_upgraded_store_knows_that_the_clock_was_ahead(old_store, version, ahead):
-    """The old release kept no record of it: the rows tell."""
+    """Version 3 keeps a record of it; before, the rows tell."""
     url = old_store(version)
     engine = create_engine(url)
     with engine.begin() as connection:
