@@ -74,6 +74,8 @@ class Batch:
     """Tasks that are left to others, or whose code has to be loaded first."""
     leaves_tasks: bool = False
     """Whether there are any."""
+    has_passed_over: bool = False
+    """Whether something had to give way to what this pass has met; another pass may start what is behind it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,7 @@ class DueTimes:
             return
         if row["checkpointed"] and not self._threads.take(row["thread_id"]):
             row["status"] = RunStatus.PENDING
+            self._batch.has_passed_over = True  # a younger run that waits may have its thread
             return
         is_early = firing.scheduled_at > self._now
         row.update(started_at=max(self._now, firing.scheduled_at), owner=self._claimer.owner, attempt=1)

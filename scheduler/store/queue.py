@@ -149,10 +149,12 @@ class WaitingRuns:
         return int(self._connection.execute(_STARTED_BACKFILLS, {"task": task_id}).scalars()[0])
 
     def _claim(self, row: _WaitingRun, slots: int) -> int:
-        """Claim a run, if there is a slot and nothing that this pass has started is in its way."""
-        if slots <= 0 or row.id in self._batch.cancelled:
+        """Claim a run, if there is a slot and it need not give way to what this pass has started."""
+        if slots <= 0:
             return 0
-        if row.exclusive and self._open_runs.has_started(row.task_id):
+        gives_way = row.exclusive and self._open_runs.has_started(row.task_id)
+        if gives_way or row.id in self._batch.cancelled:
+            self._batch.has_passed_over = True
             return 0
         task = self._usable.usable(row.task_id, row.definition)
         if task is None:
@@ -160,6 +162,7 @@ class WaitingRuns:
         is_checkpointed = self._claimer.is_checkpointed(task)
         if is_checkpointed and not self._threads.take_for(row):
             self._has_marked = self._has_marked or not row.checkpointed
+            self._batch.has_passed_over = True
             return 0
         self._take(row, task, is_checkpointed=is_checkpointed)
         return 1

@@ -246,8 +246,10 @@ class SchedulerSession:
         if result.committed:
             note_changed(connection, result.committed, [*expired, *result.recovered])
             note_expiring(connection, result.committed, result.expiring)
+        # What was recovered or passed over may let a further pass start something.
+        has_changed = bool(result.recovered)
         if slots is not None:
-            self._claim(connection, now, slots, early=early, result=result)
+            has_changed |= self._claim(connection, now, slots, early=early, result=result)
         _note_tasks(connection, result, now)
         self._purge(connection, now)
         snapshot = take_snapshot(connection, self._owner.id, now)
@@ -257,10 +259,13 @@ class SchedulerSession:
         result.has_old_threads = snapshot.has_old_threads
         result.has_more = snapshot.is_ready or (snapshot.next_due is not None and snapshot.next_due <= now)
         free = (slots or 0) - len(result.claims)
-        result.wake_at = now if result.recovered and free else snapshot.wake_at(now, free, early)
+        result.wake_at = now if has_changed and free else snapshot.wake_at(now, free, early)
 
-    def _claim(self, connection: Connection, now: int, slots: int, *, early: int, result: PassResult) -> None:
-        """Take what is due, except tasks that cannot be loaded here, which are looked at from time to time."""
+    def _claim(self, connection: Connection, now: int, slots: int, *, early: int, result: PassResult) -> bool:
+        """Take what is due, except tasks that cannot be loaded here, which are looked at from time to time.
+
+        Return whether something was passed over that another pass may start.
+        """
         if self._leaves_tasks:
             result.unloadable += retry(connection, self._owner.id, self._needs_loading, now)
         # What cannot be loaded here has been left to others for one lease length before it counts as too late.
@@ -273,6 +278,7 @@ class SchedulerSession:
         self._leaves_tasks = self._leaves_tasks or batch.leaves_tasks
         if result.committed:
             note_batch(connection, result.committed, batch)
+        return batch.has_passed_over
 
     def _claimer(self) -> Claimer:
         owner, limit = self._owner.id, self._history_limit

@@ -91,10 +91,50 @@ def test_the_oldest_is_first_on_a_thread(checkpointed):
     """A due time that is older than a run by hand on the same thread starts before it."""
     checkpointed.add(once(10, "due", session_id="one"), once(10**6, "hand", session_id="one"))
     checkpointed.trigger(20, "hand")
-    first = begun(checkpointed, 30, slots=5) or begun(checkpointed, 30, slots=5)
-    assert first == ["due"]
+    assert begun(checkpointed, 30, slots=5) == ["due"]
     checkpointed.end(31)
     assert begun(checkpointed, 31, slots=5) == ["hand"]
+
+
+def test_what_could_not_start_in_a_pass_leaves_no_slot_free(checkpointed):
+    """Two runs are refused for what the same pass has started: the one behind them starts in a pass at once."""
+    checkpointed.add(once(5, "due", session_id="one"), every(10**6, "due2", session_id="two"))
+    checkpointed.add(once(10**6, "hand", session_id="one"), once(10**6, "behind", session_id="three"))
+    checkpointed.trigger(10, "hand")
+    checkpointed.trigger(11, "due")
+    checkpointed.trigger(12, "behind")
+    started, result = [], None
+    while result is None or (result.wake_at is not None and result.wake_at <= instant(30)):
+        result = checkpointed.run_pass(30, slots=2 - len(started))
+        started += [claim.task.id for claim in result.claims]
+    assert started == ["due", "behind"]
+
+
+@given(
+    moves=st.lists(
+        st.tuples(st.integers(1, 12), st.lists(st.integers(0, 5), max_size=4), st.integers(1, 3)), max_size=8
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_a_pass_that_leaves_slots_free_asks_for_another_while_something_can_start(moves):
+    """Tasks on two threads: where a second pass at the same instant starts something, the first has asked for it."""
+    database = database_at(None, None)
+    process, now = Process(database), 0
+    process.is_checkpointed = lambda _task: True
+    process.begin(0)
+    for number, overlap in enumerate([*OverlapPolicy, "allow_all", "skip"]):
+        process.add(every(7 + number, f"t{number}", session_id=f"s{number % 2}", overlap=overlap))
+    for seconds, triggered, slots in moves:
+        for number in triggered:
+            process.trigger(now + 0.25, f"t{number}")
+        now += seconds
+        process.end(now - 0.5)
+        first = process.run_pass(now, slots=slots)
+        free = slots - len(first.claims)
+        if free and process.run_pass(now, slots=free).claims:
+            assert first.wake_at is not None
+            assert first.wake_at <= instant(now)
+    database.close()
 
 
 # --- Any order of things, against what the rows say before and after ---
