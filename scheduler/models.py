@@ -109,8 +109,7 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     #: The last attempt took longer than `timeout_seconds`.
     TIMED_OUT = "timed_out"
-    #: Cancelled by `cancel_run`, by its overlap policy, by itself, because its task was removed, or because nobody
-    #: answered.
+    #: Cancelled by `cancel_run`, its overlap policy or itself, or since its task was removed or nobody answered.
     CANCELLED = "cancelled"
     #: Its process died or was stopped before the graph returned.
     INTERRUPTED = "interrupted"

@@ -185,6 +185,10 @@ def plans(process, monkeypatch):
     return found
 
 
+_OPEN_BACKFILLS = "USING INDEX scheduler_runs_backfill"
+"""An index of the open runs of backfills alone, which may be read whole."""
+
+
 def scans(plans):
     """Return the steps that look at rows of tasks or runs one by one, with their statements."""
     of_tables = re.compile(r"(SCAN|SEARCH) (scheduler_tasks|scheduler_runs|other)\b")
@@ -193,7 +197,7 @@ def scans(plans):
         (step, statement)
         for statement, steps in plans.items()
         for step in steps
-        if of_tables.search(step) and not by_index.search(step)
+        if of_tables.search(step) and not by_index.search(step) and _OPEN_BACKFILLS not in step
     ]
 
 
