@@ -3,16 +3,17 @@
 import json
 import re
 import unicodedata
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from scheduler._json_values import check_json
 from scheduler._limits import (
     COUNT_LIMIT,
+    EXCEPTION_LIMIT,
     FIRST_YEAR,
     ID_LIMIT,
     INTERVAL_LIMIT,
@@ -24,10 +25,12 @@ from scheduler._limits import (
 from scheduler._texts import is_unicode
 from scheduler.server_url import is_server_url, parse_server_url
 from scheduler.timing.crontab import parse_crontab
+from scheduler.timing.recurrence import parse_rule
 
 STORED: Final = {"stored": True}
 """The validation context of definitions from a store: what earlier releases took within wider limits stays valid."""
 
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _CALLBACK_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
 _GRAPH_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -51,6 +54,24 @@ def _crontab(value: str) -> str:
         parse_crontab(value)
     except ValueError as error:
         raise PydanticCustomError("crontab", "{reason}", {"reason": str(error)}) from None
+    return value
+
+
+def _rule(value: str) -> str:
+    """Return a recurrence rule in capital letters, without `RRULE:`."""
+    try:
+        return parse_rule(value).text
+    except ValueError as error:
+        raise PydanticCustomError("crontab", "{reason}", {"reason": str(error)}) from None
+
+
+def _date_or_instant(value: object) -> object:
+    """Read a text as a date if it has no time: else it would be taken for midnight of that day."""
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            return value
     return value
 
 
@@ -123,6 +144,11 @@ Prompt = Annotated[str, _at_most(TEXT_LIMIT), AfterValidator(_not_blank)]
 CallbackPath = Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_callback_path)]
 Identifier = Annotated[str, Field(max_length=ID_LIMIT), AfterValidator(_not_blank), AfterValidator(_printable)]
 Crontab = Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_crontab)]
+RecurrenceRule = Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_rule)]
+Exceptions = Annotated[
+    tuple[Annotated[Annotated[date, Field(strict=True)] | Moment, BeforeValidator(_date_or_instant)], ...],
+    Field(max_length=EXCEPTION_LIMIT),
+]
 Zone = Annotated[str, AfterValidator(_zone)]
 GraphPath = Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_graph_path)]
 Interval = Annotated[int, Field(ge=1, le=INTERVAL_LIMIT, strict=True)]

@@ -5,7 +5,7 @@ import re
 import tomllib
 from bisect import bisect_left
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from scheduler._texts import UNSAFE
@@ -206,12 +206,12 @@ def written(value: object, *, inline: bool = False) -> str:
         return quoted(value) if inline or "\n" not in value else _on_lines(value)
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, datetime):
-        return _written_moment(value)
+    if isinstance(value, date):
+        return _written_moment(value) if isinstance(value, datetime) else value.isoformat()
     if isinstance(value, dict):
         items = ", ".join(f"{written_key(key)} = {written(item, inline=True)}" for key, item in value.items())
         return f"{{ {items} }}" if items else "{}"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(written(item, inline=True) for item in value)}]"
     return repr(value)
 

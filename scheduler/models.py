@@ -1,7 +1,7 @@
 """TaskDefinition, TaskType, Run, RunStatus and their kin, in pydantic; validates, computes nothing."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Self
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ from scheduler._field_types import (
     CallbackPath,
     Count,
     Crontab,
+    Exceptions,
     Flag,
     GraphPath,
     Identifier,
@@ -32,6 +33,7 @@ from scheduler._field_types import (
     Name,
     PositiveSeconds,
     Prompt,
+    RecurrenceRule,
     Seconds,
     Zone,
     is_stored,
@@ -46,6 +48,7 @@ from scheduler._limits import (
 )
 from scheduler._texts import shown
 from scheduler.timing.local_time import LocalTimeError, in_whole_minutes, instant_of
+from scheduler.timing.recurrence import parse_rule
 
 
 class TaskType(StrEnum):
@@ -57,6 +60,8 @@ class TaskType(StrEnum):
     INTERVAL = "interval"
     #: One instant.
     ONE_TIME = "one_time"
+    #: A recurrence rule of RFC 5545, read in the task's time zone.
+    RRULE = "rrule"
 
 
 class OverlapPolicy(StrEnum):
@@ -279,6 +284,7 @@ _SCHEDULE_FIELDS: Final = {
     TaskType.CRON: "cron_expression",
     TaskType.INTERVAL: "interval_seconds",
     TaskType.ONE_TIME: "run_at",
+    TaskType.RRULE: "rrule",
 }
 _set: Final = object.__setattr__
 _MOMENT_HINT: Final = Hint(
@@ -303,8 +309,8 @@ class TaskDefinition(BaseModel):
     """The permanent id: adding a definition with the same id replaces the task."""
     name: Annotated[Name, Hint(f"give a text that is not blank, of at most {NAME_LIMIT} characters")]
     """For people: it stands in logs and as the `run_name` of the graph's runs."""
-    task_type: Annotated[TaskType, Hint("give 'cron', 'interval' or 'one_time'")]
-    """Which of `cron_expression`, `interval_seconds` and `run_at` is the schedule."""
+    task_type: Annotated[TaskType, Hint("give 'cron', 'interval', 'one_time' or 'rrule'")]
+    """Which of `cron_expression`, `interval_seconds`, `run_at` and `rrule` is the schedule."""
     enabled: Annotated[Flag, Hint("give True or False")] = True
     """False: the task is stored paused."""
     prompt: Annotated[Prompt, Hint(f"give a text that is not blank, of at most {TEXT_LIMIT:,} characters")]
@@ -336,6 +342,15 @@ class TaskDefinition(BaseModel):
     run_at: Annotated[Moment | None, _MOMENT_HINT] = None
     """The instant of a one-time task. Naive datetimes, here and in `start_at` and `end_at`, are local if the task names
     `timezone` itself, else UTC."""
+    rrule: Annotated[
+        RecurrenceRule | None, Hint("give a rule of RFC 5545, such as 'FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;BYHOUR=9'")
+    ] = None
+    """A recurrence rule of RFC 5545. `start_at` is its DTSTART; without it, the rule starts at the first time after the
+    task was added that fits its other parts."""
+    exdates: Annotated[
+        Exceptions, Hint("give a list of datetimes, or of dates, such as '2026-12-24', which exclude whole days")
+    ] = ()
+    """Due times of `rrule` that do not come: datetimes, and dates, which are whole days in the task's zone."""
     result_callback: Annotated[
         CallbackPath | None, Hint("give the dotted path of an async function, such as 'my_package.callbacks.notify'")
     ] = None
@@ -457,13 +472,34 @@ def _placed_in_time(task: TaskDefinition, info: ValidationInfo) -> Iterator[tupl
             task.__dict__[field] = in_whole_minutes(value)
         except LocalTimeError as error:
             yield field, f"{field}={error}"
+    if task.exdates:
+        yield from _placed_exdates(task, info)
+
+
+def _placed_exdates(task: TaskDefinition, info: ValidationInfo) -> Iterator[tuple[str, str]]:
+    zone = UTC if task.timezone is None or is_stored(info) else ZoneInfo(task.timezone)
+    placed: list[date | datetime] = []
+    for value in task.exdates:
+        if not isinstance(value, datetime):
+            placed.append(value)
+            continue
+        try:
+            placed.append(in_whole_minutes(value if value.tzinfo is not None else instant_of(value, zone)))
+        except LocalTimeError as error:
+            yield "exdates", f"exdates: {error}"
+    task.__dict__["exdates"] = tuple(placed)
 
 
 def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
     kind = task.task_type
     given = (task.cron_expression is not None) + (task.interval_seconds is not None) + (task.run_at is not None)
+    given += task.rrule is not None
     if given != 1 or getattr(task, _SCHEDULE_FIELDS[kind]) is None:
         yield from _wrong_schedules(task)
+    if task.rrule is not None:
+        yield from _wrong_start(task, task.rrule)
+    elif task.exdates:
+        yield "exdates", f"exdates are for rrule, and this is a task of type {kind}; leave them out"
     if kind is TaskType.ONE_TIME:
         for field in ("start_at", "end_at"):
             if getattr(task, field) is not None:
@@ -474,6 +510,17 @@ def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
     if task.start_at and task.end_at and task.end_at < task.start_at:
         order = f"end_at={task.end_at.isoformat()} is before start_at={task.start_at.isoformat()}"
         yield "end_at", f"{order}; give an end_at that is not before start_at"
+
+
+def _wrong_start(task: TaskDefinition, rule: str) -> Iterator[tuple[str, str]]:
+    """Yield what a rule needs of its start."""
+    missing = parse_rule(rule).missing()
+    if task.start_at is None and missing is not None:
+        problem = f"rrule={rule!r} does not say when without start_at"
+        yield "rrule", f"{problem}; give {missing} in the rule, or start_at"
+    if task.start_at is not None and task.start_at.microsecond:
+        hint = "give whole seconds: a rule knows no shorter time"
+        yield "start_at", f"start_at={task.start_at.isoformat()} has a part of a second; {hint}"
 
 
 def _wrong_schedules(task: TaskDefinition) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ from scheduler._arguments import check_source
 from scheduler._definition_errors import id_of
 from scheduler._texts import escaped, shown
 from scheduler.errors import InvalidTaskError, TasksFileError
-from scheduler.models import TaskDefinition
+from scheduler.models import TaskDefinition, TaskType
 from scheduler.phrases import is_relative, parse_schedule
 from scheduler.redaction import beginning
 
@@ -32,7 +32,9 @@ TABLE: Final = "task"
 SOURCE: Final = "source"
 """The key, at the top of a file, under which its tasks are remembered wherever it lies."""
 _SCHEDULE: Final = "schedule"
-_SAID_BY_WORDS: Final = ("task_type", "cron_expression", "interval_seconds", "run_at")
+_SAID_BY_WORDS: Final = ("task_type", "cron_expression", "interval_seconds", "run_at", "rrule")
+_RULES: Final = ("FREQ=", "RRULE:")
+"""How a recurrence rule begins."""
 _JSON_FIELDS: Final = ("metadata", "context")
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST: Final = 16 * 1024 * 1024
@@ -278,6 +280,8 @@ def _with_schedule(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(words: str, timezone: str | None) -> dict[str, Any]:
+    if str(words).upper().lstrip().startswith(_RULES):
+        return {"task_type": TaskType.RRULE, "rrule": words}
     try:
         return parse_schedule(words, timezone=timezone)
     except ValueError:

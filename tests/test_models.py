@@ -42,6 +42,7 @@ def a_task(task_type="interval", **fields):
         "cron": {"cron_expression": "0 9 * * *"},
         "interval": {"interval_seconds": 60},
         "one_time": {"run_at": FUTURE},
+        "rrule": {"rrule": "FREQ=DAILY;BYHOUR=9"},
     }
     return TaskDefinition(**{**LEAST, "task_type": task_type, **schedules.get(task_type, {}), **fields})
 
@@ -220,7 +221,7 @@ REFUSED = [
     ("name", ["", " \n", 5, None, "half \ud83d", "x" * 256, "x" * 3_000_000, "\n" * 3_000_000], TEXT),
     ("prompt", ["", "\t", ["Go on."], None, "half \udc00", "x" * 3_000_000], TEXT),
     ("session_id", ["", " ", "x" * 256, "a\x7fb", None], ID),
-    ("task_type", ["weekly", "CRON", None, 1], "give 'cron', 'interval' or 'one_time'"),
+    ("task_type", ["weekly", "CRON", None, 1], "give 'cron', 'interval', 'one_time' or 'rrule'"),
     ("enabled", ["yes", 1, 0, None], FLAG),
     ("coalesce", ["true", 1, None], FLAG),
     ("rerun_after_crash", [1, "no"], FLAG),

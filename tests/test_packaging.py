@@ -42,6 +42,7 @@ def test_the_wheel_brings_no_test_tools(wheel):
         "httpx",
         "langgraph",
         "pydantic",
+        "python",  # python-dateutil
         "rich",
         "sqlalchemy",
         "typer",

@@ -146,7 +146,7 @@ def test_the_schemas_show_what_the_model_may_say_and_nothing_else(chat):
     """No owner, no session, no run, no runtime, no callback and no graph."""
     schemas = {tool.name: tool.tool_call_schema.model_json_schema() for tool in chat.tools}
     fields = {name: set(schema["properties"]) for name, schema in schemas.items()}
-    when = {"schedule", "cron", "interval_seconds", "run_at", "timezone", "until", "max_runs"}
+    when = {"schedule", "cron", "interval_seconds", "run_at", "rrule", "timezone", "until", "max_runs"}
     assert fields == {
         "schedule_task": {"name", "prompt", *when},
         "list_scheduled_tasks": {"timezone"},
@@ -801,7 +801,10 @@ async def test_a_recurring_task_ends(chat):
         ({"name": "N", "prompt": "Go.", "cron": "0 0 30 2 *"}, "cron_expression"),
         ({**DAILY, "timezone": "Mars/Olympus"}, "Europe/Berlin"),
         ({**DAILY, "schedule": None, "interval_seconds": 3600, "timezone": "../etc/passwd"}, "Europe/Berlin"),
-        ({"name": "N", "prompt": "Go."}, "exactly one of schedule, cron, interval_seconds, run_at; none was given"),
+        (
+            {"name": "N", "prompt": "Go."},
+            "exactly one of schedule, cron, interval_seconds, run_at, rrule; none was given",
+        ),
         ({**DAILY, "cron": "0 9 * * *"}, "schedule and cron were given"),
         ({**DAILY, "prompt": " "}, "prompt"),
         ({**DAILY, "prompt": "x" * 4001}, "at most 4,000"),

@@ -31,6 +31,8 @@ class TaskTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no type
         task = self._task
         if task.cron_expression is not None:
             return f"cron[{task.cron_expression} ({self._zone.key})]"
+        if task.rrule is not None:
+            return f"rrule[{task.rrule} ({self._zone.key})]"
         if task.interval_seconds is not None:
             return f"interval[{timedelta(seconds=task.interval_seconds)}]"
         return f"date[{task.run_at}]"

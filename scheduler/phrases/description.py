@@ -1,7 +1,7 @@
 """The schedule of a task -> words; those that the grammar has, where it can say the schedule."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -13,9 +13,11 @@ from scheduler.phrases.day_words import DayWords
 from scheduler.phrases.grammar import interval_in_words
 from scheduler.phrases.moments import moment_in_words, with_offset
 from scheduler.phrases.reader import join_list
+from scheduler.phrases.rule_words import describe_rule
 from scheduler.timing.crontab import parse_crontab, split_crontab
 
 _SHORTEST_RANGE: Final = 3
+_MOST_SHOWN: Final = 5
 
 
 def describe(task: TaskDefinition) -> str:
@@ -47,7 +49,14 @@ def _schedule(task: TaskDefinition) -> str:
         return f"Every {interval_in_words(task.interval_seconds)}"
     if task.run_at is not None:
         return f"At {_moment(task.run_at, task.timezone)}"
+    if task.rrule is not None:
+        return _rule_in_words(task, task.rrule) + zone
     raise ValueError(f"Task {task.id}: a {task.task_type} task without its schedule")
+
+
+def _rule_in_words(task: TaskDefinition, rule: str) -> str:
+    start = None if task.start_at is None else task.start_at.astimezone(ZoneInfo(task.timezone or "UTC"))
+    return describe_rule(rule, None if start is None else start.replace(tzinfo=None))
 
 
 def _moment(moment: datetime, zone: str | None) -> str:
@@ -60,11 +69,19 @@ def _bounds(task: TaskDefinition) -> list[str]:
         bounds.append(f"from {_moment(task.start_at, task.timezone)}")
     if task.end_at is not None:
         bounds.append(f"until {_moment(task.end_at, task.timezone)}")
+    if task.exdates:
+        bounds.append(f"except {join_list([_exception(each, task.timezone) for each in task.exdates[:_MOST_SHOWN]])}")
+        more = len(task.exdates) - _MOST_SHOWN
+        bounds += [f"and {_counted(more, 'other time')}"] if more > 0 else []
     if task.max_runs is not None:
         bounds.append(f"at most {_counted(task.max_runs, 'run')}")
     if task.jitter_seconds:
         bounds.append(f"delayed by up to {_counted(task.jitter_seconds, 'second')}")
     return bounds
+
+
+def _exception(excluded: date, zone: str | None) -> str:
+    return _moment(excluded, zone) if isinstance(excluded, datetime) else excluded.isoformat()
 
 
 def _counted(number: int, noun: str) -> str:

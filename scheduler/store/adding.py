@@ -103,9 +103,17 @@ _MUTABLE: Final = frozenset({"metadata", "context"})
 
 
 def _schedule_key(task: TaskDefinition, zone: str) -> str:
+    if task.rrule is not None:
+        return _rule_key(task, zone)
     in_zone = None if task.cron_expression is None else zone
     interval, jitter = task.interval_seconds, task.jitter_seconds
     return _key_text(task.cron_expression, in_zone, interval, task.run_at, task.start_at, task.end_at, jitter)
+
+
+def _rule_key(task: TaskDefinition, zone: str) -> str:
+    exdates = sorted({str(to_micros(x)) if isinstance(x, datetime) else x.isoformat() for x in task.exdates})
+    moments = [None if x is None else to_micros(x) for x in (task.start_at, task.end_at)]
+    return json.dumps([task.rrule, zone, *moments, task.jitter_seconds, exdates])
 
 
 @lru_cache(maxsize=4096)
@@ -190,7 +198,8 @@ def _nothing_left(row: TaskRow | None, record: PurgedRow | None, new: NewTask, f
     if task.end_at is not None:
         return f"no due time is left before end_at={task.end_at.isoformat()}"
     was_stored = row is not None or record is not None
-    return f"cron_expression={task.cron_expression!r} does not come again" if was_stored else None
+    field = "cron_expression" if task.rrule is None else "rrule"
+    return f"{field}={getattr(task, field)!r} does not come again" if was_stored else None
 
 
 def _started_runs(record: PurgedRow | None, new: NewTask) -> int:
@@ -364,9 +373,10 @@ def _refusal(new: NewTask, now: int) -> InvalidTaskError:
     if task.end_at is not None:
         problem = f"end_at={task.end_at.isoformat()} leaves no due time after {to_datetime(now).isoformat()}"
         return InvalidTaskError(task.id, problem, "give a later end_at", field="end_at", value=task.end_at)
-    problem = f"cron_expression={task.cron_expression!r} has no due time before the year 2200"
-    value = task.cron_expression
-    return InvalidTaskError(task.id, problem, "give one that comes", field="cron_expression", value=value)
+    field = "cron_expression" if task.rrule is None else "rrule"
+    value = getattr(task, field)
+    problem = f"{field}={value!r} has no due time before the year 2200"
+    return InvalidTaskError(task.id, problem, "give one that comes", field=field, value=value)
 
 
 def _replacement(connection: Connection, row: TaskRow, new: NewTask, first_due: _FirstDue) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from scheduler._limits import LAST_YEAR
 from scheduler.models import TaskDefinition, TaskType
 from scheduler.timing.clock import SECOND, WallClock, to_datetime, to_micros
 from scheduler.timing.crontab import Crontab, parse_crontab
+from scheduler.timing.local_matches import LocalMatches
+from scheduler.timing.recurrence import Recurrence, recurrence, started_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,26 +90,26 @@ class IntervalSchedule:
 
 
 @dataclass(frozen=True, slots=True)
-class CronSchedule:
-    """A crontab expression on the clock of a zone."""
+class ClockSchedule:
+    """The matches of a crontab expression, or of a recurrence rule, on the clock of a zone."""
 
-    crontab: Crontab
+    matches: LocalMatches
     zone: ZoneInfo
 
     def next_after(self, instant: int) -> int | None:
         """See `Schedule`."""
-        due = self.crontab.next_after(to_datetime(instant), self.zone)
+        due = self.matches.next_after(to_datetime(instant), self.zone)
         return None if due is None else to_micros(due)
 
     def latest(self, not_before: int, until: int) -> int | None:
         """See `Schedule`."""
         earliest = to_datetime(not_before)
-        due = self.crontab.last_at_or_before(to_datetime(until), self.zone, not_before=earliest)
+        due = self.matches.last_at_or_before(to_datetime(until), self.zone, not_before=earliest)
         return None if due is None else to_micros(due)
 
     def count(self, after: int, until: int) -> int:
         """See `Schedule`."""
-        return self.crontab.count_between(to_datetime(after), to_datetime(until), self.zone)
+        return self.matches.count_between(to_datetime(after), to_datetime(until), self.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,21 +256,36 @@ def moved_anchor(task: TaskDefinition, anchor: int, now: int, wait: int | None, 
 
 def _base(task: TaskDefinition, zone: str, anchor: int, start: int | None) -> Schedule:
     if task.cron_expression is not None:
-        return CronSchedule(parse_crontab(task.cron_expression), ZoneInfo(zone))
+        return ClockSchedule(parse_crontab(task.cron_expression), ZoneInfo(zone))
     if task.interval_seconds is not None:
         every = task.interval_seconds * SECOND
         return IntervalSchedule(anchor + every if start is None else start, every)
     if task.run_at is not None:
         return OnceSchedule(to_micros(task.run_at))
+    if task.rrule is not None:
+        return _recurring(task, task.rrule, ZoneInfo(zone), anchor, start)
     message = f"Task {task.id}: a {task.task_type} task without its schedule"
     raise ValueError(message)
+
+
+def _recurring(task: TaskDefinition, rule: str, zone: ZoneInfo, anchor: int, start: int | None) -> Schedule:
+    schedule = ClockSchedule(_matches_of(task, rule, zone, anchor, start), zone)
+    instants = sorted(to_micros(each) for each in task.exdates if isinstance(each, datetime))
+    return UnservedSchedule(schedule, tuple(instants)) if instants else schedule
+
+
+def _matches_of(task: TaskDefinition, rule: str, zone: ZoneInfo, anchor: int, start: int | None) -> Recurrence:
+    """Return the matches of a rule: from `start_at` on, else from the first one after its anchor."""
+    begin = to_datetime(anchor if start is None else start).astimezone(zone).replace(tzinfo=None, fold=0)
+    days = frozenset(each.toordinal() for each in task.exdates if not isinstance(each, datetime))
+    return started_after(rule, begin, days) if start is None else recurrence(rule, begin, days)
 
 
 def next_due_times(task: TaskDefinition, n: int = 5, after: datetime | None = None) -> list[datetime]:
     """Return the next `n` due times of a task, as aware datetimes in its zone (UTC if it names none).
 
-    `after` is aware, None means now; due times lie strictly after it. An interval task without `start_at` is taken as
-    added at `after`. Nothing is read or stored, and pauses and `max_runs` already used up are not known here.
+    `after` is aware, None means now; due times lie strictly after it. An interval task or a rule without `start_at` is
+    taken as added at `after`. Nothing is read or stored, and pauses and `max_runs` already used up are not known here.
     Raises `ValueError` if `after` is naive or out of range, or `n` is negative.
     """
     check_definitions([task])
@@ -293,11 +310,17 @@ def shortest_interval(task: TaskDefinition, nearby: timedelta, after: datetime) 
         return None
     if task.interval_seconds is not None:
         return timedelta(seconds=task.interval_seconds)
-    crontab = parse_crontab(str(task.cron_expression))
     start = after if task.start_at is None else max(after, task.start_at)
     horizon = start + _CALENDAR_CYCLE
     end = horizon if task.end_at is None else min(horizon, task.end_at)
-    return crontab.shortest_interval(nearby, start, max(start, end), ZoneInfo(task.timezone or "UTC"))
+    zone = ZoneInfo(task.timezone or "UTC")
+    matches: Crontab | Recurrence
+    if task.rrule is None:
+        matches = parse_crontab(str(task.cron_expression))
+    else:
+        anchored = None if task.start_at is None else to_micros(task.start_at)
+        matches = _matches_of(task, task.rrule, zone, to_micros(after), anchored)
+    return matches.shortest_interval(nearby, start, max(start, end), zone)
 
 
 def _due_times(schedule: Schedule, after: int) -> "Iterator[int]":

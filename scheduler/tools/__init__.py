@@ -29,7 +29,18 @@ __all__ = ["scheduling_tools"]
 _R = TypeVar("_R", bound=Request)
 
 _OURS: Final = frozenset(
-    {"id", "name", "prompt", "session_id", "metadata", "task_type", "cron_expression", "interval_seconds", "run_at"}
+    {
+        "id",
+        "name",
+        "prompt",
+        "session_id",
+        "metadata",
+        "task_type",
+        "cron_expression",
+        "interval_seconds",
+        "run_at",
+        "rrule",
+    }
     | {"timezone", "start_at", "end_at", "max_runs", "enabled"}
 )
 """The fields of a task that the tools fill in."""
@@ -105,8 +116,8 @@ def scheduling_tools(  # noqa: PLR0913 (keywords, each with a default)
 
 _SCHEDULE: Final = (
     "Schedule a task: at each due time you are invoked with its prompt. Give exactly one of schedule, cron, "
-    "interval_seconds and run_at. Local times are those of timezone, without it of {zone}. {limits} The answer says "
-    "the schedule in words and the next due times: compare them with what the user wants."
+    "interval_seconds, run_at and rrule. Local times are those of timezone, without it of {zone}. {limits} The answer "
+    "says the schedule in words and the next due times: compare them with what the user wants."
 )
 _LIST: Final = "List the user's scheduled tasks with their ids, schedules and next due times, and tell what time it is."
 _CANCEL: Final = "Cancel one of the user's scheduled tasks for good."

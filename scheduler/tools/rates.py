@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from scheduler.models import TaskDefinition
 from scheduler.timing.clock import SECOND, to_datetime, to_micros
 from scheduler.timing.crontab import parse_crontab
+from scheduler.timing.recurrence import parse_rule
 from scheduler.timing.schedule import Schedule, schedule_of
 
 _HOUR: Final = 3600 * SECOND
@@ -109,7 +110,9 @@ def _counted(task: TaskDefinition, now: datetime) -> _Task:
         in_an_hour = 1
     elif task.interval_seconds is not None:
         in_an_hour = -(-3600 // task.interval_seconds)
+    elif task.rrule is not None:
+        in_an_hour = 2 * parse_rule(task.rrule).times_in_hour()
     else:  # twice, where the clock is changed
         in_an_hour = 2 * parse_crontab(str(task.cron_expression)).most_in_an_hour
-    zone = None if task.cron_expression is None else ZoneInfo(task.timezone or "UTC")
+    zone = None if task.cron_expression is None and task.rrule is None else ZoneInfo(task.timezone or "UTC")
     return _Task(schedule, most, min(in_an_hour, most), zone)

@@ -41,7 +41,7 @@ class ListRequest(Request):
 
 
 class ScheduleRequest(Request):
-    """What to do, and when. Give exactly one of schedule, cron, interval_seconds and run_at."""
+    """What to do, and when. Give exactly one of schedule, cron, interval_seconds, run_at and rrule."""
 
     name: Annotated[str, Field(max_length=100, description="A short title that the user recognises.")]
     prompt: Annotated[
@@ -75,6 +75,15 @@ class ScheduleRequest(Request):
     run_at: Annotated[
         str | None,
         Field(max_length=100, description="Or one instant in ISO 8601, such as '2027-03-15T14:00' or with an offset."),
+    ] = None
+    rrule: Annotated[
+        str | None,
+        Field(
+            max_length=1000,
+            description="Or a recurrence rule of RFC 5545, for what the others cannot say, such as "
+            "'FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;BYHOUR=9' (every other Monday, from the next one on). "
+            "Give the end as until or max_runs, not in the rule.",
+        ),
     ] = None
     timezone: Annotated[
         str | None,

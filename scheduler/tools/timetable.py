@@ -14,7 +14,7 @@ from scheduler.tools.refusal import Refusal
 from scheduler.tools.requests import ScheduleRequest
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
-_WAYS: Final = ("schedule", "cron", "interval_seconds", "run_at")
+_WAYS: Final = ("schedule", "cron", "interval_seconds", "run_at", "rrule")
 _LAST_SECOND: Final = time(23, 59, 59, fold=1)
 """Of a day; where the clock shows it twice, the second time."""
 
@@ -44,6 +44,8 @@ def _parsed(asked: ScheduleRequest, default_zone: str, now: datetime) -> dict[st
         return {"task_type": TaskType.CRON, "cron_expression": asked.cron}
     if asked.interval_seconds is not None:
         return {"task_type": TaskType.INTERVAL, "interval_seconds": asked.interval_seconds}
+    if asked.rrule is not None:
+        return {"task_type": TaskType.RRULE, "rrule": asked.rrule}
     phrase = f"at {asked.run_at}" if asked.schedule is None else asked.schedule
     zone = asked.timezone or (None if names_zone(phrase) else default_zone)
     try:

@@ -289,8 +289,8 @@ def test_add_has_an_option_for_each_field():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("", "give one of --cron, --every, --at and --schedule"),
-        ("--every 5m --cron @daily", "give one of --cron, --every, --at and --schedule"),
+        ("", "give one of --cron, --every, --at, --schedule and --rrule"),
+        ("--every 5m --cron @daily", "give one of --cron, --every, --at, --schedule and --rrule"),
         ("--every soon", "'soon' is no duration; give one such as 90s, 5m, 1h30m or 2d"),
         ("--every 0", "Task a: interval_seconds=0"),
         ("--at soon", "'soon' is no instant"),

@@ -15,7 +15,7 @@ from scheduler.timing.clock import SECOND, to_datetime, to_micros
 from scheduler.timing.crontab import parse_crontab
 from scheduler.timing.schedule import (
     BoundedSchedule,
-    CronSchedule,
+    ClockSchedule,
     IntervalSchedule,
     JitteredSchedule,
     OnceSchedule,
@@ -84,7 +84,7 @@ def windows(draw):
     kind = draw(st.sampled_from(["once", "interval", "cron"]))
     if kind == "cron":
         expression, zone, start = draw(st.sampled_from(CRONS))
-        base = CronSchedule(parse_crontab(expression), ZoneInfo(zone))
+        base = ClockSchedule(parse_crontab(expression), ZoneInfo(zone))
         low, high, unit = at(start), at(start) + 3 * DAY, MINUTE
     elif kind == "interval":
         low, high, unit = 0, 200, 1

@@ -15,7 +15,7 @@ from scheduler.cli.schedule_options import one_schedule
 from scheduler.cli.ui.moments import parse_duration, parse_instant
 from scheduler.models import Durability, SessionMode
 
-_WHEN: Final = "Schedule: give one of the first four"
+_WHEN: Final = "Schedule: give one of the first five"
 _WHAT: Final = "Input, session and graph"
 _FAILURES: Final = "Overlap, delays and failures"
 _SECONDS: Final = frozenset(
@@ -59,11 +59,19 @@ def add(
     schedule: Annotated[
         str | None, _when("--schedule", "WORDS", 'Use words, such as "every Monday at 8:30am".')
     ] = None,
+    rrule: Annotated[
+        str | None, _when("--rrule", "RULE", "Use a recurrence rule, such as FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;BYHOUR=9.")
+    ] = None,
     timezone: Annotated[
         str | None, _when("--timezone", "ZONE", "Set the IANA zone of the schedule; default: UTC.")
     ] = None,
     start_at: Annotated[
-        str | None, _when("--start-at", "INSTANT", "Set the earliest due time; also the anchor of an interval.")
+        str | None,
+        _when("--start-at", "INSTANT", "Set the earliest due time; also the anchor of an interval or a rule."),
+    ] = None,
+    exdates: Annotated[
+        list[str] | None,
+        _when("--exdate", "DATE", "Declare that a rule has no due time on this day, or at this time; can be repeated."),
     ] = None,
     end_at: Annotated[str | None, _when("--end-at", "INSTANT", "Set the latest due time.")] = None,
     jitter_seconds: Annotated[str | None, _when("--jitter", "TIME", "Delay each due time by up to this time.")] = None,
@@ -136,7 +144,7 @@ def add(
 ) -> None:
     """Add a task. An id that exists is refused, unless --replace is given."""
     given = dict(locals())
-    when = one_schedule(cron=cron, every=every, at=at, words=schedule, timezone=timezone)
+    when = one_schedule(cron=cron, every=every, at=at, words=schedule, rule=rrule, timezone=timezone)
     fields = {field: given[field] for field in TaskDefinition.model_fields if given.get(field) is not None}
     fields |= {
         "id": task_id,

@@ -37,11 +37,13 @@ _EXAMPLES: Final = {
     TaskType.CRON: "every day at 9am",
     TaskType.INTERVAL: "every 90 minutes",
     TaskType.ONE_TIME: "at 2030-01-01 09:00",
+    TaskType.RRULE: "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;BYHOUR=9",
 }
 _ASKED_AS: Final = {
     TaskType.CRON: "at a time of the day",
     TaskType.INTERVAL: "every so often",
     TaskType.ONE_TIME: "once",
+    TaskType.RRULE: "by a recurrence rule, such as every other Monday",
 }
 _WORDS_IN_ID: Final = 4
 

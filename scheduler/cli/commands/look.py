@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from scheduler import Run, TaskDefinition, TaskNotFoundError, TaskScheduler, TaskType, next_due_times
+from scheduler import Run, TaskDefinition, TaskNotFoundError, TaskScheduler, next_due_times
 from scheduler._definition_errors import problems_in
 from scheduler.cli.commands.history import run_rows
 from scheduler.cli.errors import CommandError, ExitCode
@@ -16,7 +16,7 @@ from scheduler.cli.schedule_options import schedule_fields
 from scheduler.cli.ui.moments import in_local_words, local, on_the_clock
 from scheduler.cli.ui.output import cell, note, one_line, say, show_json, show_pairs, show_table, status_cell, table
 from scheduler.cli.ui.output import show as show_parts
-from scheduler.cli.ui.shapes import due_times, in_words, run_shape, task_shape
+from scheduler.cli.ui.shapes import due_times, has_clock, in_words, run_shape, task_shape
 from scheduler.views import TaskState, TaskView, finished_view
 
 _DUE_TIMES: Final = 5
@@ -148,7 +148,7 @@ def next_(
         raise CommandError("; ".join(problems_in(error)), ExitCode.USAGE) from None
     zone = task.timezone or timezone or "UTC"
     times = next_due_times(task.model_copy(update={"timezone": zone}), count)
-    words = in_words(task, zone if task.task_type is TaskType.CRON else task.timezone)
+    words = in_words(task, zone if has_clock(task) else task.timezone)
     if as_json:
         given = task.model_dump(mode="json", include=set(fields))
         due = [moment.isoformat() for moment in times]

@@ -34,8 +34,12 @@ def task_shape(task: TaskView, last_run: Run | None) -> dict[str, Any]:
 
 def in_words(task: TaskDefinition, timezone: str | None) -> str:
     """Return the schedule of a task in words, in the zone that is in force for it."""
-    is_cron = task.task_type is TaskType.CRON
-    return describe(task.model_copy(update={"timezone": timezone}) if is_cron else task)
+    return describe(task.model_copy(update={"timezone": timezone}) if has_clock(task) else task)
+
+
+def has_clock(task: TaskDefinition) -> bool:
+    """Tell whether a task is due by the clock of a zone."""
+    return task.task_type in {TaskType.CRON, TaskType.RRULE}
 
 
 def due_times(task: TaskView, number: int) -> list[datetime]:
@@ -46,6 +50,10 @@ def due_times(task: TaskView, number: int) -> list[datetime]:
     is_interval = definition.task_type is TaskType.INTERVAL and definition.start_at is None
     if is_interval and definition.jitter_seconds:
         return [due]  # the others depend on when the task was added
+    if definition.rrule is not None and definition.start_at is None:
+        if definition.jitter_seconds:
+            return [due]
+        definition = definition.model_copy(update={"start_at": due})  # it is the start, or in step with it
     placed = definition if is_interval else definition.model_copy(update={"timezone": task.timezone})
     try:
         return [due, *next_due_times(placed, number - 1, due.astimezone(UTC))]
