@@ -25,7 +25,7 @@ from scheduler._limits import (
 from scheduler._texts import is_unicode
 from scheduler.server_url import is_server_url, parse_server_url
 from scheduler.timing.crontab import parse_crontab
-from scheduler.timing.recurrence import parse_rule
+from scheduler.timing.rule_parser import parse_rule
 
 STORED: Final = {"stored": True}
 """The validation context of definitions from a store: what earlier releases took within wider limits stays valid."""

@@ -48,7 +48,7 @@ from scheduler._limits import (
 )
 from scheduler._texts import shown
 from scheduler.timing.local_time import LocalTimeError, in_whole_minutes, instant_of
-from scheduler.timing.recurrence import parse_rule
+from scheduler.timing.rule_parser import parse_rule
 
 
 class TaskType(StrEnum):

@@ -5,7 +5,8 @@ from typing import Final
 
 from scheduler.phrases.cron import MONTH_NAMES
 from scheduler.phrases.reader import join_list
-from scheduler.timing.recurrence import Frequency, Rule, WeekdayPart, parse_rule
+from scheduler.timing.rule_parser import parse_rule
+from scheduler.timing.rules import Frequency, Rule, WeekdayPart
 
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _UNITS: Final = {

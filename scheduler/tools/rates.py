@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from scheduler.models import TaskDefinition
 from scheduler.timing.clock import SECOND, to_datetime, to_micros
 from scheduler.timing.crontab import parse_crontab
-from scheduler.timing.recurrence import parse_rule
+from scheduler.timing.rule_parser import parse_rule
 from scheduler.timing.schedule import Schedule, schedule_of
 
 _HOUR: Final = 3600 * SECOND

@@ -1,5 +1,6 @@
 """Every command as a process, on a store that a running scheduler uses at the same time."""
 
+import asyncio
 import json
 import os
 import signal
@@ -53,6 +54,8 @@ DEFINITION = {
     "cron_expression": "0 9 1 1 *",
     "interval_seconds": None,
     "run_at": None,
+    "rrule": None,
+    "exdates": [],
     "result_callback": None,
     "timezone": "Europe/Berlin",
     "start_at": None,
@@ -170,6 +173,8 @@ def test_a_run_that_fails(live):
 def test_following_the_history(live):
     """`runs --follow --json` prints a line for each change of status, and ends with Ctrl+C."""
     command = ("-m", "scheduler", "runs", "hello", "--follow", "--json", "--limit", "1")
+    with live.face() as face:
+        asyncio.run(face.run_task("hello"))
     with live.face() as face, live.start(*command) as process:
         known = json.loads(process.stdout.readline())  # the newest of before: from here on it follows
         run_id = face.trigger_task("hello")

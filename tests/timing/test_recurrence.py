@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scheduler import TaskDefinition, TaskType, describe, load_tasks, next_due_times
 from scheduler.tasks_file import dump_tasks
 from scheduler.timing.clock import to_datetime, to_micros
-from scheduler.timing.recurrence import parse_rule
+from scheduler.timing.rule_parser import parse_rule
 from scheduler.timing.schedule import schedule_of, shortest_interval
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -43,7 +43,6 @@ _ASKED_AS: Final = {
     TaskType.CRON: "at a time of the day",
     TaskType.INTERVAL: "every so often",
     TaskType.ONE_TIME: "once",
-    TaskType.RRULE: "by a recurrence rule, such as every other Monday",
 }
 _WORDS_IN_ID: Final = 4
 
@@ -115,12 +114,12 @@ def _given(text: str) -> NewTask:
 
 def _ask_kinds() -> list[TaskType]:
     likely = TaskType.CRON
-    asked = [kind for kind in TaskType if agrees(f"Tasks that run {_ASKED_AS[kind]}?", default=kind is likely)]
+    asked = [kind for kind, how in _ASKED_AS.items() if agrees(f"Tasks that run {how}?", default=kind is likely)]
     return asked or [TaskType.CRON]
 
 
 def _ask_task(kind: TaskType, timezone: str) -> NewTask:
-    note(f"A first task that runs {_ASKED_AS[kind]}.")
+    note(f"A first task that runs {_ASKED_AS.get(kind, 'by a recurrence rule')}.")
     while True:
         task = NewTask(ask("  When", _EXAMPLES[kind]), ask("  Prompt"))
         try:

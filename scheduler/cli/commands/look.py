@@ -116,7 +116,9 @@ def _facts(shape: dict[str, Any]) -> list[tuple[str, str | Text]]:
 
 
 def _default(field: str) -> Any:  # noqa: ANN401 (of any field)
-    return TaskDefinition.model_fields[field].get_default(call_default_factory=True)
+    """Return the default of a field as JSON has it."""
+    default = TaskDefinition.model_fields[field].get_default(call_default_factory=True)
+    return list(default) if isinstance(default, tuple) else default
 
 
 def _due_lines(times: list[datetime], zone: str) -> list[tuple[str, str | Text]]:
