@@ -21,6 +21,7 @@ _HOLD_TOGETHER: Final = frozenset(
     ("and", "or", "but", "then", "of", "to", "through", "every", "the", "on", "between", "from")
 )
 _MONTH: Final = "|".join(sorted(MONTH_NUMBERS, key=len, reverse=True))
+_NTH: Final = r"(?:1st|second|2nd|3rd|4th|5th|last)"
 _DATE: Final = r"\b(\d{1,2})[./](\d{1,2})[./](\d{4})\b"
 _DECIMAL: Final = r"\b(every|in) (\d{1,6}\.\d{1,2}) (hours?|h|minutes?|m)\b"
 _EXCEPT: Final = (
@@ -44,6 +45,11 @@ _PHRASES: Final[tuple[tuple[str, str, str], ...]] = (
     ("half", r"\b(\d{1,6}) and a half hours\b", r"\1 hours 30 minutes"),
     ("half", r"\b(\d{1,6}) hours and a half\b", r"\1 hours 30 minutes"),
     ("now", r"^(.*) from now$", r"in \1"),
+    ("of the month", rf"\bevery ({_NTH} \w+day) of the month\b", r"on the \1 of every month"),
+    ("every month", rf"^(?:every )?({_NTH} \w*day) of (?=every month\b)", r"on the \1 of "),
+    ("every month", rf"^the (?={_NTH} \w*day of every month\b)", "on the "),
+    ("every month", rf"\bevery month on the ({_NTH} \w*day)\b", r"on the \1 of every month"),
+    ("last day", r"\bevery last day of the month\b", "on the last day of every month"),
     ("the second", r"\bthe second(?= of every\b| and )", "the 2nd"),
     (":00 noon", r"\b12:00 noon\b", "noon"),
     ("from today", r"^(.*) from today (?=at )", r"in \1 "),
@@ -195,7 +201,7 @@ def _joined_days(clauses: list[list[str]]) -> str | None:
 
 def _is_completed(clause: list[str]) -> bool:
     """Tell whether other days may follow: after a week, month or year, or a step of the clock."""
-    return clause[1:] in (["week"], ["month"], ["year"]) or clause[-1] in _STEPS
+    return clause[1:] in (["week"], ["month"], ["year"]) or clause[-1] in _STEPS or clause[-1] in ("week", "weeks")
 
 
 _STEPS: Final = frozenset(

@@ -35,6 +35,7 @@ from scheduler.phrases.cron import HOURS, MINUTES, MONTH_NAMES, MONTHS, WEEK, Da
 from scheduler.phrases.moments import moment_in_words, place, with_offset
 from scheduler.phrases.reader import Reader
 from scheduler.phrases.refusal import Refusal
+from scheduler.phrases.rules import RuleDays, read_rule_days
 
 RELATIVE: Final = ("in", "today", "tomorrow")
 """The words that begin a phrase whose meaning depends on the present."""
@@ -79,8 +80,16 @@ def read_phrase(phrase: str, present: Present) -> dict[str, Any]:
 
 
 def _read(reader: Reader, present: Present) -> dict[str, Any]:
+    rule_days = read_rule_days(reader)
+    if rule_days is not None:
+        return _at_times_of_rule(reader, present, rule_days)
     if reader.accept("every"):
         return _read_every(reader, present)
+    return _read_days_or_once(reader, present)
+
+
+def _read_days_or_once(reader: Reader, present: Present) -> dict[str, Any]:
+    """Read days that come again without `every`, or one instant."""
     if _is_one_weekday(reader):
         return _read_next_weekday(reader, present)
     if reader.accept("at"):
@@ -169,6 +178,18 @@ def _at_times(reader: Reader, present: Present, days: Days) -> dict[str, Any]:
 def _one_time_each(reader: Reader, times: Sequence[time]) -> list[str]:
     days = " ".join(reader.words).partition(" at ")[0]
     return [f"{days} at {each:%H:%M}" for each in times[:2]]
+
+
+def _at_times_of_rule(reader: Reader, present: Present, days: RuleDays) -> dict[str, Any]:
+    """Read the times of day, and return the recurrence rule that is due then."""
+    times = read_times(reader, midnight=False)
+    rule = days.at(times)
+    if len(times) != len({each.hour for each in times}) * len({each.minute for each in times}) or (
+        days.picks_one and len(times) > 1
+    ):
+        raise Refusal("no one rule has just these times: make a task of each", _one_time_each(reader, times))
+    fields = {"task_type": TaskType.RRULE, "rrule": rule}
+    return fields if present.zone is None else fields | {"timezone": present.zone.key}
 
 
 def _cron(present: Present, expression: str) -> dict[str, Any]:
@@ -299,8 +320,12 @@ def _interval(reader: Reader, length: dict[str, int]) -> dict[str, Any]:
     calendar = [unit for unit in ("week", "day") if unit in length]
     seconds = seconds_of(length)
     if calendar:
-        reason = f"cron cannot count {calendar[0]}s, and where clocks are changed a day is not always 24 hours"
-        raise Refusal(reason, [_exactly(seconds), "every monday at 9am" if "week" in length else "every day at 9am"])
+        reason = f"an interval cannot count {calendar[0]}s: where clocks are changed a day is not always 24 hours"
+        unit, number = calendar[0], length[calendar[0]]
+        counted = f"every {number} {unit}s{' on monday' if unit == 'week' else ''} at 9am"
+        hints = [counted] if len(length) == 1 and number > 1 else []
+        at = " at 9am" if reader.done else f" {' '.join(reader.words[reader.position :])}"
+        raise Refusal(reason, [_exactly(seconds), *hints, f"every {'monday' if unit == 'week' else 'day'}{at}"])
     if not reader.done and reader.next in ("at", "on", "in", "from"):
         rest = " ".join(reader.words[reader.position :])
         reason = f"no cron expression has equal steps of {_spoken(length)}, and an interval has no {rest!r}"

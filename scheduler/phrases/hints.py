@@ -235,23 +235,23 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         ],
     ),
     (
-        r"\b(?:last day|end|last) of (?:the|every|each|a)? ?(?:month|year)|\blast (?:day|weekday)\b|\bmonth end\b",
-        "cron has no last day of a month",
-        _templates("on the 28th of every month{at}", "on the 1st of every month{at}"),
+        r"\b(?:last day|end|last) of (?:the |a )?(?:month|year)|\blast day\b|\bmonth end\b|\bend of every month\b",
+        "it may mean once or every month",
+        _templates("on the last day of every month{at}"),
     ),
     (
-        rf"\b{_NTH} (?P<day>{_WEEKDAY}|weekday)s? (?:of|in)\b",
-        "cron has no first, second or last weekday of a month",
-        _templates(r"every \g<day>{at}"),
+        rf"\b(?P<nth>{_NTH}) (?P<day>{_WEEKDAY}|weekday)s? (?:of|in)\b",
+        "it may mean once or every month",
+        _templates(r"on the \g<nth> \g<day> of every month{at}", r"every \g<day>{at}"),
     ),
     (
-        rf"\bevery (?P<number>other|second|2nd|3rd|third|\d+|alternate) (?P<day>{_WEEKDAY})s?\b",
-        "cron cannot leave out weeks",
-        _templates(r"every \g<day>{at}", "every 336 hours"),
+        rf"\bevery (?P<number>second|2nd|3rd|third|\d+) (?P<day>{_WEEKDAY})s?\b",
+        "it may mean days of the month, or leave out weeks",
+        _templates(r"every other \g<day>{at}", r"on the \g<number> \g<day> of every month{at}"),
     ),
     (
         r"\bevery (?P<number>other|second|2nd|\d+(?:st|nd|rd|th)?) (?P<unit>day|week)s?\b",
-        "cron cannot count days or weeks from one month to the next",
+        "it does not say on which day or at what time",
         _same_length,
     ),
     (
@@ -260,9 +260,9 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         _stepped_months,
     ),
     (
-        r"\b(?:bi-?weekly|fortnightly|every fortnight)\b",
-        "cron cannot leave out weeks",
-        _templates("every monday{at}", "every 336 hours"),
+        rf"\bbi-?weekly\b(?:.*\b(?P<day>{_WEEKDAY}))?",
+        "it may be twice a week or every other week",
+        lambda found: [f"every other {found['day'] or 'monday'}{_at(found.string)}"],
     ),
     (
         r"\b(?:bi-?monthly|semi-?monthly)\b",

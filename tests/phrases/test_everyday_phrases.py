@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler import TaskDefinition, describe, parse_schedule
+from scheduler import TaskDefinition, describe, next_due_times, parse_schedule
 from scheduler.phrases import is_relative, names_zone
 from scheduler.phrases.mentions import leaves_out, weekdays_in
 
@@ -224,3 +224,13 @@ def test_a_file_may_hold_what_does_not_depend_on_the_present(phrase, relative):
 def test_a_phrase_may_name_its_zone(phrase, named):
     """A default zone is not for it."""
     assert names_zone(phrase) is named
+
+
+def test_every_other_monday_starts_when_it_is_added():
+    """The words name no start, so the same words mean the same schedule on each day, and a file may hold them."""
+    fields = parse_schedule("every other Monday at 9am", now=NOW)
+    assert fields == parse_schedule("every other Monday at 9am", now=NOW.replace(day=10))
+    assert not is_relative("every other Monday at 9am")
+    definition = TaskDefinition(id="t", name="T", prompt="Go.", **fields)
+    days = [due.date().isoformat() for due in next_due_times(definition, 3, after=NOW)]
+    assert days == ["2026-06-08", "2026-06-22", "2026-07-06"]

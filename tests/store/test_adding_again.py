@@ -5,7 +5,7 @@ import re
 import pytest
 from store_kit import DAY, HOUR, RETENTION, cron, every, instant, moment, once, seconds_of
 
-from scheduler import RunStatus, TaskDefinition, TaskNotFoundError
+from scheduler import RunStatus, TaskDefinition, TaskNotFoundError, parse_schedule
 
 
 def add_one(process, task, now):
@@ -26,6 +26,18 @@ def test_an_unchanged_schedule_keeps_its_next_due_time_and_anchor(process):
     assert process.due() == HOUR
     assert process.started(HOUR + 5) == [("t", HOUR)]
     assert process.due() == 2 * HOUR
+
+
+def test_words_that_leave_out_weeks_keep_their_start(process):
+    """Every other Monday, added again in the week between, does not begin at the Monday of that week."""
+    words = parse_schedule("every other Monday at 9am")
+    task = TaskDefinition(id="t", name="T", prompt="Go.", **words)
+    process.add(task)
+    first = process.due()
+    assert process.started(first) == [("t", first)]
+    assert process.due() == first + 14 * DAY
+    process.add(TaskDefinition(id="t", name="T", prompt="Go.", **words), now=first + 3 * DAY)
+    assert process.due() == first + 14 * DAY
 
 
 def test_other_changed_fields_take_effect(process):
