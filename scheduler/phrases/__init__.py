@@ -3,8 +3,9 @@
 `refusal` says no and what works instead, `spelling` writes a text in words of one kind, `arrangement` puts its clauses
 in the order of the grammar, `mentions` keeps the days of a refused phrase, `reader` takes a phrase apart word by word,
 `clock_times` and `calendar_days` read the times and the days in it, `cron` writes and expands the fields of a crontab
-expression, `moments` places a local time on the clock of a zone, `grammar` reads whole phrases, `hints` knows what
-people try that cannot be said, `parsing` puts these together; `description` and `day_words` go the other way.
+expression, `moments` places a local time on the clock of a zone, `grammar` reads phrases that come again, `once` those
+of one instant, `rules` what cron cannot say, `hints` knows what people try that cannot be said, `parsing` puts these
+together; `description` and `day_words` go the other way.
 """
 
 from scheduler.phrases.description import describe

@@ -1,6 +1,7 @@
 """The times of day in a phrase, and the parts of the day that say which half of it is meant."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, time, timedelta, timezone
 from typing import Final, NamedTuple
 
@@ -263,6 +264,12 @@ def _offset(reader: Reader, text: str) -> timezone:
         raise Refusal(f"{text!r} is no offset from UTC", reader.with_last(without))
     size = timedelta(hours=hours, minutes=minutes)
     return timezone(-size if text[0] == "-" else size) if size else UTC
+
+
+def one_time_each(reader: Reader, times: Sequence[time]) -> list[str]:
+    """Return the phrase with each of its first two times alone, to offer."""
+    days = " ".join(reader.words).partition(" at ")[0]
+    return [f"{days} at {each:%H:%M}" for each in times[:2]]
 
 
 # --- Which half of the day ---

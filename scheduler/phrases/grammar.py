@@ -1,19 +1,13 @@
 """Whole phrases -> the schedule fields of a task."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from datetime import MAXYEAR, UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any, Final, NamedTuple
-from zoneinfo import ZoneInfo
+from datetime import time
+from typing import Any, Final
 
-from scheduler._limits import INTERVAL_LIMIT
 from scheduler.models import TaskType
 from scheduler.phrases.calendar_days import (
     MONTH_NUMBERS,
     PLURAL,
     SINGULAR,
-    CalendarDate,
     read_date,
     read_days_of_months,
     read_months,
@@ -24,21 +18,19 @@ from scheduler.phrases.calendar_days import (
 )
 from scheduler.phrases.clock_times import (
     UNIT_SECONDS,
-    read_exact_time,
+    one_time_each,
     read_length,
     read_marks,
     read_time,
     read_times,
     seconds_of,
 )
-from scheduler.phrases.cron import HOURS, MINUTES, MONTH_NAMES, MONTHS, WEEK, Days, compact, even_step
-from scheduler.phrases.moments import moment_in_words, place, with_offset
+from scheduler.phrases.cron import HOURS, MINUTES, MONTHS, Days, compact, even_step
+from scheduler.phrases.moments import Present
+from scheduler.phrases.once import read_once
 from scheduler.phrases.reader import Reader
 from scheduler.phrases.refusal import Refusal
 from scheduler.phrases.rules import RuleDays, read_rule_days
-
-RELATIVE: Final = ("in", "today", "tomorrow")
-"""The words that begin a phrase whose meaning depends on the present."""
 
 _ADVERBS: Final = {
     "hourly": "every hour",
@@ -53,20 +45,6 @@ _FEWEST_HOURS: Final = 3
 _DAY_MINUTES: Final = 1_440
 _HOUR_MINUTES: Final = 60
 _LAST_MINUTE: Final = 59
-_OVERMORROW: Final = ["the", "day", "after", "tomorrow"]
-_UTC: Final = ZoneInfo("UTC")
-
-
-class Present(NamedTuple):
-    """What a phrase is read against."""
-
-    now: datetime
-    zone: ZoneInfo | None
-
-    @property
-    def clock(self) -> ZoneInfo:
-        """The zone of local times: UTC if none was named."""
-        return self.zone or _UTC
 
 
 def read_phrase(phrase: str, present: Present) -> dict[str, Any]:
@@ -90,24 +68,13 @@ def _read(reader: Reader, present: Present) -> dict[str, Any]:
 
 def _read_days_or_once(reader: Reader, present: Present) -> dict[str, Any]:
     """Read days that come again without `every`, or one instant."""
-    if _is_one_weekday(reader):
-        return _read_next_weekday(reader, present)
-    if reader.accept("at"):
-        return _read_next_time(reader, present) if read_date(reader, peek=True) is None else _read_date(reader, present)
-    if reader.next in RELATIVE or reader.words[:4] == _OVERMORROW:
-        return _read_relative(reader, present)
-    if reader.accept("on") or reader.next in PLURAL:
+    start = reader.position
+    if reader.next in PLURAL or (reader.accept("on") and (reader.next in PLURAL or "every" in reader.words)):
         days = _read_days_on(reader)
         if days is not None:
             return _at_times(reader, present, days)
-    return _read_date(reader, present)
-
-
-def _is_one_weekday(reader: Reader) -> bool:
-    """Tell whether a phrase names one day of the week, which is the next such day: `on Friday at noon`."""
-    start = 1 if reader.next == "on" else 0
-    days = SINGULAR.get(reader.ahead(start), ())
-    return len(days) == 1 and reader.ahead(start + 1) == "at"
+    reader.position = start
+    return read_once(reader, present)
 
 
 def _read_days_on(reader: Reader) -> Days | None:
@@ -171,13 +138,8 @@ def _at_times(reader: Reader, present: Present, days: Days) -> dict[str, Any]:
     times = read_times(reader, midnight=days == Days())
     hours, minutes = {each.hour for each in times}, {each.minute for each in times}
     if len(times) != len(hours) * len(minutes):
-        raise Refusal("no one cron expression has just these times: make a task of each", _one_time_each(reader, times))
+        raise Refusal("no one cron expression has just these times: make a task of each", one_time_each(reader, times))
     return _cron(present, f"{compact(minutes)} {compact(hours)} {days.fields}")
-
-
-def _one_time_each(reader: Reader, times: Sequence[time]) -> list[str]:
-    days = " ".join(reader.words).partition(" at ")[0]
-    return [f"{days} at {each:%H:%M}" for each in times[:2]]
 
 
 def _at_times_of_rule(reader: Reader, present: Present, days: RuleDays) -> dict[str, Any]:
@@ -187,7 +149,7 @@ def _at_times_of_rule(reader: Reader, present: Present, days: RuleDays) -> dict[
     if len(times) != len({each.hour for each in times}) * len({each.minute for each in times}) or (
         days.picks_one and len(times) > 1
     ):
-        raise Refusal("no one rule has just these times: make a task of each", _one_time_each(reader, times))
+        raise Refusal("no one rule has just these times: make a task of each", one_time_each(reader, times))
     fields = {"task_type": TaskType.RRULE, "rrule": rule}
     return fields if present.zone is None else fields | {"timezone": present.zone.key}
 
@@ -311,9 +273,18 @@ def _read_tail(reader: Reader) -> Days:
         return read_months_in(reader, Days())
     days = _read_days_on(reader)
     if days is None:
+        _refuse_one_weekday(reader)
         raise reader.unreadable()
     refuse_missing_days(reader, days)
     return days
+
+
+def _refuse_one_weekday(reader: Reader) -> None:
+    """Refuse `on Friday` after a step of the clock, which `on Fridays` would bind."""
+    names = [name for name, days in PLURAL.items() if days == SINGULAR.get(reader.next)]
+    if names:
+        hint = reader.replaced(reader.position, reader.position + 1, names[0])
+        raise Refusal("it may mean once or every week", hint)
 
 
 def _interval(reader: Reader, length: dict[str, int]) -> dict[str, Any]:
@@ -356,139 +327,3 @@ def interval_in_words(seconds: int) -> str:
         if not rest and not is_clock_step({unit: number}):
             return f"{number} {unit}s"
     return "second" if seconds == 1 else f"{seconds} seconds"
-
-
-# --- Once ---
-
-
-def _read_relative(reader: Reader, present: Present) -> dict[str, Any]:
-    if reader.accept("in"):
-        return _read_in(reader, present)
-    if reader.words[:4] == _OVERMORROW:
-        reader.position = len(_OVERMORROW)
-        return _read_near_day(reader, present, 2)
-    shift = 0 if reader.accept("today") else 1
-    if shift:
-        reader.expect("tomorrow")
-    return _read_near_day(reader, present, shift)
-
-
-def _read_in(reader: Reader, present: Present) -> dict[str, Any]:
-    length = read_length(reader)
-    elapsed = timedelta(seconds=seconds_of(length))
-    if reader.next == "at" and not length.keys() - {"day", "week"}:
-        return _read_near_day(reader, present, seconds_of(length) // UNIT_SECONDS["day"])
-    due = with_offset(_whole_second(present.now) + elapsed, present.clock)
-    if "day" in length or "week" in length:
-        _refuse_other_offset(present, due, elapsed)
-    return _once(due)
-
-
-def _whole_second(moment: datetime) -> datetime:
-    """Round up: a phrase names whole seconds, and nothing is due before its time."""
-    return moment + timedelta(microseconds=-moment.microsecond % 1_000_000)
-
-
-def _refuse_other_offset(present: Present, due: datetime, elapsed: timedelta) -> None:
-    if present.now.astimezone(present.clock).utcoffset() != due.utcoffset():
-        zone, hours = present.clock.key, int(elapsed.total_seconds()) // UNIT_SECONDS["hour"]
-        reason = f"the clock of {zone} is changed until then, so a day may be 24 hours or the same time of day"
-        raise Refusal(reason, [f"in {hours} hours"])
-
-
-def _read_near_day(reader: Reader, present: Present, shift: int) -> dict[str, Any]:
-    day = present.now.astimezone(present.clock).date() + timedelta(days=shift)
-    times = read_times(reader, midnight=False)
-    if len(times) > 1:
-        raise Refusal("it names several instants: make a task of each", _one_time_each(reader, times))
-    due = place(datetime.combine(day, times[0]), present.clock)
-    return _once_later(due, present, [f"tomorrow at {times[0]:%H:%M}"])
-
-
-def _read_next_weekday(reader: Reader, present: Present) -> dict[str, Any]:
-    """Read a day of the week and a time: the next such instant."""
-    reader.accept("on")
-    (weekday,) = SINGULAR[reader.next]
-    reader.position += 1
-    today = present.now.astimezone(present.clock).date()
-    shift = (weekday - today.isoweekday()) % len(WEEK)
-    return _next_instant(_one_time(reader), [today + timedelta(shift + more) for more in (0, len(WEEK))], present)
-
-
-def _read_next_time(reader: Reader, present: Present) -> dict[str, Any]:
-    """Read a time of day alone, from after `at`: the next such instant."""
-    reader.position -= 1
-    clock = _one_time(reader, midnight=True)
-    today = present.now.astimezone(present.clock).date()
-    return _next_instant(clock, [today, today + timedelta(1)], present)
-
-
-def _one_time(reader: Reader, *, midnight: bool = False) -> time:
-    times = read_times(reader, midnight=midnight)
-    if len(times) > 1:
-        raise Refusal("it names several instants: make a task of each", _one_time_each(reader, times))
-    return times[0]
-
-
-def _next_instant(clock: time, days: Iterable[date], present: Present) -> dict[str, Any]:
-    """Return the first instant in the future at which one of the days has this time."""
-    for day in days:
-        due = place(datetime.combine(day, clock), present.clock)
-        if due > present.now:
-            return _once(due)
-    raise Refusal("it lies in the past")
-
-
-def _read_date(reader: Reader, present: Present) -> dict[str, Any]:
-    """Read a date and a time of day, as in `at 2027-03-15 14:00`."""
-    day = read_date(reader)
-    if day is None:
-        raise reader.unreadable()
-    if reader.done:
-        raise Refusal("it does not say at what time", [f"{' '.join(reader.words)} at 9am"])
-    reader.accept("at")
-    clock, offset = read_exact_time(reader)
-    if day.year is None:
-        return _read_next_date(day, clock, offset, present)
-    local = datetime.combine(day.in_year(day.year), clock)
-    due = local.replace(tzinfo=offset) if offset else place(local, present.clock)
-    return _once_later(due, present, [f"at {_next_year(due, present)}", f"tomorrow at {clock:%H:%M}"])
-
-
-def _read_next_date(day: CalendarDate, clock: time, offset: tzinfo | None, present: Present) -> dict[str, Any]:
-    """Return the next instant of a date that names no year."""
-    if offset is not None:
-        name = MONTH_NAMES[day.month - 1].lower()
-        raise Refusal("a date with an offset from UTC names its year", [f"on {day.day} {name} at {clock:%H:%M}"])
-    year = present.now.astimezone(present.clock).year
-    return _next_instant(clock, _in_years(day, range(year, min(year + 9, MAXYEAR + 1))), present)
-
-
-def _in_years(day: CalendarDate, years: Iterable[int]) -> Iterator[date]:
-    """Yield the date in those of the years that have it: not each has a 29 February."""
-    for year in years:
-        with suppress(ValueError):
-            yield date(year, day.month, day.day)
-
-
-def _next_year(due: datetime, present: Present) -> str:
-    text = moment_in_words(due.replace(tzinfo=None))
-    this_year = re.sub(r"^\d{4}", str(present.now.year), text)
-    return (
-        this_year
-        if this_year > f"{present.now.astimezone(present.clock):%Y-%m-%d %H:%M}"
-        else re.sub(r"^\d{4}", str(present.now.year + 1), text)
-    )
-
-
-def _once_later(due: datetime, present: Present, hints: list[str]) -> dict[str, Any]:
-    wait = (due.astimezone(UTC) - present.now).total_seconds()
-    if wait <= 0:
-        raise Refusal(f"{moment_in_words(due)} has passed", hints)
-    if wait > INTERVAL_LIMIT:
-        raise Refusal(f"{moment_in_words(due)} is more than a hundred years away", hints)
-    return _once(due)
-
-
-def _once(due: datetime) -> dict[str, Any]:
-    return {"task_type": TaskType.ONE_TIME, "run_at": due}

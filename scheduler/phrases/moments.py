@@ -1,10 +1,25 @@
 """A local time placed on the clock of a zone: where clocks are changed, it may be there twice, or not at all."""
 
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from scheduler.phrases.refusal import Refusal
 from scheduler.timing.local_time import LocalTimeError, instant_of, on_clock_of
+
+_UTC: Final = ZoneInfo("UTC")
+
+
+class Present(NamedTuple):
+    """What a phrase is read against."""
+
+    now: datetime
+    zone: ZoneInfo | None
+
+    @property
+    def clock(self) -> ZoneInfo:
+        """The zone of local times: UTC if none was named."""
+        return self.zone or _UTC
 
 
 def place(local: datetime, zone: ZoneInfo) -> datetime:

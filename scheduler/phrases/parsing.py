@@ -13,9 +13,11 @@ from scheduler._texts import shown
 from scheduler.models import TaskType
 from scheduler.phrases.arrangement import arranged
 from scheduler.phrases.cron import MONTH_NAMES, WEEKDAY_NAMES
-from scheduler.phrases.grammar import RELATIVE, Present, read_phrase
+from scheduler.phrases.grammar import read_phrase
 from scheduler.phrases.hints import ABBREVIATED_ZONES, EXAMPLES, explained
 from scheduler.phrases.mentions import example_for, keeps_days, leaves_out
+from scheduler.phrases.moments import Present
+from scheduler.phrases.once import RELATIVE
 from scheduler.phrases.refusal import Refusal, Unreadable
 from scheduler.phrases.spelling import MAX_LENGTH, normalised
 from scheduler.redaction import beginning, redact

@@ -131,6 +131,28 @@ def test_the_order_of_a_step_and_its_bounds_is_free(step, window, on, bound, dat
     assert parse_schedule(words, now=NOW) == fields
 
 
+counted = st.builds("every {} {} at".format, st.integers(2, 400), st.sampled_from(["days", "weeks on Friday"]))
+others = st.sampled_from(["day", "Monday", "weekend", "week on Monday and Thursday", "week on weekdays"])
+nth = st.sampled_from(["first", "second", "third", "fourth", "last", "1st", "2nd"])
+kinds = st.sampled_from(["Monday", "Sunday", "weekday", "working day"])
+rule_days = (
+    counted.map(lambda words: words.removesuffix(" at"))
+    | others.map("every other {}".format)
+    | st.builds("on the {} {} of every month".format, nth, kinds)
+    | st.just("on the last day of every month")
+)
+
+
+@given(rule_days, st.sampled_from(["at 9am", "at noon", "at 17:30"]))
+def test_what_cron_cannot_say_can_be_said_in_either_order(days, at):
+    """As a recurrence rule, which can be said back."""
+    fields = parse_schedule(f"{days} {at}", now=NOW)
+    assert fields["rrule"].startswith("FREQ=")
+    assert parse_schedule(f"{at} {days}", now=NOW) == fields
+    words = describe(TaskDefinition(id="t", name="T", prompt="Go.", **fields))
+    assert parse_schedule(words, now=NOW) == fields
+
+
 # --- Changed phrases ---
 
 parsed = st.sampled_from([row[0] for row in UNDERSTOOD if row[0][0].isalpha() and "/" not in row[0]])
