@@ -1,6 +1,6 @@
 """The arguments of public calls: what cannot be meant is refused here, before a database or a library meets it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from scheduler._limits import ID_LIMIT
 from scheduler._texts import is_unicode, shown
 from scheduler.errors import InvalidTaskError, RunNotFoundError, TaskNotFoundError
-from scheduler.models import TaskDefinition
+from scheduler.models import TaskDefinition, is_reserved
 from scheduler.timing.clock import to_micros
 
 E = TypeVar("E", bound=StrEnum)
@@ -82,6 +82,18 @@ def check_source(source: object) -> None:
             f"give a text that names what brings the tasks, such as 'tasks.toml', of at most {_SOURCE_LIMIT} characters"
         )
         raise ValueError(f"source={shown(source)}; {hint}")
+
+
+def check_configurable(given: object) -> dict[str, Any]:
+    """Return what is configurable in all runs. Raises `ValueError`."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"configurable={shown(given)}; give a dict")  # noqa: TRY004 (like every other refusal)
+    for name in given:
+        if not isinstance(name, str) or is_reserved(name):
+            raise ValueError(f"configurable has {shown(name)}, which the scheduler sets; leave it out")
+    return dict(given)
 
 
 # --- Times, numbers, choices ---

@@ -250,8 +250,8 @@ class CurrentRun(BaseModel):
     """1 for the first attempt."""
     trigger: RunTrigger
     """What called for it."""
-    prompt: str
-    """Its own prompt, if it has one, else the task's."""
+    prompt: str | None
+    """Its own prompt, if it has one, else the task's; None if neither has one."""
     last_success_at: AwareDatetime | None
     """When the task's newest successful run ended, as far as its history is kept; None: there is none."""
     previous: Run | None
@@ -286,6 +286,7 @@ _SCHEDULE_FIELDS: Final = {
     TaskType.ONE_TIME: "run_at",
     TaskType.RRULE: "rrule",
 }
+_RESERVED: Final = frozenset({"thread_id", "run_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
 _set: Final = object.__setattr__
 _MOMENT_HINT: Final = Hint(
     f"give a datetime from the year {FIRST_YEAR} to {LAST_YEAR}; "
@@ -313,8 +314,13 @@ class TaskDefinition(BaseModel):
     """Which of `cron_expression`, `interval_seconds`, `run_at` and `rrule` is the schedule."""
     enabled: Annotated[Flag, Hint("give True or False")] = True
     """False: the task is stored paused."""
-    prompt: Annotated[Prompt, Hint(f"give a text that is not blank, of at most {TEXT_LIMIT:,} characters")]
-    """The content of the user message that the graph is invoked with."""
+    prompt: Annotated[Prompt | None, Hint(f"give a text that is not blank, of at most {TEXT_LIMIT:,} characters")] = (
+        None
+    )
+    """The content of the user message that the graph is invoked with; a task has either a prompt or an `input`, and
+    needs neither if it has an `input_builder`."""
+    input: Annotated[JsonObject | None, Hint("give a dict of JSON values, or None")] = None
+    """The graph's input, passed as it is, in place of a prompt; JSON."""
     session_id: Annotated[Identifier, Hint(f"give a text of 1 to {ID_LIMIT} characters without control characters")] = (
         "scheduler"
     )
@@ -406,7 +412,9 @@ class TaskDefinition(BaseModel):
     ] = None
     """When checkpoints are written; None: the scheduler's, which is `sync` unless it says otherwise."""
     context: Annotated[JsonObject | None, Hint("give a dict of JSON values, or None")] = None
-    """The run's context, for graphs that have a `context_schema`; JSON."""
+    """The run's context, for graphs that have a `context_schema`; JSON. It is copied into `configurable` as well."""
+    configurable: Annotated[JsonObject | None, Hint("give a dict of JSON values, or None")] = None
+    """What the config's `configurable` has beside the thread; JSON."""
     input_builder: Annotated[
         CallbackPath | None,
         Hint("give the dotted path of a function that takes the task, such as 'my_package.inputs.build'"),
@@ -449,6 +457,11 @@ class TaskDefinition(BaseModel):
         _set(self, "_is_checked", False)  # noqa: FBT003
         super().__delattr__(name)
 
+    @property
+    def subject(self) -> str:
+        """What people are shown that the task asks: the prompt, or the name where there is none."""
+        return self.prompt or self.name
+
 
 def is_as_checked(task: TaskDefinition) -> bool:
     """Tell whether a definition is for certain what was checked when it was built.
@@ -457,7 +470,8 @@ def is_as_checked(task: TaskDefinition) -> bool:
     holds dicts, which may have been changed.
     """
     is_checked = type(task) is TaskDefinition and getattr(task, "_is_checked", False)
-    return is_checked and not task.metadata and task.context is None
+    has_dicts = task.metadata or not (task.context is task.input is task.configurable is None)
+    return is_checked and not has_dicts
 
 
 def _placed_in_time(task: TaskDefinition, info: ValidationInfo) -> Iterator[tuple[str, str]]:
@@ -504,6 +518,7 @@ def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
         for field in ("start_at", "end_at"):
             if getattr(task, field) is not None:
                 yield field, _foreign(task, field, "leave it out: run_at says when")
+    yield from _wrong_inputs(task)
     if task.session_retention is not None and task.session_mode is not SessionMode.PER_RUN:
         kept = f"session_retention={task.session_retention:g} is for conversations of single runs"
         yield "session_retention", f"{kept}; leave it out, or use session_mode='per_run'"
@@ -521,6 +536,25 @@ def _wrong_start(task: TaskDefinition, rule: str) -> Iterator[tuple[str, str]]:
     if task.start_at is not None and task.start_at.microsecond:
         hint = "give whole seconds: a rule knows no shorter time"
         yield "start_at", f"start_at={task.start_at.isoformat()} has a part of a second; {hint}"
+
+
+def _wrong_inputs(task: TaskDefinition) -> Iterator[tuple[str, str]]:
+    if task.prompt is not None and task.input is not None:
+        yield "input", "input and prompt both say what the graph receives; leave one of them out"
+    if task.input is not None and task.input_builder is not None:
+        yield "input", "input and input_builder both say what the graph receives; leave one of them out"
+    if task.prompt is None and task.input is None and task.input_builder is None:
+        hint = f"give a text that is not blank, of at most {TEXT_LIMIT:,} characters, or input, a dict"
+        missing = "prompt=None: it is missing" if "prompt" in task.model_fields_set else "prompt is required"
+        yield "prompt", f"{missing}; {hint}"
+    for name in task.configurable or ():
+        if is_reserved(name):
+            yield "configurable", f"configurable has {shown(name)}, which the scheduler sets; leave it out"
+
+
+def is_reserved(name: str) -> bool:
+    """Tell whether a key of `configurable` belongs to LangGraph: it says where a run stands, and with which one."""
+    return name in _RESERVED or name.startswith("__")
 
 
 def _wrong_schedules(task: TaskDefinition) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from scheduler import gc_control, logbook
 from scheduler._arguments import (
     check_backfill,
+    check_configurable,
     check_definitions,
     check_future,
     check_note,
@@ -32,7 +33,7 @@ from scheduler._arguments import (
 from scheduler.apscheduler_adapter import StoreScheduler
 from scheduler.engine import Dependencies, Engine, Host, LoopSettings, NoTicker, ThreadTicker
 from scheduler.errors import InvalidTaskError
-from scheduler.graphs import GraphRunner, InputBuilder, RunnerSettings, check_task
+from scheduler.graphs import GraphRunner, InputBuilder, RunnerSettings
 from scheduler.graphs.threads import in_thread
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
@@ -99,6 +100,8 @@ class TaskScheduler:
         checkpointer: object | None = None,
         input_builder: InputBuilder | str | None = None,
         context: object = None,
+        configurable: Mapping[str, Any] | None = None,
+        session_prefix: str = "scheduler:",
         durability: str | None = None,
         recursion_limit: int | None = None,
         sync_node_threads: int | None = None,
@@ -128,6 +131,8 @@ class TaskScheduler:
             input_builder: a function from the task, or from the task and its `CurrentRun`, to the graph's input, or
                 its dotted path, for graphs whose state has no `messages`.
             context: the context of runs whose task gives none, for graphs that have a `context_schema`.
+            configurable: what the config's `configurable` has in all runs; what a task gives comes before it.
+            session_prefix: what the `session_id` in the graph's input begins with; "" leaves the task's as it is.
             durability: when checkpoints are written, for tasks that do not say: "sync" (the default where there is a
                 checkpointer), "async" or "exit".
             recursion_limit: how many steps a graph may take, for tasks that do not say.
@@ -174,10 +179,24 @@ class TaskScheduler:
             self._clock, poll_interval, Telemetry(self._clock, self._queue_depth) if telemetry else None
         )
         runner_settings = RunnerSettings(
-            graph, checkpointer, input_builder, context, chosen, recursion_limit, callback_timeout_seconds
+            graph=graph,
+            checkpointer=checkpointer,
+            input_builder=input_builder,
+            context=context,
+            configurable=check_configurable(configurable),
+            durability=chosen,
+            recursion_limit=recursion_limit,
+            callback_timeout_seconds=callback_timeout_seconds,
+            session_prefix=session_prefix,
         )
         self._store = Store(database, timezone, history_limit)
-        runner = GraphRunner(runner_settings, self._clock, self._observers.step_finished, self._store.before_run)
+        self._runner = runner = GraphRunner(
+            runner_settings,
+            self._clock,
+            self._observers.step_finished,
+            self._store.before_run,
+            self._have_inputs,
+        )
         session = SchedulerSession(
             database,
             history_limit,
@@ -204,6 +223,12 @@ class TaskScheduler:
         self._store.open(create=create)
         if on_event is not None:
             self.add_listener(on_event)
+
+    def _have_inputs(self) -> bool:
+        """Tell whether there are tasks for the scheduler's graph, each with an input of its own."""
+        found = [listed.definition for listed in self._store.list_tasks()]
+        inputs = [task.input or task.input_builder for task in found if task is not None and task.graph is None]
+        return bool(inputs) and None not in inputs
 
     def _queue_depth(self) -> int | None:
         """Return how many runs are ready to start, from any thread; None before `__init__` is done."""
@@ -282,7 +307,7 @@ class TaskScheduler:
             definitions = list(tasks)
             check_definitions(definitions)
             for task in definitions:
-                check_task(task)
+                self._runner.check(task)
             if not definitions:
                 return
             left_out = self._store.add_tasks(definitions, self._clock.now(), refuse_passed=refuse_passed)
@@ -339,7 +364,7 @@ class TaskScheduler:
             definitions = list(tasks)
             check_definitions(definitions)
             for task in definitions:
-                check_task(task)
+                self._runner.check(task)
             others, now = self._other_sources(source, earlier), self._clock.now()
             changes = self._store.apply_tasks(definitions, source, now, others, prune=prune, dry_run=dry_run)
         if not dry_run:
@@ -387,7 +412,7 @@ class TaskScheduler:
         check_task_id(task_id)
         with gc_control.held_off():
             # Before the transaction, which is to be short: imports may take seconds.
-            check_task(changed(self._store.get_task(task_id), changes))
+            self._runner.check(changed(self._store.get_task(task_id), changes))
             task = self._store.update_task(task_id, changes, self._clock.now(), expected)
         self.scheduler.wakeup()
         return task
@@ -609,8 +634,17 @@ class TaskScheduler:
         importlib.invalidate_caches()  # what was missing may have been installed since
         self._store.look_again()
         self.scheduler.wakeup()
-        found = {listed.id: _problem_of(listed) for listed in self._store.list_tasks()}
+        found = {listed.id: self._problem_of(listed) for listed in self._store.list_tasks()}
         return {task_id: problem for task_id, problem in found.items() if problem is not None}
+
+    def _problem_of(self, listed: Listed) -> str | None:
+        if listed.definition is None:
+            return listed.trouble
+        try:
+            self._runner.check(listed.definition)
+        except InvalidTaskError as error:
+            return str(error)
+        return None
 
     def get_task(self, task_id: str) -> TaskDefinition:
         """Return the definition of a task, also of one that is finished.
@@ -682,16 +716,6 @@ class TaskScheduler:
             ValueError: it is no async function, or there is no such kind of event.
         """
         return self._observers.add(callback, events)
-
-
-def _problem_of(listed: Listed) -> str | None:
-    if listed.definition is None:
-        return listed.trouble
-    try:
-        check_task(listed.definition)
-    except InvalidTaskError as error:
-        return str(error)
-    return None
 
 
 def _is_file_that_is_gone(source: str) -> bool:

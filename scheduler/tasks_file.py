@@ -35,7 +35,7 @@ _SCHEDULE: Final = "schedule"
 _SAID_BY_WORDS: Final = ("task_type", "cron_expression", "interval_seconds", "run_at", "rrule")
 _RULES: Final = ("FREQ=", "RRULE:")
 """How a recurrence rule begins."""
-_JSON_FIELDS: Final = ("metadata", "context")
+_JSON_FIELDS: Final = ("metadata", "context", "input", "configurable")
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST: Final = 16 * 1024 * 1024
 """A larger file is refused, in bytes: reading so much takes seconds."""
@@ -310,7 +310,8 @@ def dump_tasks(tasks: Iterable[TaskDefinition]) -> str:
 def _table(task: TaskDefinition) -> str:
     fields = task.model_dump(exclude_defaults=True)
     tables = {name: fields.pop(name) for name in _JSON_FIELDS if name in fields}
-    fields["prompt"] = fields.pop("prompt")  # last, as it may be long
+    if "prompt" in fields:
+        fields["prompt"] = fields.pop("prompt")  # last, as it may be long
     lines = [f"[[{TABLE}]]"]
     for name, value in tables.items():
         if _has_null(value):  # TOML has none

@@ -29,13 +29,13 @@ _LONGEST_LOCK_SECONDS: Final = 60.0
 """How long another process may take to create or upgrade the tables. Every role that may connect can hold the lock."""
 
 
-def beside(store: dict[str, Any], graph: str, input_builder: str | None) -> str | None:
+def beside(store: dict[str, Any], graph: str) -> str | None:
     """Return the file beside a store in a file, as main.py has it; None where the graph takes no saver, or has one.
 
     `store` is what `store_arguments` returns. Raises `GraphError`.
     """
     path: Path | None = store.get("db_path")
-    if path is None or not takes_checkpointer(load_graph(graph, needs_messages=input_builder is None)):
+    if path is None or not takes_checkpointer(load_graph(graph, needs_messages=False)):
         return None
     return str(path.with_suffix(".checkpoints.db"))
 

@@ -1,11 +1,12 @@
 """GraphRunner: one attempt of a run, start to end — input, config, time-out, callback, outcome."""
 
 import asyncio
+import dataclasses
 import importlib
 import inspect
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -25,7 +26,8 @@ from scheduler.graphs.callbacks import (
     takes_run,
 )
 from scheduler.graphs.calling import GraphCaller, Reply
-from scheduler.graphs.loading import Graph, load_graph
+from scheduler.graphs.inputs import DEFAULT_PREFIX, graph_input, problems_of
+from scheduler.graphs.loading import Graph, check_messages, load_graph
 from scheduler.graphs.local_langgraph import as_server_graph, is_drained
 from scheduler.graphs.messages import response_text
 from scheduler.graphs.position import ATTEMPT_KEY
@@ -43,7 +45,6 @@ from scheduler.models import CurrentRun, Run, RunStatus, TaskDefinition
 from scheduler.redaction import redact
 from scheduler.server_url import is_server_url
 from scheduler.store import STOPPED, Claim, Outcome
-from scheduler.thread_ids import ThreadId
 from scheduler.timing.clock import Clock, to_datetime
 
 __all__ = ["GraphRunner", "InputBuilder", "RunnerSettings", "check_task"]
@@ -60,14 +61,18 @@ class RunnerSettings:
     checkpointer: object | None = None
     input_builder: InputBuilder | str | None = None
     context: Any = None
+    configurable: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     durability: str | None = None
     recursion_limit: int | None = None
     callback_timeout_seconds: float = 60.0
+    session_prefix: str = DEFAULT_PREFIX
 
 
 _Code: TypeAlias = tuple[str | None, str | None, str | None]
 """What a task names: its graph, its callback and its input builder."""
 _NO_CODE: Final[_Code] = (None, None, None)
+_LITERAL: Final = "literal"
+"""In place of an input builder: the task has its input itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +102,17 @@ class GraphRunner:
         clock: Clock,
         step_finished: Callable[[Claim, str], None] = lambda _claim, _step: None,
         before_run: BeforeRun = lambda _task, _run: (None, None),
+        have_inputs: Callable[[], bool] = lambda: False,
     ) -> None:
         """Take the graph of tasks that name none, what else holds for all, whom to tell of streamed steps, the history.
 
-        `before_run` is called in threads.
+        `before_run` is called in threads. `have_inputs` tells whether there are tasks for that graph, and each of them
+        has an input of its own.
         """
         self._before_run = before_run
         self._settings = settings
         self._clock = clock
+        self._have_inputs = have_inputs
         self._caller = GraphCaller(settings.context, settings.durability, step_finished)
         self._graphs: dict[str | None, Graph] = {}
         self._prepared: dict[_Code, _Prepared] = {}
@@ -120,7 +128,9 @@ class GraphRunner:
             check_builder(builder)
         self._caller.reset()
         self._prepared, self._loading = {}, {}
-        self._graphs = {None: self._load_graph(None, needs_messages=self._settings.input_builder is None)}
+        self._graphs = {None: self._load_graph(None)}
+        if builder is None and not self._have_inputs():
+            check_messages(self._name_of(None), self._graphs[None])
         if any(as_server_graph(graph) is not None for graph in graphs_of(self._graphs[None])):
             self._look = asyncio.get_running_loop().create_task(self._look_at_server(), name="look at the server")
 
@@ -130,6 +140,21 @@ class GraphRunner:
             problem = await server.problem()
             if problem is not None:
                 logbook.server_not_ready(problem)
+
+    def check(self, task: TaskDefinition) -> None:
+        """Import what a task names, and see whether its graph takes its input and context. Raises `InvalidTaskError`.
+
+        The scheduler's own graph is looked at if it is here: before `load()` it may be but a name.
+        """
+        check_task(task)
+        graph: object = self._graphs.get(task.graph)
+        if graph is None:
+            graph = self._settings.graph if task.graph is None else load_graph(task.graph, needs_messages=False)
+        settings = self._settings
+        is_built = task.input is None and (task.input_builder or settings.input_builder) is not None
+        context, configurable = settings.context, settings.configurable
+        for field, problem in problems_of(graph, task, context=context, configurable=configurable, is_built=is_built):
+            raise InvalidTaskError(task.id, problem, field=field, value=getattr(task, field))
 
     def is_checkpointed(self, task: TaskDefinition) -> bool:
         """Tell whether the graph of a task keeps its threads; of one that was not imported yet, that it may."""
@@ -163,7 +188,7 @@ class GraphRunner:
         """
         graph = self._graphs.get(path)
         if graph is None:
-            graph = await in_thread(partial(self._load_graph, path, needs_messages=False))
+            graph = await in_thread(self._load_graph, path)
         await delete_thread(graph, thread_id)
 
     async def run(self, claim: Claim) -> Outcome:
@@ -189,7 +214,8 @@ class GraphRunner:
             return self._timed_out(claim)
         except (GraphError, ValueError) as error:
             return self._ended(claim, RunStatus.FAILED, error=error)
-        call = _Call(claim, graph_config(claim, task.recursion_limit or self._settings.recursion_limit))
+        limit = task.recursion_limit or self._settings.recursion_limit
+        call = _Call(claim, graph_config(claim, limit, self._settings.configurable))
         try:
             reply = await graph_within(task.timeout_seconds, self._call_graph(prepared, call))
         except TooLongError as error:
@@ -212,7 +238,7 @@ class GraphRunner:
     async def _input(self, prepared: _Prepared, claim: Claim) -> object:
         """Build a graph's input: by a function that is not ours in a thread, since it may block or never return."""
         if prepared.build is None:
-            return graph_input(claim.task)
+            return graph_input(claim.task, self._settings.session_prefix)
         return await in_thread(self._build, prepared.build, claim)
 
     def _build(self, build: InputBuilder, claim: Claim) -> object:
@@ -265,22 +291,27 @@ class GraphRunner:
             self._prepared[key] = loading.result()
 
     def _load(self, graph: str | None, callback: str | None, builder: str | None) -> _Prepared:
-        given = builder or self._settings.input_builder
+        is_literal = builder == _LITERAL
+        given = None if is_literal else builder or self._settings.input_builder
         if graph not in self._graphs:
-            self._graphs[graph] = self._load_graph(graph, needs_messages=given is None)
+            self._graphs[graph] = self._load_graph(graph)
+        if given is None and not is_literal:
+            check_messages(self._name_of(graph), self._graphs[graph])
         build = load_builder(given) if isinstance(given, str) else given
         return _Prepared(self._graphs[graph], None if callback is None else load_callback(callback), build)
 
-    def _load_graph(self, path: str | None, *, needs_messages: bool) -> Graph:
+    def _name_of(self, path: str | None) -> str:
         named = self._settings.graph if path is None else path
-        graph = load_graph(named, needs_messages=needs_messages)
+        return named if isinstance(named, str) else type(named).__name__
+
+    def _load_graph(self, path: str | None) -> Graph:
+        graph = load_graph(self._settings.graph if path is None else path, needs_messages=False)
         saver = self._settings.checkpointer
         if saver is None or (path is not None and not takes_checkpointer(graph)):
             return graph
         attached = with_checkpointer(graph, saver)
         if attached is None:
-            shown = named if isinstance(named, str) else type(named).__name__
-            raise GraphError(shown, *_no_taker(graph))
+            raise GraphError(self._name_of(path), *_no_taker(graph))
         return attached  # type: ignore[no-any-return]
 
     async def _returned(self, prepared: _Prepared, claim: Claim, opening: Beginning, reply: Reply) -> Outcome:
@@ -295,7 +326,7 @@ class GraphRunner:
             outcome = self._ended(claim, RunStatus.WAITING, response=response_text(result), questions=questions)
         else:
             outcome = await self._succeeded(claim, result, prepared.callback)
-        outcome.usage = usage_of(result, opening.input, claim.task.prompt)
+        outcome.usage = usage_of(result, opening.input, claim.task.subject)
         return outcome
 
     async def _succeeded(self, claim: Claim, result: object, callback: Callback | None) -> Outcome:
@@ -368,7 +399,7 @@ def _too_long(name: str, seconds: float, *, has_ended: bool) -> TimeoutError:
 
 
 def _code_of(task: TaskDefinition) -> _Code:
-    return task.graph, task.result_callback, task.input_builder
+    return task.graph, task.result_callback, task.input_builder if task.input is None else _LITERAL
 
 
 def _no_taker(graph: object) -> tuple[str, str]:
@@ -380,17 +411,10 @@ def _no_taker(graph: object) -> tuple[str, str]:
     return problem, "leave checkpointer= out, or give a compiled LangGraph"
 
 
-def graph_input(task: TaskDefinition) -> dict[str, Any]:
-    """Return what the graph is invoked with."""
-    return {
-        "messages": [{"role": "user", "content": task.prompt}],
-        "session_id": str(ThreadId(task.session_id)),
-        "metadata": {"channel": "scheduler", "task_id": task.id, "task_name": task.name, **task.metadata},
-    }
-
-
-def graph_config(claim: Claim, recursion_limit: int | None = None) -> dict[str, Any]:
-    """Return the config of one attempt.
+def graph_config(
+    claim: Claim, recursion_limit: int | None = None, configurable: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the config of one attempt; `configurable` is what the scheduler gives to all runs.
 
     The run's id never stands as `run_id` in the metadata: LangGraph takes an equal one for a resume and drops the new
     input.
@@ -398,7 +422,7 @@ def graph_config(claim: Claim, recursion_limit: int | None = None) -> dict[str, 
     limit = {} if recursion_limit is None else {"recursion_limit": recursion_limit}
     attempt = {} if claim.attempt == 1 else {ATTEMPT_KEY: claim.attempt}
     return {
-        "configurable": {"thread_id": claim.thread_id},
+        "configurable": {**(configurable or {}), **(claim.task.configurable or {}), "thread_id": claim.thread_id},
         "run_id": uuid.uuid4(),
         "run_name": claim.task.name,
         "tags": ["scheduler"],
@@ -417,7 +441,7 @@ def check_task(task: TaskDefinition) -> None:
     loads: dict[str, Callable[[str], object]] = {
         "result_callback": load_callback,
         "input_builder": load_builder,
-        "graph": partial(_load_local_graph, needs_messages=task.input_builder is None),
+        "graph": partial(_load_local_graph, needs_messages=task.input_builder is None and task.input is None),
     }
     for field, load in loads.items():
         path = getattr(task, field)

@@ -11,8 +11,10 @@ from scheduler import logbook
 from scheduler.errors import ServerError
 from scheduler.graphs.beginning import AnswerLostError, Begin, Beginning, beginning
 from scheduler.graphs.breakpoints import answer_tool_calls, questions_at, where_it_stopped
+from scheduler.graphs.inputs import graph_context, with_context
 from scheduler.graphs.levels import nobody_heard
 from scheduler.graphs.local_langgraph import (
+    as_server_graph,
     create_node_tasks_through_the_loop,
     is_drained,
     is_langgraph,
@@ -23,7 +25,7 @@ from scheduler.graphs.messages import member
 from scheduler.graphs.questions import questions_of
 from scheduler.graphs.streaming import GraphCall, can_stream
 from scheduler.graphs.wrapped import WrappedGraph, graph_to_continue, graphs_of
-from scheduler.models import Durability, Question, RunStatus
+from scheduler.models import Durability, Question, RunStatus, is_reserved
 from scheduler.store import STOPPED, Claim
 
 _NOT_FAILED: Final = frozenset({RunStatus.CANCELLED, RunStatus.INTERRUPTED})
@@ -175,7 +177,10 @@ class GraphCaller:
         """Call a graph so that a stop can ask it to end at its next step."""
         claim = attempt.claim
         listener = partial(self.step_finished, claim) if claim.task.stream else None
-        call = GraphCall(graph, self._options(graph, claim, options), listener)
+        options = self._options(graph, claim, options, config)
+        call = GraphCall(graph, options, listener)
+        if as_server_graph(graph) is None:  # a server does it itself
+            config = with_context(config, options.get("context"))
         control = new_control(graph)
         if control is None:
             result = await call(given, config)
@@ -199,13 +204,18 @@ class GraphCaller:
         finally:
             self._controls.discard(control)
 
-    def _options(self, graph: object, claim: Claim, bound: Mapping[str, Any]) -> dict[str, Any]:
+    def _options(
+        self, graph: object, claim: Claim, bound: Mapping[str, Any], config: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Return what is passed to a graph beside input and config, where it is given.
 
         Where there is a checkpointer, a step is on disk before the next one begins, unless said otherwise: with
         LangGraph's own default, a process that is killed in one step may lose the step before.
         """
         context = self.context if claim.task.context is None else claim.task.context
+        if context is not None or "context" not in bound:
+            own = {name: value for name, value in config["configurable"].items() if not is_reserved(name)}
+            context = graph_context(graph, context, own)
         durability = claim.task.durability or self.durability
         if durability is None and keeps_threads(graph) and "durability" not in bound:
             durability = Durability.SYNC

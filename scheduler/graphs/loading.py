@@ -1,6 +1,5 @@
 """A name, an address on a server, or an object → a graph that can be invoked, checked as far as it can be."""
 
-import dataclasses
 import importlib
 import re
 from functools import reduce
@@ -9,8 +8,9 @@ from typing import Any, Final, Protocol
 from scheduler import _containment
 from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.errors import GraphError
-from scheduler.graphs.local_langgraph import as_remote_graph, is_langgraph
-from scheduler.graphs.wrapped import unwrapped
+from scheduler.graphs.inputs import input_keys
+from scheduler.graphs.local_langgraph import as_remote_graph
+from scheduler.graphs.wrapped import first_graph, unwrapped
 from scheduler.server_url import is_server_url
 
 _COMPILED = "give a compiled graph, such as `graph = builder.compile()`"
@@ -41,7 +41,7 @@ def load_graph(graph: object, *, needs_messages: bool = True) -> Graph:
     checked = _checked(name, found)
     wrapped = unwrapped(checked, _with_client)
     if needs_messages:
-        _check_input(name, checked if wrapped is None else wrapped.first)
+        check_messages(name, wrapped or checked)
     return wrapped or checked
 
 
@@ -97,24 +97,13 @@ def _checked(name: str, graph: object) -> Graph:
     return graph  # type: ignore[return-value]  # what it lacks beyond this shows when it is invoked
 
 
-def _check_input(name: str, graph: object) -> None:
-    keys = _input_keys(graph)
+def check_messages(name: str, graph: object) -> None:
+    """Raise `GraphError` if a graph takes no messages."""
+    keys = input_keys(first_graph(graph))
     if keys is not None and "messages" not in keys:
         problem = f"its input has no `messages` (it has {', '.join(sorted(keys)) or 'no keys'})"
-        raise GraphError(name, problem, "give the state a `messages` key, as MessagesState has, or an input_builder")
-
-
-def _input_keys(graph: object) -> set[str] | None:
-    """Return the keys of a local LangGraph's input, or None where nobody can know.
-
-    Not from its JSON schema: pydantic cannot express every state (before Python 3.12 no `typing.TypedDict` at all).
-    """
-    schema: Any = getattr(graph, "InputType", None) if is_langgraph(graph) else None
-    if not issubclass(type(schema), type):  # a mock of a class passes for one with isinstance
-        return None
-    if dataclasses.is_dataclass(schema):
-        return {field.name for field in dataclasses.fields(schema)}
-    if hasattr(schema, "__required_keys__"):
-        return {*schema.__required_keys__, *schema.__optional_keys__}
-    fields = getattr(schema, "model_fields", None)
-    return set(fields) if isinstance(fields, dict) else None
+        raise GraphError(
+            name,
+            problem,
+            "give the state a `messages` key, as MessagesState has, or the task an input or an input_builder",
+        )

@@ -191,10 +191,16 @@ class ServerGraph:
 
     def _request(self, input: Any, config: Mapping[str, Any], **options: Any) -> dict[str, Any]:  # noqa: A002, ANN401
         """Return what the server is asked to run."""
+        settings = self._config_of(config)
+        context = options.get("context")
+        if context and "configurable" in settings:
+            # It refuses both at once, and takes what is configurable for context as well.
+            settings["configurable"] = {**context, **settings["configurable"]}
+            options["context"] = None
         asked = {
             "assistant_id": self._assistant,
             **({"command": {"resume": dict(input.answers)}} if isinstance(input, Answers) else {"input": input}),
-            "config": self._config_of(config),
+            "config": settings,
             **{name: options.get(name) for name in _OPTIONS},
             "if_not_exists": "create",
             "multitask_strategy": "enqueue",

@@ -113,6 +113,11 @@ def graphs_of(graph: object) -> tuple[Any, ...]:
     return graph.inside if isinstance(graph, WrappedGraph) else (graph,)
 
 
+def first_graph(graph: object) -> Any | None:  # noqa: ANN401
+    """Return the graph that gets the input as it is given, or None."""
+    return graph.first if isinstance(graph, WrappedGraph) else graph
+
+
 def graph_to_continue(graph: object) -> Any | None:  # noqa: ANN401
     """Return the graph whose runs can be continued and answered, or None."""
     return graph.graph if isinstance(graph, WrappedGraph) else graph

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scheduler._field_types import STORED
 from scheduler.models import TaskDefinition
 
-_PRIVATE: Final = frozenset({"prompt", "metadata", "context"})
+_PRIVATE: Final = frozenset({"prompt", "input", "metadata", "context", "configurable"})
 """Fields whose values are nobody else's business."""
 _DAMAGE: Final = frozenset({"json_invalid", "model_type", "missing", "greater_than", "greater_than_equal"})
 """What is wrong with a definition in every release: no JSON object, no value where one is needed, less than nothing.

@@ -105,7 +105,7 @@ class Actions:
             task = changed(self._scheduler.get_task(task_id), changes)
         except ValidationError as error:
             raise Refusal(f"Not done: {problems_of(error)}.") from None
-        self._guards.check_texts(task.name, task.prompt)
+        self._guards.check_texts(task.name, task.subject)
         if "task_type" in changes:
             self._guards.check_due_times(task, caller, now)
         return task

@@ -59,7 +59,7 @@ def updated(short_id: str, task: TaskDefinition, due_times: Iterable[datetime], 
     """Say what a task is after a change."""
     zone = zone_of(task)
     times = "; ".join(moment(due, zone) for due in due_times)
-    prompt = quoted(task.prompt, _PROMPT_SHOWN)
+    prompt = quoted(task.subject, _PROMPT_SHOWN)
     return (
         f"Changed task {short_id}: {quoted(task.name)}, {describe(task)}, prompt {prompt}.\n"
         f"Next due times: {times}.\n{present(now, zone)}"
@@ -71,7 +71,7 @@ def listed(short_id: str, entry: TaskView) -> str:
     task = entry.definition
     if task is None:
         return f"- task_id {short_id}: it cannot be read any more; cancel it and schedule it again."
-    prompt = quoted(task.prompt, _PROMPT_SHOWN)
+    prompt = quoted(task.subject, _PROMPT_SHOWN)
     return f"- task_id {short_id}: {quoted(task.name)}. {describe(task)}. Next: {next_run(entry)}. Prompt: {prompt}"
 
 

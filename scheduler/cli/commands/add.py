@@ -44,7 +44,12 @@ def _failure(flag: str, metavar: str | None, text: str) -> Any:  # noqa: ANN401
 
 def add(
     task_id: Annotated[str, typer.Option("--id", metavar="ID", help="Set the permanent id of the task.")],
-    prompt: Annotated[str, typer.Option("--prompt", metavar="TEXT", help="Set the message that the graph receives.")],
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", metavar="TEXT", help="Set the message that the graph receives.")
+    ] = None,
+    literal_input: Annotated[
+        str | None, _what("--input", "JSON", "Set the graph's input, a JSON object, in place of a prompt.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="TEXT", help="Set the name for people; default: the id.")
     ] = None,
@@ -101,6 +106,9 @@ def add(
         str | None, _what("--result-callback", "PATH", "Call this async function with the task and the result.")
     ] = None,
     context: Annotated[str | None, _what("--context", "JSON", "Set the run's context, a JSON object.")] = None,
+    configurable: Annotated[
+        str | None, _what("--configurable", "JSON", "Set what the config's configurable has, a JSON object.")
+    ] = None,
     recursion_limit: Annotated[
         int | None, _what("--recursion-limit", "NUMBER", "Limit the steps of the graph.")
     ] = None,
@@ -157,8 +165,9 @@ def add(
     }
     if jitter_seconds is not None:
         fields["jitter_seconds"] = parse_duration(jitter_seconds)
-    if context is not None:
-        fields["context"] = json_object("--context", context)
+    for field, text in (("context", context), ("configurable", configurable), ("input", literal_input)):
+        if text is not None:
+            fields[field] = json_object(f"--{field}", text)
     task = TaskDefinition(**{**fields, **when})
     with opened(db, db_url, create=True) as scheduler:
         is_known = exists(scheduler, task_id)

@@ -64,7 +64,7 @@ def trigger(
     own = parse_metadata(metadata) if metadata else None
     with opened(db, db_url) as scheduler:
         if edit:
-            prompt = edit_text(scheduler.get_task(task_id).prompt if prompt is None else prompt)
+            prompt = edit_text(scheduler.get_task(task_id).subject if prompt is None else prompt)
         with unusable_tasks_fail():
             run_id = scheduler.trigger_task(task_id, prompt=prompt, metadata=own)
         if not scheduler.running_schedulers():
@@ -197,7 +197,7 @@ def run(run_id: RunId, db: Db = None, db_url: DbUrl = None, as_json: Json = Fals
     with opened(db, db_url) as scheduler:
         found = scheduler.get_run(run_id)
         try:
-            prompt = found.prompt or scheduler.get_task(found.task_id).prompt
+            prompt = found.prompt or scheduler.get_task(found.task_id).subject
         except TaskNotFoundError:
             prompt = None
     if as_json:

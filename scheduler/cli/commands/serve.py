@@ -117,7 +117,7 @@ def serve(
         "freeze_gc": True,
     }
     with modules_of_working_directory():
-        place = None if no_checkpoints else checkpoints or beside(store, graph, input_builder)
+        place = None if no_checkpoints else checkpoints or beside(store, graph)
     try:
         asyncio.run(_serve(options, tasks, source, place))
     except KeyboardInterrupt:  # only where there are no signal handlers; the scheduler has stopped
