@@ -75,6 +75,8 @@ DEFINITION = {
     "recursion_limit": None,
     "durability": None,
     "context": None,
+    "input": None,
+    "configurable": None,
     "input_builder": None,
     "stream": False,
     "pause_after_failures": None,

@@ -279,8 +279,8 @@ def test_fields_from_options(place, options, fields):
 
 def test_add_has_an_option_for_each_field():
     """A field that is new needs one."""
-    given = {"task_id", "cron", "every", "at", "schedule", "paused", "no_coalesce"}
-    stand_for = {"id", "task_type", "cron_expression", "interval_seconds", "run_at", "enabled", "coalesce"}
+    given = {"task_id", "cron", "every", "at", "schedule", "paused", "no_coalesce", "literal_input"}
+    stand_for = {"id", "task_type", "cron_expression", "interval_seconds", "run_at", "enabled", "coalesce", "input"}
     fields = set(TaskDefinition.model_fields) - stand_for
     other = {"replace", "db", "db_url", "as_json"}
     assert set(add.__annotations__) - {"return"} == fields | given | other

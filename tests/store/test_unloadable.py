@@ -14,7 +14,7 @@ GONE = "there is no module gone"
 LACKS = {"gone:graph": GONE}
 UNKNOWN = {
     "field": {"colour": "red"},
-    "kind of schedule": {"task_type": "rrule", "rrule": "FREQ=DAILY", "interval_seconds": None},
+    "kind of schedule": {"task_type": "lunar", "interval_seconds": None},
     "crontab": {"cron_expression": "* * * * * *", "task_type": "cron", "interval_seconds": None},
     "word": {"overlap": "queue_by_priority"},
     "number": {"interval_seconds": 0.5},
