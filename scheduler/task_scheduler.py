@@ -31,7 +31,7 @@ from scheduler._arguments import (
     micros_of,
 )
 from scheduler.apscheduler_adapter import StoreScheduler
-from scheduler.engine import Dependencies, Engine, Host, LoopSettings, NoTicker, ThreadTicker
+from scheduler.engine import Dependencies, Engine, Host, LoopSettings, Machine, RealMachine, ticker_for
 from scheduler.errors import InvalidTaskError
 from scheduler.graphs import GraphRunner, InputBuilder, RunnerSettings
 from scheduler.graphs.threads import in_thread
@@ -42,12 +42,12 @@ from scheduler.store import (
     OtherSources,
     SchedulerSession,
     Store,
+    StoreThread,
     StoreTransaction,
     absolute_path,
     changed,
-    database_at,
 )
-from scheduler.timing.clock import SECOND, WallClock, to_datetime
+from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.views import TaskView, view_of
 
 DEFAULT_CONCURRENCY: Final = 32
@@ -111,6 +111,7 @@ class TaskScheduler:
         telemetry: bool = False,
         callback_timeout_seconds: float = 60.0,
         trusted_owner: str | None = None,
+        machine: Machine | None = None,
     ) -> None:
         """Open the store; the graph is imported by `start()`.
 
@@ -148,6 +149,8 @@ class TaskScheduler:
                 as long as that. Then it is cancelled, and the run records it.
             trusted_owner: the PostgreSQL role that owns the store's tables, if it is another one than the program's
                 own. Whoever can write to these tables can have code run here.
+            machine: the clock, the randomness, the processes and the threads that the scheduler uses; None: those of
+                this machine. For simulations, as in `scheduler.testing`.
 
         Raises:
             StoreError: the store cannot be opened; it was not changed. With `create=False`,
@@ -167,12 +170,13 @@ class TaskScheduler:
         check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
         if on_event is not None:
             check_callback(on_event, "on_event")
-        self._clock = WallClock()
+        machine = RealMachine() if machine is None else machine
+        self._clock = machine.clock
         if db_url is not None and not persistent:
             message = "persistent=False keeps everything in memory; leave db_url out, or persistent"
             raise ValueError(message)
         path = absolute_path(db_path) if persistent and db_url is None else None
-        database = database_at(path, db_url, trusted_owner)
+        database = machine.open_database(path, db_url, trusted_owner)
         retention = round(finished_retention_days * _DAY * SECOND)
         chosen = None if durability is None else choice(Durability, durability=durability)
         self._observers = Observers(
@@ -189,7 +193,7 @@ class TaskScheduler:
             callback_timeout_seconds=callback_timeout_seconds,
             session_prefix=session_prefix,
         )
-        self._store = Store(database, timezone, history_limit)
+        self._store = Store(database, timezone, history_limit, machine.processes)
         self._runner = runner = GraphRunner(
             runner_settings,
             self._clock,
@@ -205,19 +209,22 @@ class TaskScheduler:
             needs_loading=runner.needs_loading,
             is_checkpointed=runner.is_checkpointed,
             is_observed=self._observers.is_listening,
+            thread=StoreThread(machine.store_executor),
+            processes=machine.processes,
+            chance=machine.chance,
         )
         # A lease is renewed by the passes, so they must come often enough for it.
         longest_wait = min(poll_interval, lease_seconds / 3)
         settings = LoopSettings(
             max_concurrent_runs, longest_wait, lease_seconds, shutdown_grace_seconds, sync_node_threads, freeze_gc
         )
-        # Nobody else can take runs over from a store in memory.
-        ticker = ThreadTicker("scheduler-lease") if database.is_shared else NoTicker()
+        ticker = ticker_for(machine, database)
 
         def make_engine(host: Host) -> Engine:
-            return Engine(Dependencies(session, runner, self._clock, settings, self._observers, ticker, host))
+            parts = Dependencies(session, runner, machine.clock, settings, self._observers, ticker, host, machine.sleep)
+            return Engine(parts)
 
-        self.scheduler: StoreScheduler = StoreScheduler(self._store, timezone, make_engine)
+        self.scheduler: StoreScheduler = StoreScheduler(self._store, timezone, make_engine, machine.clock)
         """APScheduler's `AsyncIOScheduler`: events, `get_jobs()`, and an in-memory job store for other functions."""
         self._engine = self.scheduler.engine
         self._store.open(create=create)
@@ -687,6 +694,10 @@ class TaskScheduler:
         earliest = None if since is None else micros_of(since=since)
         wanted = None if status is None else choice(RunStatus, status=status)
         return self._store.list_runs(task_id, wanted, limit, earliest)
+
+    def now(self) -> datetime:
+        """Return the present instant in UTC, by the clock that decides what is due."""
+        return to_datetime(self._clock.now())
 
     def running_schedulers(self) -> int:
         """Return how many schedulers run on this store, in this process and in others, on any machine.

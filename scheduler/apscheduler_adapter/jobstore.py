@@ -49,14 +49,12 @@ class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no ty
         self._offered: list[Claim] = []
         self._settled: list[str] = []
         """Tasks whose change by `_process_jobs` is stored already: it makes one for each claim."""
-        self._wake_at: datetime | None = None
 
     # --- The pass's side ---
 
-    def offer(self, claims: Sequence[Claim], wake_at: int | None) -> None:
-        """Hand over what a pass has claimed, and when the next due time comes."""
+    def offer(self, claims: Sequence[Claim]) -> None:
+        """Hand over what a pass has claimed."""
         self._offered = list(claims)
-        self._wake_at = None if wake_at is None else to_datetime(wake_at)
 
     def take_back(self) -> None:
         """End what `offer` began."""
@@ -69,8 +67,8 @@ class TaskJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no ty
         return [self._claimed_job(claim) for claim in offered]
 
     def get_next_run_time(self) -> datetime | None:
-        """Return when the next due time comes, as the last pass has found it."""
-        return self._wake_at
+        """Return None: the scheduler itself knows from each pass when the next due time comes."""
+        return None
 
     def _claimed_job(self, claim: Claim) -> Job:
         due = to_datetime(claim.scheduled_at)

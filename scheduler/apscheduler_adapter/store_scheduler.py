@@ -17,6 +17,7 @@ from scheduler.apscheduler_adapter.jobstore import RUNS, TaskJobStore
 from scheduler.engine import Engine, Host, Submit
 from scheduler.errors import NoEventLoopError
 from scheduler.store import Claim, NotStarted, Store
+from scheduler.timing.clock import SECOND, Clock
 
 if TYPE_CHECKING:
     from scheduler.engine.signals import Signal
@@ -31,8 +32,9 @@ class StoreScheduler(GuardedScheduler):
 
     _eventloop: asyncio.AbstractEventLoop | None
 
-    def __init__(self, store: Store, zone: str, make_engine: Callable[[Host], Engine]) -> None:
-        """Take the store that shows our tasks as jobs, APScheduler's zone, and what makes the engine for this host."""
+    def __init__(self, store: Store, zone: str, make_engine: Callable[[Host], Engine], clock: Clock) -> None:
+        """Take the store that shows our tasks as jobs, APScheduler's zone, what makes the engine, and the clock."""
+        self._clock = clock
         self.engine: Engine = make_engine(self)
         self.pass_done: Signal = self.engine.pass_done
         self.run_ended: Signal = self.engine.run_ended
@@ -109,15 +111,20 @@ class StoreScheduler(GuardedScheduler):
 
     def launch(self, claims: Sequence[Claim], wake_at: int | None, _submit: Submit, /) -> float | None:
         """Let the stock `_process_jobs` submit the claims, through the executor, along with what other stores have."""
-        self._tasks.offer(claims, wake_at)
+        self._tasks.offer(claims)
         try:
-            return self._process_jobs()
+            delay = self._process_jobs()
         finally:
             self._tasks.take_back()
+        if wake_at is None or self.is_paused():
+            return delay
+        # Here, by our own clock: APScheduler reads that of the machine.
+        own = max(0.0, (wake_at - self._clock.now()) / SECOND)
+        return own if delay is None else min(own, delay)
 
     def serve_others(self) -> None:
         """Fire what other job stores have due."""
-        self._tasks.offer([], None)
+        self._tasks.offer([])
         if any(store.get_next_run_time() for store in self._jobstores.values() if store is not self._tasks):
             self._start_timer(self._process_jobs())
 

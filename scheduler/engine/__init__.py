@@ -8,6 +8,7 @@ from scheduler.engine.dependencies import Dependencies
 from scheduler.engine.engine import Engine
 from scheduler.engine.host import Host, Standalone, Submit
 from scheduler.engine.lifecycle import MOVES, State
+from scheduler.engine.machine import Machine, RealMachine, ticker_for
 from scheduler.engine.run_slots import OnEnd
 from scheduler.engine.settings import LoopSettings
 from scheduler.engine.ticker import NoTicker, ThreadTicker, Ticker
@@ -18,11 +19,14 @@ __all__ = [
     "Engine",
     "Host",
     "LoopSettings",
+    "Machine",
     "NoTicker",
     "OnEnd",
+    "RealMachine",
     "Standalone",
     "State",
     "Submit",
     "ThreadTicker",
     "Ticker",
+    "ticker_for",
 ]

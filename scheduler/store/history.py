@@ -236,6 +236,16 @@ def read_run(connection: Connection, run_id: str) -> Run:
     return to_run(row)
 
 
+_ENDED: Final = Statement(
+    lambda: select(runs.c.id).where(runs.c.finished_at.is_not(None)).order_by(runs.c.finished_at, runs.c.id)
+)
+
+
+def ended(connection: Connection) -> list[str]:
+    """Return the ids of the runs that are over, in the order in which they ended."""
+    return list(connection.execute(_ENDED).scalars())
+
+
 _BEFORE: Final = Query(
     RunRow,
     lambda: (

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 from scheduler.store import outcomes, owners
 from scheduler.store.database.interface import PASS_TIMEOUT, Database
 from scheduler.store.database.statements import Connection, Statement
-from scheduler.store.owners import Owner
+from scheduler.store.owners import Owner, Processes
 from scheduler.store.rows import OwnerRow
 from scheduler.store.schema import IS_RUNNING, runs
 from scheduler.timing.clock import Clock
@@ -31,9 +31,10 @@ class Leases:
     processes that a database outage has kept from renewing.
     """
 
-    def __init__(self, length: int) -> None:
-        """Take the length of a lease in microseconds."""
+    def __init__(self, length: int, processes: Processes) -> None:
+        """Take the length of a lease in microseconds, and what knows which processes have ended."""
         self._length = length
+        self._processes = processes
         self._renewed_at = 0
         self._distrusted_at = 0
 
@@ -100,7 +101,7 @@ class Leases:
 
     def _death_of(self, row: OwnerRow | None, here: Owner, now: int) -> str | None:
         """Return why an owner counts as dead, or None if it may be alive."""
-        if row is None or owners.is_known_dead(row, here):
+        if row is None or self._processes.is_known_dead(row, here):
             return _DIED
         could_renew_for = now - self._distrusted_at
         if row.lease_until < now and could_renew_for >= max(self._length, row.lease_length or 0):

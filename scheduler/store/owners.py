@@ -56,6 +56,18 @@ def is_known_dead(row: OwnerRow, here: Owner) -> bool:
     return fields[_STATE] in {"Z", "X"} or int(fields[_STARTED]) != row.started
 
 
+class Processes:
+    """Who this process is, and which other processes of this machine have ended."""
+
+    def new_owner(self) -> Owner:
+        """Return a new owner in this process."""
+        return this_process()
+
+    def is_known_dead(self, row: OwnerRow, here: Owner) -> bool:
+        """Tell whether the process of an owner has certainly ended."""
+        return is_known_dead(row, here)
+
+
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -137,9 +149,10 @@ def others(connection: Connection, owner: Owner) -> list[OwnerRow]:
 _LEASED: Final = Query(OwnerRow, lambda: select(owners).where(owners.c.lease_until >= bindparam("now")))
 
 
-def count_alive(connection: Connection, here: Owner, now: int) -> int:
+def count_alive(connection: Connection, processes: Processes, now: int) -> int:
     """Return how many owners have a lease that is not over and a process that is not known to be dead."""
-    return sum(not is_known_dead(row, here) for row in connection.execute(_LEASED, {"now": now}))
+    here = processes.new_owner()
+    return sum(not processes.is_known_dead(row, here) for row in connection.execute(_LEASED, {"now": now}))
 
 
 _OWN_LENGTH: Final = func.coalesce(owners.c.lease_length, parameter("length", BigInteger))

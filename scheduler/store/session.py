@@ -59,7 +59,7 @@ class SchedulerSession:
         is_checkpointed: Callable[[TaskDefinition], bool],
         is_observed: Callable[[], bool],
         thread: StoreThread | None = None,
-        identify: Callable[[], owners.Owner] = owners.this_process,
+        processes: owners.Processes | None = None,
         chance: Chance = random.random,
     ) -> None:
         """Open nothing yet.
@@ -73,7 +73,7 @@ class SchedulerSession:
             is_checkpointed: returns whether the graph of a task has a checkpointer.
             is_observed: returns whether anybody receives events about runs.
             thread: the thread of the passes; None: one of its own.
-            identify: returns a new identity for this process as the owner of runs.
+            processes: knows who this process is, and which others have ended; None: those of this machine.
             chance: returns a random number from 0 to 1, by which the waits between attempts vary.
         """
         self.database = database
@@ -84,10 +84,10 @@ class SchedulerSession:
         self._needs_loading = needs_loading
         self._is_checkpointed = is_checkpointed
         self._is_observed = is_observed
-        self._identify = identify
+        self._processes = owners.Processes() if processes is None else processes
         self._chance = chance
-        self._owner = identify()
-        self._leases = Leases(lease)
+        self._owner = self._processes.new_owner()
+        self._leases = Leases(lease, self._processes)
         self._left = LeftOutcomes(database.file, chance)
         self._is_unsure = self._leaves_tasks = self._has_expiring = False
         self._disowned: frozenset[str] = frozenset()
@@ -111,7 +111,7 @@ class SchedulerSession:
 
     def begin(self, now: int) -> None:
         """Open the database and take a lease, before the first pass. What was quarantined is looked at again."""
-        self._owner = self._identify()
+        self._owner = self._processes.new_owner()
         with self.database.write() as connection:
             self._clock.begin(connection, now)
             tasks.release_quarantined(connection)

@@ -22,11 +22,17 @@ class Store:
     nothing of the call is stored.
     """
 
-    def __init__(self, database: Database, zone: str, history_limit: int) -> None:
-        """Take the database, the IANA zone of tasks that name none, and how many runs are kept for each task."""
+    def __init__(
+        self, database: Database, zone: str, history_limit: int, processes: owners.Processes | None = None
+    ) -> None:
+        """Take the database, the IANA zone of tasks that name none, and how many runs are kept for each task.
+
+        `processes` knows which processes have ended; None: those of this machine.
+        """
         self.database = database
         self._zone = zone
         self._history_limit = history_limit
+        self._processes = owners.Processes() if processes is None else processes
 
     def open(self, *, create: bool = True) -> None:
         """Open the database now, so that what is wrong with it is said now.
@@ -161,6 +167,11 @@ class Store:
         with self.database.read() as connection:
             return history.read_runs(connection, task_id, status, since, limit)
 
+    def ended_runs(self) -> list[str]:
+        """Return the ids of the runs that are over, in the order in which they ended."""
+        with self.database.read() as connection:
+            return history.ended(connection)
+
     def before_run(self, task_id: str, run_id: str) -> tuple[Run | None, int | None]:
         """Return the run before a run, of those that have started, and when the task's newest success ended."""
         with self.database.read() as connection:
@@ -169,7 +180,7 @@ class Store:
     def running_schedulers(self, now: int) -> int:
         """Return how many schedulers have a lease here."""
         with self.database.read() as connection:
-            return owners.count_alive(connection, owners.this_process(), now)
+            return owners.count_alive(connection, self._processes, now)
 
     def list_tasks(self, now: int | None = None) -> list[Listed]:
         """Return the tasks that are not finished, by next due time; with `now`, also which ones cannot be loaded."""

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 
-def _one_thread() -> Executor:
+def one_thread() -> Executor:
+    """Return a thread of its own."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="scheduler-store")
 
 
 class StoreThread:
     """The one thread in which passes use the database, started when it is first needed."""
 
-    def __init__(self, make: Callable[[], Executor] = _one_thread) -> None:
+    def __init__(self, make: Callable[[], Executor] = one_thread) -> None:
         """Take what makes the executor, which runs one call at a time. Nothing is started yet."""
         self._make = make
         self._executor: Executor | None = None

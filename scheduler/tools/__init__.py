@@ -17,7 +17,6 @@ from scheduler import logbook
 from scheduler.errors import InvalidTaskError, StoreError, TaskNotFoundError
 from scheduler.models import TaskDefinition, TaskType
 from scheduler.task_scheduler import TaskScheduler
-from scheduler.timing.clock import WallClock
 from scheduler.tools.actions import Actions
 from scheduler.tools.callers import Caller, OwnerOf, caller_of, is_owner
 from scheduler.tools.guards import Guards, default_rate
@@ -98,7 +97,7 @@ def scheduling_tools(  # noqa: PLR0913 (keywords, each with a default)
     _check_fields(fields, zone)
     if isinstance(owner, str) and not is_owner(owner):
         raise ValueError(f"owner={owner[:60]!r}; give a text that is not blank, printable, and short")
-    actions = Actions(task_scheduler, guards, zone, fields, WallClock())
+    actions = Actions(task_scheduler, guards, zone, fields)
     bench = _Bench(task_scheduler, owner)
     return [
         bench.tool(

@@ -13,7 +13,7 @@ from scheduler.graphs import check_task
 from scheduler.models import RunStatus, TaskDefinition
 from scheduler.store import Listed, StoreTransaction, changed
 from scheduler.task_scheduler import TaskScheduler
-from scheduler.timing.clock import Clock, to_datetime, to_micros
+from scheduler.timing.clock import to_micros
 from scheduler.timing.schedule import next_due_times
 from scheduler.tools import wording
 from scheduler.tools.callers import Caller
@@ -36,14 +36,13 @@ class Actions:
     """Does what agents ask for their owners."""
 
     def __init__(
-        self, task_scheduler: TaskScheduler, guards: Guards, zone: str, task_fields: Mapping[str, Any], clock: Clock
+        self, task_scheduler: TaskScheduler, guards: Guards, zone: str, task_fields: Mapping[str, Any]
     ) -> None:
         """Take the scheduler, the limits, the zone of local times, and what each task has beside what was asked."""
         self._scheduler = task_scheduler
         self._guards = guards
         self._zone = zone
         self._task_fields = task_fields
-        self._clock = clock
 
     def schedule(self, caller: Caller, asked: ScheduleRequest) -> str:
         """Add a task."""
@@ -153,7 +152,7 @@ class Actions:
         )
 
     def _now(self) -> datetime:
-        return to_datetime(self._clock.now())
+        return self._scheduler.now()
 
     def _own_tasks(self, caller: Caller) -> list[TaskView]:
         return [entry for entry in self._scheduler.task_views() if caller.owns(entry.id, entry.definition)]

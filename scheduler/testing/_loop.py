@@ -1,0 +1,134 @@
+"""An event loop in virtual time: where it would wait, time moves instead."""
+
+import asyncio
+import selectors
+import threading
+from asyncio.events import _get_running_loop  # as asyncio's own loops use it: it does not raise
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Final, TypeVar
+
+from scheduler.errors import SchedulerError
+from scheduler.testing._time import VirtualTime
+
+T = TypeVar("T")
+_OWN_FILES: Final = 1
+"""How many files each loop has registered for itself: the end of a pipe by which threads wake it."""
+_OWN_THREADS: Final = ("MainThread", "asyncio_", "sync node", "scheduler")
+"""How the names of threads begin for which the loop knows whether they have something to do."""
+_MOMENT: Final = 0.02
+"""Real seconds that threads have which may bring something, and of which the loop knows nothing."""
+
+
+class RealWaitError(SchedulerError):
+    """A graph, or another function of a task, waits for something real, for which no virtual time can pass."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        """Take what it waits for, and how to avoid that."""
+        super().__init__(f"the simulation has to end: {what}; {hint}")
+        self.hint: str = hint
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is virtual. It runs in any thread, but not while another loop runs there."""
+
+    def __init__(self, time: VirtualTime, patience: float) -> None:
+        """Take the time, and how many real seconds it waits for calls in threads."""
+        self._virtual = time
+        self._waits = _Waits(time, patience, self.stop)
+        super().__init__(self._waits)
+        self._clock_resolution = 1e-6  # floats need not be exact for a timer to be due
+        self.set_exception_handler(_ignore_the_end_of_tasks)
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._virtual.seconds
+
+    def run_until(self, micros: int) -> None:
+        """Let happen what happens until an instant of virtual time, and what is ready then."""
+        self._waits.until = micros
+        try:
+            self.run_forever()
+        finally:
+            self._waits.until = None
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # noqa: ANN401
+        """Call a function in an executor; time does not pass meanwhile, unless the executor is virtual itself."""
+        future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
+        if not isinstance(executor, VirtualExecutor):
+            self._waits.calls += 1
+            future.add_done_callback(self._call_has_ended)
+        return future
+
+    def _call_has_ended(self, _future: "asyncio.Future[Any]") -> None:
+        self._waits.calls -= 1
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]  # noqa: ANN401
+        """Call a function soon; in the loop's own thread that needs no wake-up, which is a system call."""
+        if _get_running_loop() is self:
+            return self.call_soon(callback, *args, context=context)
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+
+class VirtualExecutor(Executor):
+    """An executor whose calls are made in the loop's own thread, in virtual time."""
+
+
+class _Waits(selectors.DefaultSelector):
+    """Moves time in place of waiting, and refuses to wait for what is real."""
+
+    def __init__(self, time: VirtualTime, patience: float, stop: Callable[[], None]) -> None:
+        super().__init__()
+        self._time = time
+        self._patience = patience
+        self._stop = stop
+        self._threads = {thread.ident for thread in threading.enumerate()}
+        self.until: int | None = None
+        self.calls = 0
+        """How many calls are in progress in real threads."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        found = super().select(0)
+        if found or timeout == 0:
+            return found
+        if self.calls:
+            return self._wait_for_thread()
+        if len(self.get_map()) > _OWN_FILES:
+            raise RealWaitError(
+                "a graph waits for the network, or for another process",
+                "give it a stand-in, such as FakeGraph or a fake model",
+            )
+        if self._has_other_threads() and (found := super().select(_MOMENT)):
+            return found
+        self._move(timeout)
+        return []
+
+    def _wait_for_thread(self) -> list[tuple[selectors.SelectorKey, int]]:
+        found = super().select(self._patience)
+        if not found:
+            raise RealWaitError(
+                f"a function has not returned after {self._patience:g} s of real time in its thread",
+                "give it a stand-in that returns at once, or a larger real_wait_seconds",
+            )
+        return found
+
+    def _has_other_threads(self) -> bool:
+        """Tell whether threads were started that may wake the loop, as those of database drivers do."""
+        new = (thread for thread in threading.enumerate() if thread.ident not in self._threads)
+        return any(not thread.name.startswith(_OWN_THREADS) for thread in new)
+
+    def _move(self, timeout: float | None) -> None:
+        wake = None if timeout is None else max(self._time.after(timeout), self._time.micros + 1)
+        if self.until is not None and (wake is None or wake > self.until):
+            self._time.move_to(self.until)
+            self._stop()
+        elif wake is None:
+            self._stop()  # nothing is to come
+        else:
+            self._time.move_to(wake)
+
+
+def _ignore_the_end_of_tasks(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what asyncio reports, except tasks of a process that was killed: nothing of them runs any more."""
+    if not loop.is_closed():
+        loop.default_exception_handler(context)
