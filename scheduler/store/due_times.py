@@ -1,6 +1,6 @@
 """What becomes of due times: which tasks are due, the rows of their runs, and their next due times."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -73,32 +73,46 @@ class DueTimes:
         self._advances: list[dict[str, Any]] = []
 
     def entries(self, slots: int) -> Iterator[Entry]:
-        """Yield tasks that are due, the oldest due time first: as many as there are slots, and those that are busy.
+        """Yield tasks that are due, the oldest due time first: as many as can use the slots, and those that are busy.
 
         What overlaps with a run may need no slot.
         """
-        rows = self._due_rows(slots)
-        if not rows:
-            return
-        self._open_runs.look_at([row.id for row in rows])
-        found = [(row, self._usable.usable(row.id, row.definition, row.zone)) for row in rows]
-        self._threads.look_at(task for _, task in found if task is not None)
-        for row, task in found:
+        found = self._look_at(self._due_while_running())
+        met, free = 0, slots
+        while free > 0:
+            # A task that cannot start anything must not keep younger ones from the slots.
+            values = {"until": self._until, "slots": free, "met": met, "me": self._claimer.owner}
+            rows = self._connection.execute(_DUE, values).all()
+            found |= self._look_at([row for row in rows if row.id not in found])
+            met += len(rows)
+            free = 0 if len(rows) < free else free - sum(self._may_start(found[row.id][1]) for row in rows)
+        for row, task in sorted(found.values(), key=lambda each: (each[0].next_due, each[0].id)):
             if task is not None:
                 yield Entry(row.next_due, partial(self._claim, row, task))
 
-    def _due_rows(self, slots: int) -> list[DueTask]:
-        """Return the tasks that are due, the oldest due time first."""
-        me = self._claimer.owner
-        rows: dict[str, DueTask] = {}
+    def _due_while_running(self) -> Sequence[DueTask]:
+        """Return the tasks that are due and have a run that is running."""
         running = self._connection.execute(_RUNNING_TASKS).scalars()
-        if running:
-            values = {"now": self._now, "ids": list(set(running)), "me": me}
-            rows.update((row.id, row) for row in self._connection.execute(_DUE_OF_THESE, values))
-        if slots > 0:
-            values = {"until": self._until, "slots": slots, "me": me}
-            rows.update((row.id, row) for row in self._connection.execute(_DUE, values))
-        return sorted(rows.values(), key=lambda row: (row.next_due, row.id))
+        if not running:
+            return []
+        values = {"now": self._now, "ids": list(set(running)), "me": self._claimer.owner}
+        return self._connection.execute(_DUE_OF_THESE, values).all()
+
+    def _look_at(self, rows: Sequence[DueTask]) -> dict[str, tuple[DueTask, TaskDefinition | None]]:
+        """Read what is to be known of tasks that are due, by their ids; None: not to be used here."""
+        if not rows:
+            return {}
+        self._open_runs.look_at([row.id for row in rows])
+        found = {row.id: (row, self._usable.usable(row.id, row.definition, row.zone)) for row in rows}
+        self._threads.look_at(task for _, task in found.values() if task is not None)
+        return found
+
+    def _may_start(self, task: TaskDefinition | None) -> bool:
+        """Tell whether the due time of a task may use a slot: what overlaps with a run mostly does not."""
+        if task is None or not self._threads.is_free_for(task):
+            return False
+        is_open = self._open_runs.is_busy(task.id) or self._open_runs.waiting(task.id) > 0
+        return task.overlap is OverlapPolicy.ALLOW_ALL or not is_open
 
     def _claim(self, row: DueTask, task: TaskDefinition, slots: int) -> int:
         """Decide over the due times of one task; return how many slots its runs take."""
@@ -271,6 +285,7 @@ _DUE: Final = Query(
         _due_tasks(tasks.c.next_due <= bindparam("until"), not_(unloadable.is_left(tasks.c.id)))
         .order_by(tasks.c.next_due)
         .limit(bindparam("slots"))
+        .offset(bindparam("met"))
     ),
 )
 # Only due times that can be too late need a decision before the task can be loaded; a definition has no default values.

@@ -100,17 +100,20 @@ class WaitingRuns:
         self._usable = claiming.usable
         self._open_runs = claiming.open_runs
         self._threads = claiming.threads
-        self._has_marked = False
-        """Whether a run was found to wait for its thread, which the query could not know."""
+        self._passed_over = 0
+        """How many runs were found to have to give way, which the query could not know."""
 
     def entries(self, slots: int) -> Iterator[Entry]:
         """Yield runs that wait, the longest wait first: as many as there are slots, if so many can start."""
-        self._has_marked = slots > 0
-        while self._has_marked:
-            # A row whose thread is taken must not stand in the way of other rows.
-            self._has_marked = False
-            for row in self._ready_rows(slots):
-                yield Entry(row.ready_at, partial(self._claim, row))
+        met: set[str] = set()
+        passed_over = -1
+        while slots > 0 and passed_over < self._passed_over:
+            # A run that gives way must not keep younger ones from the slots.
+            passed_over = self._passed_over
+            for row in self._ready_rows(slots + passed_over):
+                if row.id not in met:
+                    met.add(row.id)
+                    yield Entry(row.ready_at, partial(self._claim, row))
 
     def _ready_rows(self, slots: int) -> list[_WaitingRun]:
         disowned = list(self._claimer.disowned)
@@ -154,18 +157,21 @@ class WaitingRuns:
             return 0
         gives_way = row.exclusive and self._open_runs.has_started(row.task_id)
         if gives_way or row.id in self._batch.cancelled:
-            self._batch.has_passed_over = True
-            return 0
+            return self._pass_over()
         task = self._usable.usable(row.task_id, row.definition)
         if task is None:
             return 0
         is_checkpointed = self._claimer.is_checkpointed(task)
         if is_checkpointed and not self._threads.take_for(row):
-            self._has_marked = self._has_marked or not row.checkpointed
-            self._batch.has_passed_over = True
-            return 0
+            return self._pass_over()
         self._take(row, task, is_checkpointed=is_checkpointed)
         return 1
+
+    def _pass_over(self) -> int:
+        """Note that a run gives way to what this pass has met; return the slots that it uses."""
+        self._passed_over += 1
+        self._batch.has_passed_over = True
+        return 0
 
     def _take(self, row: _WaitingRun, task: TaskDefinition, *, is_checkpointed: bool) -> None:
         taken = {"run": row.id, "by": self._claimer.owner, "at": self._now, "try": row.attempt + 1}

@@ -54,7 +54,8 @@ class Threads:
         """See which threads of tasks that are due have an open run."""
         found = (_shared_thread(task) for task in due if self._claimer.is_checkpointed(task))
         shared = {thread_id for thread_id in found if thread_id is not None}
-        self._open = self._find_open(sorted(shared)) if shared else {}
+        if shared:
+            self._open |= self._find_open(sorted(shared))
 
     def is_free_for(self, task: TaskDefinition) -> bool:
         """Tell whether no run has the thread of the session of a task that is due."""

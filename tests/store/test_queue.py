@@ -1,7 +1,7 @@
 """One queue by readiness: runs that wait and tasks that are due start in the order in which they became ready."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from store_kit import Process, every, instant, once, seconds_of
 
@@ -137,6 +137,16 @@ def test_a_pass_that_leaves_slots_free_asks_for_another_while_something_can_star
     database.close()
 
 
+def test_busy_tasks_do_not_keep_a_due_task_from_its_slot(process):
+    """Due times that need no slot, as a run of theirs waits for its retry, leave the slot to the oldest that does."""
+    process.add(every(10, "retried", max_attempts=2, retry_delay_seconds=1), every(10, "last"))
+    process.trigger(1, "retried")
+    process.run_pass(1)
+    process.end(9.5, RunStatus.FAILED)
+    process.run_pass(9.5, slots=0)
+    assert begun(process, 12, slots=1) == ["last"]
+
+
 # --- Any order of things, against what the rows say before and after ---
 
 IDS = ("a", "b", "c", "d")
@@ -157,12 +167,17 @@ MOVES = st.lists(
     overlaps=st.tuples(*[st.sampled_from(list(OverlapPolicy))] * len(IDS)),
     moves=MOVES,
 )
+@example(  # a retry that is cancelled by its task's due time leaves the slot to the run by hand behind it
+    periods=(3, 3, 10, 3),
+    overlaps=("cancel_other", "skip", "skip", "allow_all"),
+    moves=[(1, [], [], 0), (3, [], [], 1), (3, [], ["a", "retry"], 1), (1, [], [], 1), (1, ["c"], [], 1)],
+)
 @settings(max_examples=150, deadline=None)
 def test_nothing_younger_starts_before_what_could_start(periods, overlaps, moves):
     """Whatever is triggered, due, ended and retried: of what a pass leaves, nothing that could start is older."""
     database = database_at(None, None)
     process, now = Process(database).begin(0), 0
-    policies = dict(zip(IDS, overlaps, strict=True))
+    policies = dict(zip(IDS, map(OverlapPolicy, overlaps), strict=True))
     for task_id, period in zip(IDS, periods, strict=True):
         process.add(every(period, task_id, overlap=policies[task_id], max_attempts=2, retry_delay_seconds=1))
     for seconds, triggered, ended, slots in moves:
