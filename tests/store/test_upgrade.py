@@ -1,5 +1,6 @@
 """A store of an earlier schema version is brought to the present one when it is opened, with all that is in it."""
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -7,13 +8,18 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 from store_kit import DAY, RETENTION, Process, instant, seconds_of
 
-from scheduler import TaskNotFoundError, TaskScheduler
+from scheduler import StoreError, TaskDefinition, TaskNotFoundError, TaskScheduler
 from scheduler.models import TokenUsage
 from scheduler.store import database_at
+from scheduler.store.reading import read
 from scheduler.store.schema import VERSION
 from scheduler.timing.clock import SECOND
 
 HERE = Path(__file__).parent
+WRITTEN = sorted({int(path.name.split("_")[1]) for path in HERE.glob("version_*.sql")})
+"""The versions of which there is a store; that of the present one is written before it is released."""
+DEFINITIONS = json.loads((HERE / "definitions.json").read_text(encoding="utf-8"))
+"""Definitions with all fields set, as the last release of a schema version stored them; 3 and 4 stored those of 2."""
 
 
 def written_by(version, dialect):
@@ -82,9 +88,35 @@ def _index(found):
 def rows_of(url, table):
     engine = create_engine(url)
     with engine.connect() as connection:
-        found = [dict(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY id")).mappings()]
+        found = [dict(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY 1")).mappings()]
     engine.dispose()
     return found
+
+
+def tables_of(url):
+    engine = create_engine(url)
+    names = inspect(engine).get_table_names()
+    engine.dispose()
+    return names
+
+
+def content_of(url):
+    return {table: rows_of(url, table) for table in tables_of(url)}
+
+
+@pytest.mark.parametrize("version", WRITTEN)
+def test_a_store_of_each_version_has_rows_in_every_table(old_store, version):
+    """So that an upgrade is tried with all that there can be."""
+    content = content_of(old_store(version))
+    assert content["scheduler_schema"] == [{"version": version}]
+    assert [table for table, rows in content.items() if not rows] == []
+
+
+def test_there_is_a_store_of_each_version():
+    """Of all earlier ones, on both databases."""
+    assert set(range(1, VERSION)) <= set(WRITTEN)
+    for dialect in ("sqlite", "postgresql"):
+        assert all("scheduler_schema" in written_by(version, dialect) for version in WRITTEN)
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))
@@ -97,18 +129,17 @@ def test_an_upgraded_store_is_like_a_fresh_one(old_store, new_url, version):
     assert shape_of(url) == shape_of(new_url(url))
 
 
-TABLES = ("scheduler_tasks", "scheduler_runs", "scheduler_owners")
-
-
 @pytest.mark.parametrize("version", range(1, VERSION))
 def test_an_upgraded_store_keeps_its_rows(old_store, version):
-    """Each task, run and owner as it was; a column that is new is empty, unless it follows from the others."""
+    """Each row of each table as it was; a column that is new is empty, unless it follows from the others."""
     url = old_store(version)
-    before = {table: rows_of(url, table) for table in TABLES}
+    before = content_of(url)
     database = database_at(None, url)
     Process(database).store.open()
     database.close()
-    after = {table: rows_of(url, table) for table in TABLES}
+    after = content_of(url)
+    assert after["scheduler_schema"] == [{"version": VERSION}]
+    del before["scheduler_schema"]
     for table, rows in before.items():
         kept = [{name: row[name] for name in rows[0]} for row in after[table]]
         assert kept == rows
@@ -189,3 +220,81 @@ def test_an_upgrade_that_is_cut_off_leaves_the_old_version(tmp_path, monkeypatch
     assert "current_step" not in {name for name, *_ in shape_of(url)["scheduler_runs"][0]}
     TaskScheduler(db_path=path).stop()
     assert "current_step" in {name for name, *_ in shape_of(url)["scheduler_runs"][0]}
+
+
+def test_a_later_release_is_refused(old_store):
+    """A release that opens the store of a later one says so, and changes nothing in it."""
+    url = old_store(WRITTEN[-1])
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE scheduler_schema SET version = {VERSION + 1}"))
+        connection.execute(text("ALTER TABLE scheduler_runs ADD COLUMN of_the_future TEXT"))
+    engine.dispose()
+    before = shape_of(url), content_of(url)
+    for create in (True, False):
+        with pytest.raises(StoreError, match=f"schema version {VERSION + 1}.*upgrade"):
+            TaskScheduler(db_url=url, create=create)
+    assert (shape_of(url), content_of(url)) == before
+
+
+# --- An old and a new release on one store ---
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_an_earlier_release_can_write_into_an_upgraded_store(old_store, version):
+    """It names the columns that it knows. So a process of that release may continue while a new one has upgraded."""
+    url = old_store(version)
+    rows = {table: rows_of(url, table) for table in ("scheduler_tasks", "scheduler_runs", "scheduler_owners")}
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for table in rows:
+            connection.execute(text(f"DELETE FROM {table}"))
+    process = Process(database_at(None, url)).begin(570)
+    with engine.begin() as connection:
+        for table, written in rows.items():
+            for row in written:
+                names = ", ".join(f'"{name}"' for name in row)
+                values = ", ".join(f":{name}" for name in row)
+                connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+    engine.dispose()
+    assert [run_id for now in (570, 580, 590, 600) for run_id in process.run_pass(now).recovered]
+    assert process.statuses("asks") == ["waiting"]
+    assert "succeeded" in process.statuses("t")
+    process.store.close()
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_an_upgrade_only_adds(old_store, version):
+    """Each column that an earlier release knows stays as it is, and one that is new may be left empty."""
+    url = old_store(version)
+    before = shape_of(url)
+    database = database_at(None, url)
+    Process(database).store.open()
+    database.close()
+    after = shape_of(url)
+    for table, (columns, _, _) in before.items():
+        assert after[table][0][: len(columns)] == columns
+        assert all(nullable for _, _, nullable in after[table][0][len(columns) :])
+
+
+# --- Definitions ---
+
+
+@pytest.mark.parametrize(
+    "definition", [each for all_of in DEFINITIONS.values() for each in all_of], ids=lambda each: each["id"]
+)
+def test_a_definition_of_an_earlier_release_loads(definition):
+    """With each field as it was written."""
+    task = read(json.dumps(definition))
+    assert isinstance(task, TaskDefinition)
+    assert task.model_fields_set >= definition.keys()
+    stored = json.loads(task.model_dump_json())
+    assert {name: stored[name] for name in definition} == definition
+
+
+def test_the_definitions_of_earlier_releases_set_each_field():
+    """Which fields there were is in the release; none of them may be missing by now."""
+    for definitions in DEFINITIONS.values():
+        known = set().union(*definitions)
+        assert len(known) >= 34
+        assert known <= TaskDefinition.model_fields.keys()

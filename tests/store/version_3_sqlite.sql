@@ -13,6 +13,7 @@ CREATE TABLE scheduler_owners (
 );
 INSERT INTO "scheduler_owners" VALUES('25f1958b-1710-4280-accf-abe1ba344612','00000000-0000-4000-8000-000000000000','pid:[1]',1234,5678,1767571350000000,NULL);
 CREATE TABLE scheduler_purged (id TEXT NOT NULL, schedule TEXT NOT NULL, started_runs BIGINT NOT NULL, PRIMARY KEY (id));
+INSERT INTO "scheduler_purged" VALUES('gone','[null, null, null, 1767571260000000, null, null, 0]',1);
 CREATE TABLE scheduler_runs (
     id TEXT NOT NULL,
     task_id TEXT NOT NULL,
@@ -87,6 +88,7 @@ INSERT INTO "scheduler_tasks" VALUES('paused','{"id":"paused","name":"Paused","t
 INSERT INTO "scheduler_tasks" VALUES('going','{"id":"going","name":"Going","task_type":"interval","prompt":"Go on.","interval_seconds":60}','[null, null, 60, null, null, null, 0]','UTC',1767571200000000,1767571380000000,0,NULL,1,0,2,NULL,0,NULL,NULL,NULL);
 INSERT INTO "scheduler_tasks" VALUES('bounded','{"id":"bounded","name":"Bounded","end_at":"2026-01-06T00:00:00Z","task_type":"interval","prompt":"Go on.","interval_seconds":60}','[null, null, 60, null, null, 1767657600000000, 0]','UTC',1767571200000000,1767571380000000,1,NULL,0,0,0,NULL,0,NULL,NULL,1767648960000000);
 CREATE TABLE scheduler_unloadable (task_id TEXT NOT NULL, owner TEXT NOT NULL, code TEXT, problem TEXT, tries INTEGER NOT NULL, retry_at BIGINT NOT NULL, PRIMARY KEY (task_id, owner));
+INSERT INTO "scheduler_unloadable" VALUES('bounded','25f1958b-1710-4280-accf-abe1ba344612','["agents:digest", null, null]','no module named agents',1,1767571350000000);
 CREATE INDEX scheduler_tasks_due ON scheduler_tasks (next_due) WHERE next_due IS NOT NULL AND paused = 0 AND finished_at IS NULL AND problem IS NULL;
 CREATE INDEX scheduler_tasks_finished ON scheduler_tasks (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX scheduler_runs_pending ON scheduler_runs (ready_at) WHERE status = 'pending';
