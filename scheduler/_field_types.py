@@ -23,6 +23,7 @@ from scheduler._limits import (
     WORD_LIMIT,
 )
 from scheduler._texts import is_unicode
+from scheduler.graph_names import FileGraph, NamedGraph, parse_graph_name
 from scheduler.server_url import is_server_url, parse_server_url
 from scheduler.timing.crontab import parse_crontab
 from scheduler.timing.rule_parser import parse_rule
@@ -95,7 +96,7 @@ def _graph_path(value: str) -> str:
             parse_server_url(value)
         except ValueError as error:
             raise PydanticCustomError("server_url", "{reason}", {"reason": str(error)}) from None
-    elif not _GRAPH_PATH.fullmatch(value):
+    elif not _GRAPH_PATH.fullmatch(value) and not isinstance(parse_graph_name(value), (FileGraph, NamedGraph)):
         raise PydanticCustomError("graph_path", "it is not of the form module:attribute")
     return value
 

@@ -1,5 +1,7 @@
 """The exceptions a caller can catch; each builds its own message from typed arguments."""
 
+import os
+
 from scheduler._texts import shown
 from scheduler.redaction import redact
 
@@ -106,6 +108,19 @@ class GraphError(SchedulerError):
         """Say which graph, what is wrong with it, and what to do."""
         super().__init__(redact(f"graph={shown(graph)}: {problem}; {hint}"))
         self.graph = redact(graph)
+        self.problem = redact(problem)
+        self.hint = redact(hint)
+
+
+class ProjectFileError(SchedulerError):
+    """A langgraph.json cannot be used: the sentence names the file, the key and the hint."""
+
+    def __init__(self, file: str | os.PathLike[str], key: str | None, problem: str, hint: str) -> None:
+        """Say which file, which key in it, what is wrong with it, and what to do."""
+        place = str(file) if key is None else f"{file}, key {shown(key)}"
+        super().__init__(redact(f"{place}: {problem}; {hint}"))
+        self.file = os.fspath(file)
+        self.key = key
         self.problem = redact(problem)
         self.hint = redact(hint)
 

@@ -427,10 +427,12 @@ class TaskDefinition(BaseModel):
     graph: Annotated[
         GraphPath | None,
         Hint(
-            "give 'module:attribute', such as 'my_package.graphs:research', or 'langgraph+http://host:port/assistant'"
+            "give 'module:attribute', such as 'my_package.graphs:research', 'path/to/file.py:attribute', a name of"
+            " langgraph.json, or 'langgraph+http://host:port/assistant'"
         ),
     ] = None
-    """`module:attribute` of the graph for this task, or its address on a server; None: the scheduler's."""
+    """The graph for this task: `module:attribute`, `path/to/file.py:attribute`, a name of langgraph.json, or an address
+    on a server; None: the scheduler's."""
 
     @model_validator(mode="wrap")
     @classmethod

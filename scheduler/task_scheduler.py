@@ -119,7 +119,8 @@ class TaskScheduler:
             persistent: False keeps everything in memory and leaves no file; it is gone after `stop()`.
             db_path: the SQLite file; created if its folder exists.
             db_url: an SQLAlchemy URL in place of `db_path`, such as `postgresql+psycopg://user:password@host/database`.
-            graph: `module:attribute` of the graph, any object with `ainvoke`, or the address of a graph on a server,
+            graph: the graph of tasks that name none: `module:attribute`, `path/to/file.py:attribute`, a name of
+                langgraph.json, any object with `ainvoke`, or the address of a graph on a server,
                 `langgraph+http://host:port/assistant`.
             timezone: the IANA zone of cron tasks that name none.
             max_concurrent_runs: how many runs may run at once in this process; what is due beyond that stays due.

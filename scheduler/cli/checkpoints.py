@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.cli.errors import CommandError, ExitCode
+from scheduler.errors import GraphError
+from scheduler.graph_names import DEFAULT_GRAPH
 from scheduler.graphs.loading import load_graph
 from scheduler.graphs.wrapped import takes_checkpointer
 from scheduler.store.database.address import is_postgres, is_url, libpq_url
@@ -35,9 +37,19 @@ def beside(store: dict[str, Any], graph: str) -> str | None:
     `store` is what `store_arguments` returns. Raises `GraphError`.
     """
     path: Path | None = store.get("db_path")
-    if path is None or not takes_checkpointer(load_graph(graph, needs_messages=False)):
+    if path is None or not _takes_saver(graph):
         return None
     return str(path.with_suffix(".checkpoints.db"))
+
+
+def _takes_saver(graph: str) -> bool:
+    """Tell whether a graph takes a saver, or, if the default one is not there, whether those of tasks may take one."""
+    try:
+        return takes_checkpointer(load_graph(graph, needs_messages=False))
+    except GraphError:
+        if graph == DEFAULT_GRAPH:
+            return True  # whether it is needed is seen at the start
+        raise
 
 
 @asynccontextmanager

@@ -1,12 +1,43 @@
 """The working directory as a place of graphs, callbacks and input builders; commands that load none never see it."""
 
+import os
 import site
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+
+from scheduler import langgraph_json
+from scheduler.graph_names import DEFAULT_GRAPH
+from scheduler.langgraph_json import LangGraphProject
+
+
+def project_here() -> LangGraphProject | None:
+    """Return what a langgraph.json in the working directory says; None if there is none, or Python may not look there.
+
+    Raises `ProjectFileError`.
+    """
+    return langgraph_json.find_project(map(Path, _working_directory()))
+
+
+def default_graph() -> str:
+    """Return the graph of tasks that name none, if no option says it: the only one of langgraph.json, or graph:graph.
+
+    Raises `ProjectFileError`.
+    """
+    project = project_here()
+    found = [] if project is None else project.python_graphs
+    return found[0] if len(found) == 1 else DEFAULT_GRAPH
+
+
+def several_graphs() -> str | None:
+    """Return a sentence on the graphs among which a langgraph.json leaves the choice; None if it leaves none."""
+    project = project_here()
+    if project is None or len(project.graphs) == 1:
+        return None
+    return f"{project.file.name} has the graphs {', '.join(project.graphs)}; name one with --graph"
 
 
 @contextmanager
@@ -14,21 +45,39 @@ def modules_of_working_directory() -> Iterator[None]:
     """Let modules be imported from the working directory meanwhile, after Python's own and after installed packages.
 
     So a file in the directory cannot take the place of either. It comes before the checkouts that editable installs put
-    on the path, which may hold a `graph.py` of their own. With `python -P` (`PYTHONSAFEPATH`) it is left out.
+    on the path, which may hold a `graph.py` of their own. If the directory has a langgraph.json, the folders that it
+    names come next, and its variables are set, unless they are. With `python -P` (`PYTHONSAFEPATH`) all that is left
+    out. Raises `ProjectFileError`.
     """
-    added = [] if sys.flags.safe_path else [place for place in _working_directory() if place not in sys.path]
+    project = project_here()
+    folders = [] if project is None else map(str, project.import_folders)
+    added = [place for place in dict.fromkeys([*_working_directory(), *folders]) if place not in sys.path]
     behind = _behind_packages()
     installed = _NamespacePackages(sys.path[:behind])
-    sys.path[behind:behind] = added
-    sys.meta_path.insert(0, installed)
+    with _variables({} if project is None else project.environment()):
+        sys.path[behind:behind] = added
+        sys.meta_path.insert(0, installed)
+        try:
+            yield
+        finally:
+            with suppress(ValueError):
+                sys.meta_path.remove(installed)
+            for place in added:
+                with suppress(ValueError):
+                    sys.path.remove(place)
+
+
+@contextmanager
+def _variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the environment meanwhile; those that are set keep their values."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        with suppress(ValueError):
-            sys.meta_path.remove(installed)
-        for place in added:
-            with suppress(ValueError):
-                sys.path.remove(place)
+        for name, value in added.items():
+            if os.environ.get(name) == value:
+                del os.environ[name]
 
 
 class _NamespacePackages:
@@ -49,6 +98,8 @@ class _NamespacePackages:
 
 
 def _working_directory() -> list[str]:
+    if sys.flags.safe_path:
+        return []
     try:
         return [str(Path.cwd())]
     except OSError:  # it was removed

@@ -26,6 +26,7 @@ from scheduler.graphs.callbacks import (
     takes_run,
 )
 from scheduler.graphs.calling import GraphCaller, Reply
+from scheduler.graphs.importing import enter_project
 from scheduler.graphs.inputs import DEFAULT_PREFIX, graph_input, problems_of
 from scheduler.graphs.loading import Graph, check_messages, load_graph
 from scheduler.graphs.local_langgraph import as_server_graph, is_drained
@@ -146,6 +147,7 @@ class GraphRunner:
 
         The scheduler's own graph is looked at if it is here: before `load()` it may be but a name.
         """
+        enter_project(self._settings.graph)
         check_task(task)
         graph: object = self._graphs.get(task.graph)
         if graph is None:

@@ -1,21 +1,17 @@
 """A name, an address on a server, or an object → a graph that can be invoked, checked as far as it can be."""
 
 import importlib
-import re
-from functools import reduce
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-from scheduler import _containment
-from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.errors import GraphError
+from scheduler.graph_names import NamedGraph, parse_graph_name
+from scheduler.graphs.importing import imported
 from scheduler.graphs.inputs import input_keys
 from scheduler.graphs.local_langgraph import as_remote_graph
 from scheduler.graphs.wrapped import first_graph, unwrapped
 from scheduler.server_url import is_server_url
 
 _COMPILED = "give a compiled graph, such as `graph = builder.compile()`"
-
-_PATH: Final = re.compile(r"[^\s/@?#:.][^\s/@?#:]*:[^\s/@?#:]+")
 
 
 class Graph(Protocol):
@@ -35,7 +31,9 @@ def load_graph(graph: object, *, needs_messages: bool = True) -> Graph:
     if isinstance(graph, str) and is_server_url(graph):
         return _server().at(graph)  # type: ignore[no-any-return]
     name = graph if isinstance(graph, str) else type(graph).__name__
-    found = _imported(graph) if isinstance(graph, str) else graph
+    found = imported(graph) if isinstance(graph, str) else graph
+    if isinstance(graph, str) and isinstance(parse_graph_name(graph), NamedGraph):
+        found = compiled(found)
     if as_remote_graph(found) is not None:
         return _with_client(found)  # type: ignore[no-any-return]
     checked = _checked(name, found)
@@ -61,32 +59,11 @@ def _server() -> Any:  # noqa: ANN401 (a class)
     return importlib.import_module("scheduler.graphs.server").ServerGraph
 
 
-def _imported(path: str) -> object:
-    module_name, _, attribute = path.partition(":")
-    if not _PATH.fullmatch(path):
-        raise GraphError(path, "it is not of the form module:attribute", "give it as in graph='graph:graph'")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise GraphError(path, *_missing(module_name, error)) from error
-    except BaseException as error:
-        if _containment.must_pass(error):
-            raise
-        problem = f"importing {module_name} raised {error_text(error, ERROR_LIMIT)}"
-        raise GraphError(path, problem, f"correct {module_name}") from error
-    try:
-        return reduce(getattr, attribute.split("."), module)
-    except AttributeError as error:
-        problem = f"module {module_name} ({getattr(module, '__file__', None) or 'a folder'}) has no {attribute}"
-        raise GraphError(path, problem, "name the variable that holds the compiled graph") from error
-
-
-def _missing(module_name: str, error: ModuleNotFoundError) -> tuple[str, str]:
-    """Return what is wrong, and the hint."""
-    if f"{module_name}.".startswith(f"{error.name}."):
-        problem = f"there is no module {error.name} beside the program or installed"
-        return problem, f"put {module_name} where Python finds it"
-    return f"importing {module_name} raised {error_text(error, ERROR_LIMIT)}", f"install what {module_name} needs"
+def compiled(found: Any) -> Any:  # noqa: ANN401
+    """Return a graph that was not compiled as LangGraph's server compiles it, and anything else as it is."""
+    if callable(getattr(found, "ainvoke", None)) or not callable(getattr(found, "compile", None)):
+        return found
+    return found.compile()
 
 
 def _checked(name: str, graph: object) -> Graph:

@@ -254,11 +254,12 @@ MODULE = """
         ("raising_bare:graph", "importing raising_bare raised ModuleNotFoundError: gone", "raising_bare"),
         ("broken:graph", "importing broken raised SyntaxError: ", "correct broken"),
         ("leaving:graph", "importing leaving raised SystemExit: 2", "correct leaving"),
-        ("graph", "it is not of the form module:attribute", "graph='graph:graph'"),
+        ("graph", "not of the form module:attribute, and there is no langgraph.json here", "graph='graph:graph'"),
         ("graph:", "it is not of the form module:attribute", "graph='graph:graph'"),
         ("", "it is not of the form module:attribute", "graph='graph:graph'"),
         (".graph:graph", "it is not of the form module:attribute", "graph='graph:graph'"),
-        ("./graph.py:graph", "it is not of the form module:attribute", "graph='graph:graph'"),
+        ("./nothing.py:graph", "there is no file ./nothing.py in ", "give its path from there, or an absolute one"),
+        ("./graph.py:", "it is not of the form module:attribute", "'./src/agent/graph.py:graph'"),
     ],
 )
 def test_names_that_lead_nowhere(path, problem, hint, module):

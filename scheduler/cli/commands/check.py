@@ -18,11 +18,13 @@ from rich.text import Text
 from scheduler import SchedulerError, StoreError, TaskDefinition, TaskScheduler
 from scheduler.cli.checkpoints import VARIABLE
 from scheduler.cli.errors import ExitCode, sentence
-from scheduler.cli.modules import modules_of_working_directory
+from scheduler.cli.modules import modules_of_working_directory, project_here
 from scheduler.cli.options import Db, DbUrl, Json, opened, store_arguments
 from scheduler.cli.permissions import ProjectFiles, open_to_others
 from scheduler.cli.ui.output import console, show_json, show_table
+from scheduler.errors import ProjectFileError
 from scheduler.graphs.loading import server_problem
+from scheduler.langgraph_json import FILE
 from scheduler.server_url import is_server_url
 from scheduler.store import database_at
 from scheduler.views import TaskView
@@ -43,7 +45,9 @@ class Finding:
 def check(
     graph: Annotated[
         str | None,
-        typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="Check this graph, too, as the scheduler's."),
+        typer.Option(
+            "--graph", metavar="GRAPH", help="Check this graph, as the scheduler's; default: those of langgraph.json."
+        ),
     ] = None,
     input_builder: Annotated[
         str | None,
@@ -67,7 +71,11 @@ def check(
 ) -> None:
     """Check what could prevent tasks from running: store, tasks, graphs, callbacks, time zones, clock."""
     with redirect_stdout(sys.stderr):  # what imported modules print is no part of the report
-        findings = [*_machine(), *_graph(graph, input_builder), *_store(db, db_url)]
+        findings = [*_machine()]
+        try:
+            findings += [*_project(), *_graphs(graph, input_builder), *_store(db, db_url)]
+        except ProjectFileError as error:
+            findings.append(Finding(FILE, ok=False, detail=sentence(error)))
         findings += _files(db, db_url, checkpoints, tasks)
     all_fine = all(finding.ok for finding in findings)
     if as_json:
@@ -110,12 +118,34 @@ def _machine() -> Iterator[Finding]:
     yield Finding("clock", ok=now >= _RELEASED, detail=f"{now.isoformat(' ', 'seconds')}")
 
 
-def _graph(graph: str | None, input_builder: str | None) -> Iterator[Finding]:
-    if graph is None:
-        yield Finding("graph", ok=True, detail="not looked at; name it with --graph")
+def _project() -> Iterator[Finding]:
+    """Say what a langgraph.json has, and what it names that is not there. Raises `ProjectFileError`."""
+    project = project_here()
+    if project is None:
         return
+    project.environment()
+    for folder in project.missing_folders:
+        hint = "correct the path, or leave it out"
+        yield Finding(FILE, ok=False, detail=f"there is no folder {folder}, which `dependencies` names; {hint}")
+    env = f"; {project.missing_env.name}, which `env` names, is not there" if project.missing_env else ""
+    yield Finding(FILE, ok=True, detail=f"its graphs: {', '.join(project.graphs) or 'none'}{env}")
+
+
+def _graphs(graph: str | None, input_builder: str | None) -> Iterator[Finding]:
+    """Look at the graph that an option names, or else at those of langgraph.json."""
+    project = project_here() if graph is None else None
+    if graph is not None:
+        yield _graph("graph", graph, input_builder)
+    elif project is None:
+        yield Finding("graph", ok=True, detail="not looked at; name it with --graph")
+    else:
+        for name in project.python_graphs:
+            yield _graph(f"graph {name}", name, input_builder)
+
+
+def _graph(title: str, graph: str, input_builder: str | None) -> Finding:
     problem = graph_problem(graph, input_builder)
-    yield Finding("graph", ok=problem is None, detail=problem or f"{graph} can be invoked")
+    return Finding(title, ok=problem is None, detail=problem or f"{graph} can be invoked")
 
 
 def graph_problem(graph: str, input_builder: str | None = None) -> str | None:

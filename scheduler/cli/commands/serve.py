@@ -18,15 +18,21 @@ from scheduler.cli.applying import apply_file
 from scheduler.cli.checkpoints import VARIABLE, beside, opened_saver
 from scheduler.cli.commands.files import Source
 from scheduler.cli.errors import CommandError
-from scheduler.cli.modules import modules_of_working_directory
+from scheduler.cli.modules import default_graph, modules_of_working_directory, several_graphs
 from scheduler.cli.options import Db, DbUrl, store_arguments
+from scheduler.errors import GraphError
 from scheduler.models import Durability
 
 
 def serve(
     graph: Annotated[
-        str, typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="Run this graph for tasks that name no graph.")
-    ] = "graph:graph",
+        str | None,
+        typer.Option(
+            "--graph",
+            metavar="GRAPH",
+            help="Run this graph for tasks that name no graph; default: that of langgraph.json, or graph:graph.",
+        ),
+    ] = None,
     tasks: Annotated[
         Path | None,
         typer.Option(
@@ -100,9 +106,10 @@ def serve(
     store = store_arguments(db, db_url)
     if source is not None and tasks is None:
         raise CommandError("--source names the tasks of a file; give the file with --tasks FILE, too")
+    chosen = graph or default_graph()
     options = {
         **store,
-        "graph": graph,
+        "graph": chosen,
         "timezone": timezone,
         "max_concurrent_runs": max_concurrent_runs,
         "poll_interval": poll_interval,
@@ -116,10 +123,13 @@ def serve(
         "telemetry": telemetry,
         "freeze_gc": True,
     }
-    with modules_of_working_directory():
-        place = None if no_checkpoints else checkpoints or beside(store, graph)
     try:
+        with modules_of_working_directory():
+            place = None if no_checkpoints else checkpoints or beside(store, chosen)
         asyncio.run(_serve(options, tasks, source, place))
+    except GraphError as error:
+        choice = several_graphs() if graph is None else None
+        raise error if choice is None else CommandError(choice) from error
     except KeyboardInterrupt:  # only where there are no signal handlers; the scheduler has stopped
         raise typer.Exit(0) from None
 

@@ -1,0 +1,22 @@
+"""Projects in folders of their own, of which nothing is left in this process when a test is over."""
+
+import os
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return an empty folder, which is the working directory; what is imported from it is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before, variables = set(sys.modules), dict(os.environ)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None) or ""
+        places = [*getattr(sys.modules[name], "__path__", ())]
+        if any(str(place).startswith(str(tmp_path)) for place in (file, *places)):
+            del sys.modules[name]
+    for name in set(os.environ) - set(variables):
+        del os.environ[name]
