@@ -175,6 +175,16 @@ def run_ended_by_server(task_name: str, task_id: str, run_id: str, status: str, 
     )
 
 
+def graph_not_made(error: BaseException) -> None:
+    """Say that no run starts on the scheduler's graph, which a function was to make."""
+    _logger.error("The scheduler's graph is not there, and no run on it starts: %s", error_text(error, ERROR_LIMIT))
+
+
+def graph_not_left(error: BaseException) -> None:
+    """Say that what a graph was made with could not be closed."""
+    _logger.warning("The context manager that made a graph raised when it was left: %s", error_text(error, ERROR_LIMIT))
+
+
 def server_not_ready(problem: str) -> None:
     """Say that runs would fail on the scheduler's server now."""
     _logger.warning("The graph's server is not ready, and runs fail until it is: %s", problem)

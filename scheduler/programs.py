@@ -57,11 +57,24 @@ async def run_until_signal(
         try:
             async with kept_applied(tasks_file, apply or functools.partial(_apply_file, scheduler, tasks_file or "")):
                 scheduler.start()
+                await _ready_or_stopped(scheduler, stopping)
                 if banner is not None:
                     print(banner, flush=True)  # noqa: T201 (asked for)
                 await stopping.wait()
         finally:
             await scheduler.stop()
+
+
+async def _ready_or_stopped(scheduler: TaskScheduler, stopping: asyncio.Event) -> None:
+    """Wait until the graph is made, or a signal ends the wait. Raises `GraphError`."""
+    waits = [asyncio.ensure_future(scheduler.ready()), asyncio.ensure_future(stopping.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    if waits[0].done() and not waits[0].cancelled():
+        waits[0].result()
 
 
 class _Signals:

@@ -120,8 +120,8 @@ class TaskScheduler:
             db_path: the SQLite file; created if its folder exists.
             db_url: an SQLAlchemy URL in place of `db_path`, such as `postgresql+psycopg://user:password@host/database`.
             graph: the graph of tasks that name none: `module:attribute`, `path/to/file.py:attribute`, a name of
-                langgraph.json, any object with `ainvoke`, or the address of a graph on a server,
-                `langgraph+http://host:port/assistant`.
+                langgraph.json, any object with `ainvoke`, a function that makes one, or the address of a graph on a
+                server, `langgraph+http://host:port/assistant`. It may be left out if each task names its own.
             timezone: the IANA zone of cron tasks that name none.
             max_concurrent_runs: how many runs may run at once in this process; what is due beyond that stays due.
             poll_interval: the longest wait, in seconds, before the store is looked at again.
@@ -200,7 +200,7 @@ class TaskScheduler:
             self._clock,
             self._observers.step_finished,
             self._store.before_run,
-            self._have_inputs,
+            self._definitions,
         )
         session = SchedulerSession(
             database,
@@ -232,11 +232,9 @@ class TaskScheduler:
         if on_event is not None:
             self.add_listener(on_event)
 
-    def _have_inputs(self) -> bool:
-        """Tell whether there are tasks for the scheduler's graph, each with an input of its own."""
-        found = [listed.definition for listed in self._store.list_tasks()]
-        inputs = [task.input or task.input_builder for task in found if task is not None and task.graph is None]
-        return bool(inputs) and None not in inputs
+    def _definitions(self) -> list[TaskDefinition]:
+        """Return the definitions of the tasks that can be used."""
+        return [listed.definition for listed in self._store.list_tasks() if listed.definition is not None]
 
     def _queue_depth(self) -> int | None:
         """Return how many runs are ready to start, from any thread; None before `__init__` is done."""
@@ -259,6 +257,17 @@ class TaskScheduler:
         if not self.scheduler.running:
             self.scheduler.start()
 
+    async def ready(self) -> None:
+        """Wait until the graph is there, if a function makes it: one that is async is called once `start()` is over.
+
+        `run_until_signal` and `async with` wait for it. Until then, no run on that graph starts. If making it fails,
+        its tasks say why, and it is tried again.
+
+        Raises:
+            GraphError: the graph cannot be made, or cannot be invoked.
+        """
+        await self._runner.ready()
+
     def stop(self) -> Stopping:
         """End firing at once; await what it returns to wait until running runs have drained and the store is closed.
 
@@ -277,8 +286,13 @@ class TaskScheduler:
         return Stopping(self._engine.stopped(), self._engine.is_calling)
 
     async def __aenter__(self) -> Self:
-        """Start."""
+        """Start, and wait until the graph is there. Raises what `start` and `ready` raise."""
         self.start()
+        try:
+            await self.ready()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.errors import GraphError
 from scheduler.graph_names import DEFAULT_GRAPH
+from scheduler.graphs.factories import GraphFactory
 from scheduler.graphs.loading import load_graph
 from scheduler.graphs.wrapped import takes_checkpointer
 from scheduler.store.database.address import is_postgres, is_url, libpq_url
@@ -43,9 +44,10 @@ def beside(store: dict[str, Any], graph: str) -> str | None:
 
 
 def _takes_saver(graph: str) -> bool:
-    """Tell whether a graph takes a saver, or, if the default one is not there, whether those of tasks may take one."""
+    """Tell whether a graph takes a saver, or may: one that a function makes, and those of tasks if none is named."""
     try:
-        return takes_checkpointer(load_graph(graph, needs_messages=False))
+        found = load_graph(graph, needs_messages=False)
+        return isinstance(found, GraphFactory) or takes_checkpointer(found)
     except GraphError:
         if graph == DEFAULT_GRAPH:
             return True  # whether it is needed is seen at the start

@@ -38,6 +38,10 @@ class Runner(Protocol):
         """Load what a task names; return why it cannot be loaded, or None."""
         ...
 
+    async def close(self) -> None:
+        """Leave what graphs have opened, when no run is left."""
+        ...
+
     async def delete_thread(self, thread_id: str, path: str | None) -> None:
         """Delete what a graph keeps of a thread; `path` names the graph, None the scheduler's."""
         ...

@@ -53,6 +53,7 @@ class Drain:
         await self._outlast(self._passes.slots.interrupt_all(but_cancelled=self._is_cancelled))
         self._passes.slots.give_up()
         await self._write_last()
+        await self._leave_graphs()
         await self._parts.observers.end()
         # It would open the database again.
         await self._calls.call(self._heartbeat.stop)
@@ -73,6 +74,12 @@ class Drain:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
                 self._lifecycle.cancel()
+
+    async def _leave_graphs(self) -> None:
+        try:
+            await self._parts.runner.close()
+        except asyncio.CancelledError:
+            self._lifecycle.cancel()
 
     async def _write_last(self) -> None:
         parts, outcomes = self._parts, self._passes.outcomes.take()

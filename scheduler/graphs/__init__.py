@@ -15,6 +15,7 @@ from scheduler import _containment, logbook
 from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
+from scheduler.graph_names import DEFAULT_GRAPH
 from scheduler.graphs.beginning import AnswerLostError, Begin, Beginning, beginning
 from scheduler.graphs.bounded import TooLongError, callback_within, graph_within
 from scheduler.graphs.callbacks import (
@@ -26,22 +27,17 @@ from scheduler.graphs.callbacks import (
     takes_run,
 )
 from scheduler.graphs.calling import GraphCaller, Reply
+from scheduler.graphs.factories import GraphFactory
+from scheduler.graphs.graph_table import GraphTable, Loaded
 from scheduler.graphs.importing import enter_project
-from scheduler.graphs.inputs import DEFAULT_PREFIX, graph_input, problems_of
+from scheduler.graphs.inputs import DEFAULT_PREFIX, graph_input, problems_of, with_context
 from scheduler.graphs.loading import Graph, check_messages, load_graph
 from scheduler.graphs.local_langgraph import as_server_graph, is_drained
 from scheduler.graphs.messages import response_text
 from scheduler.graphs.position import ATTEMPT_KEY
 from scheduler.graphs.threads import in_thread
 from scheduler.graphs.usage import usage_of
-from scheduler.graphs.wrapped import (
-    WrappedGraph,
-    delete_thread,
-    graphs_of,
-    keeps_threads,
-    takes_checkpointer,
-    with_checkpointer,
-)
+from scheduler.graphs.wrapped import delete_thread, graphs_of, keeps_threads
 from scheduler.models import CurrentRun, Run, RunStatus, TaskDefinition
 from scheduler.redaction import redact
 from scheduler.server_url import is_server_url
@@ -58,7 +54,7 @@ BeforeRun: TypeAlias = Callable[[str, str], tuple[Run | None, int | None]]
 class RunnerSettings:
     """What holds for the runs of all tasks that do not say otherwise."""
 
-    graph: object = "graph:graph"
+    graph: object = DEFAULT_GRAPH
     checkpointer: object | None = None
     input_builder: InputBuilder | str | None = None
     context: Any = None
@@ -80,7 +76,7 @@ _LITERAL: Final = "literal"
 class _Prepared:
     """What a task's runs need, imported."""
 
-    graph: Graph
+    graph: Loaded
     callback: Callback | None
     build: InputBuilder | None
 
@@ -103,19 +99,19 @@ class GraphRunner:
         clock: Clock,
         step_finished: Callable[[Claim, str], None] = lambda _claim, _step: None,
         before_run: BeforeRun = lambda _task, _run: (None, None),
-        have_inputs: Callable[[], bool] = lambda: False,
+        stored_tasks: Callable[[], list[TaskDefinition]] = list,
     ) -> None:
         """Take the graph of tasks that name none, what else holds for all, whom to tell of streamed steps, the history.
 
-        `before_run` is called in threads. `have_inputs` tells whether there are tasks for that graph, and each of them
-        has an input of its own.
+        `before_run` is called in threads. `stored_tasks` returns the tasks that there are at the start.
         """
         self._before_run = before_run
         self._settings = settings
         self._clock = clock
-        self._have_inputs = have_inputs
+        self._stored_tasks = stored_tasks
         self._caller = GraphCaller(settings.context, settings.durability, step_finished)
-        self._graphs: dict[str | None, Graph] = {}
+        self._graphs = GraphTable(settings.graph, settings.checkpointer)
+        self._is_left_out = False
         self._prepared: dict[_Code, _Prepared] = {}
         self._loading: dict[_Code, asyncio.Task[_Prepared]] = {}
         self._look: asyncio.Task[None] | None = None
@@ -129,15 +125,60 @@ class GraphRunner:
             check_builder(builder)
         self._caller.reset()
         self._prepared, self._loading = {}, {}
-        self._graphs = {None: self._load_graph(None)}
-        if builder is None and not self._have_inputs():
-            check_messages(self._name_of(None), self._graphs[None])
-        if any(as_server_graph(graph) is not None for graph in graphs_of(self._graphs[None])):
-            self._look = asyncio.get_running_loop().create_task(self._look_at_server(), name="look at the server")
+        self._graphs.reset()
+        self._load_default()
+        graph = self._graphs.known(None)
+        if graph is None:
+            if not self._is_left_out:
+                self._look = asyncio.get_running_loop().create_task(self._begin_making(), name="make the graph")
+            return
+        self._check_default(graph)
+        if any(as_server_graph(each) is not None for each in graphs_of(graph)):
+            self._look = asyncio.get_running_loop().create_task(self._look_at_server(graph), name="look at the server")
 
-    async def _look_at_server(self) -> None:
+    def _load_default(self) -> None:
+        """Load the scheduler's graph, which need not be there if nobody has named it and all tasks name their own."""
+        self._is_left_out = False
+        try:
+            self._graphs.load(None)
+        except GraphError:
+            graphs = [task.graph for task in self._stored_tasks()]
+            if self._settings.graph != DEFAULT_GRAPH or not graphs or None in graphs:
+                raise
+            self._is_left_out = True
+
+    def _check_default(self, graph: Loaded) -> None:
+        """Raise `GraphError` if the graph takes no messages, unless each task for it has an input of its own."""
+        if self._settings.input_builder is not None:
+            return
+        try:
+            check_messages(self._graphs.name_of(None), graph)
+        except GraphError:
+            inputs = [task.input or task.input_builder for task in self._stored_tasks() if task.graph is None]
+            if not inputs or None in inputs:
+                raise
+
+    async def ready(self) -> None:
+        """Wait until the scheduler's graph is made, if a factory makes it in the event loop. Raises `GraphError`."""
+        if self._is_left_out:
+            return
+        self._graphs.load(None)
+        self._check_default(await self._graphs.made(None))
+
+    async def _begin_making(self) -> None:
+        """Make the graph at once; if that fails, it is tried again when a task needs it, which then says why."""
+        try:
+            await self._graphs.made(None)
+        except GraphError as error:
+            logbook.graph_not_made(error)
+
+    async def close(self) -> None:
+        """Leave what the graphs have opened."""
+        await self._graphs.close()
+
+    async def _look_at_server(self, graph: object) -> None:
         """Say if runs would fail on the graph's server as it is now; the start does not wait for it."""
-        for server in filter(None, map(as_server_graph, graphs_of(self._graphs[None]))):
+        for server in filter(None, map(as_server_graph, graphs_of(graph))):
             problem = await server.problem()
             if problem is not None:
                 logbook.server_not_ready(problem)
@@ -149,7 +190,7 @@ class GraphRunner:
         """
         enter_project(self._settings.graph)
         check_task(task)
-        graph: object = self._graphs.get(task.graph)
+        graph: object = self._graphs.known(task.graph)
         if graph is None:
             graph = self._settings.graph if task.graph is None else load_graph(task.graph, needs_messages=False)
         settings = self._settings
@@ -160,13 +201,14 @@ class GraphRunner:
 
     def is_checkpointed(self, task: TaskDefinition) -> bool:
         """Tell whether the graph of a task keeps its threads; of one that was not imported yet, that it may."""
-        graph = self._graphs.get(task.graph)
-        return graph is None or keeps_threads(graph)
+        graph = self._graphs.known(task.graph)
+        return graph is None or isinstance(graph, GraphFactory) or keeps_threads(graph)
 
     def needs_loading(self, task: TaskDefinition) -> str | None:
         """Return the code of a task that is to be loaded before it can run, as a text; None: it is loaded."""
         code = _code_of(task)
-        return None if code == _NO_CODE or code in self._prepared else json.dumps(code)
+        is_loaded = code in self._prepared or (code == _NO_CODE and self._graphs.known(None) is not None)
+        return None if is_loaded else json.dumps(code)
 
     async def load_code(self, task: TaskDefinition) -> str | None:
         """Load the code of a task; return why that is not possible, or None. A later call tries again."""
@@ -188,10 +230,9 @@ class GraphRunner:
 
         Raises `GraphError`, and what the saver raises.
         """
-        graph = self._graphs.get(path)
-        if graph is None:
-            graph = await in_thread(self._load_graph, path)
-        await delete_thread(graph, thread_id)
+        await in_thread(self._graphs.load, path)
+        config = {"configurable": {"thread_id": thread_id}}
+        await self._graphs.use(await self._graphs.made(path), lambda graph: delete_thread(graph, thread_id), config)
 
     async def run(self, claim: Claim) -> Outcome:
         """Make one attempt and return how it ended; whatever the task's own code raises becomes an outcome.
@@ -232,10 +273,14 @@ class GraphRunner:
         return outcome
 
     async def _call_graph(self, prepared: _Prepared, call: _Call) -> Reply:
-        call.opening = await beginning(
-            prepared.graph, call.claim, call.config, lambda: self._input(prepared, call.claim)
-        )
-        return await self._caller.call(prepared.graph, call.claim, call.opening, call.config)
+        async def use(graph: Graph) -> Reply:
+            if isinstance(prepared.graph, GraphFactory) and prepared.build is None and call.claim.task.input is None:
+                check_messages(prepared.graph.name, graph)
+            call.opening = await beginning(graph, call.claim, call.config, lambda: self._input(prepared, call.claim))
+            return await self._caller.call(graph, call.claim, call.opening, call.config)
+
+        context = self._settings.context if call.claim.task.context is None else call.claim.task.context
+        return await self._graphs.use(prepared.graph, use, with_context(call.config, context), context)
 
     async def _input(self, prepared: _Prepared, claim: Claim) -> object:
         """Build a graph's input: by a function that is not ours in a thread, since it may block or never return."""
@@ -271,8 +316,8 @@ class GraphRunner:
     async def _prepare(self, task: TaskDefinition) -> _Prepared:
         key = _code_of(task)
         found = self._prepared.get(key)
-        if found is None and key == _NO_CODE:
-            found = self._prepared[key] = self._load(*key)
+        if found is None and key == _NO_CODE and self._graphs.known(None) is not None:
+            found = self._prepared[key] = await self._load(*key)
         if found is not None:
             return found
         return await asyncio.shield(self._loading.get(key) or self._begin_loading(key))
@@ -280,7 +325,7 @@ class GraphRunner:
     def _begin_loading(self, key: _Code) -> asyncio.Task[_Prepared]:
         """Import modules in a thread, since that may take seconds; runs of the same tasks wait for the same thread."""
         loading = asyncio.get_running_loop().create_task(
-            in_thread(self._load, *key), name="import", context=_containment.new_context()
+            self._load(*key), name="import", context=_containment.new_context()
         )
         self._loading[key] = loading
         loading.add_done_callback(lambda done: self._has_loaded(key, done))
@@ -292,29 +337,17 @@ class GraphRunner:
         if not loading.cancelled() and loading.exception() is None:
             self._prepared[key] = loading.result()
 
-    def _load(self, graph: str | None, callback: str | None, builder: str | None) -> _Prepared:
+    async def _load(self, path: str | None, callback: str | None, builder: str | None) -> _Prepared:
+        if self._graphs.known(path) is None:
+            await in_thread(self._graphs.load, path)
+        graph = await self._graphs.made(path)
         is_literal = builder == _LITERAL
         given = None if is_literal else builder or self._settings.input_builder
-        if graph not in self._graphs:
-            self._graphs[graph] = self._load_graph(graph)
         if given is None and not is_literal:
-            check_messages(self._name_of(graph), self._graphs[graph])
-        build = load_builder(given) if isinstance(given, str) else given
-        return _Prepared(self._graphs[graph], None if callback is None else load_callback(callback), build)
-
-    def _name_of(self, path: str | None) -> str:
-        named = self._settings.graph if path is None else path
-        return named if isinstance(named, str) else type(named).__name__
-
-    def _load_graph(self, path: str | None) -> Graph:
-        graph = load_graph(self._settings.graph if path is None else path, needs_messages=False)
-        saver = self._settings.checkpointer
-        if saver is None or (path is not None and not takes_checkpointer(graph)):
-            return graph
-        attached = with_checkpointer(graph, saver)
-        if attached is None:
-            raise GraphError(self._name_of(path), *_no_taker(graph))
-        return attached  # type: ignore[no-any-return]
+            check_messages(self._graphs.name_of(path), graph)
+        if callback is None and not isinstance(given, str):
+            return _Prepared(graph, None, given)
+        return await in_thread(_prepared, graph, callback, given)
 
     async def _returned(self, prepared: _Prepared, claim: Claim, opening: Beginning, reply: Reply) -> Outcome:
         if opening.how is Begin.GIVEN_UP:
@@ -404,13 +437,9 @@ def _code_of(task: TaskDefinition) -> _Code:
     return task.graph, task.result_callback, task.input_builder if task.input is None else _LITERAL
 
 
-def _no_taker(graph: object) -> tuple[str, str]:
-    """Return why a graph takes no checkpointer, and the hint."""
-    if isinstance(graph, WrappedGraph):
-        problem = f"{graph.problem}, so that `checkpointer=` cannot be attached"
-        return problem, "leave checkpointer= out and compile the graph that is to remember with a checkpointer"
-    problem = f"it is a {type(graph).__name__}, which takes no checkpointer"
-    return problem, "leave checkpointer= out, or give a compiled LangGraph"
+def _prepared(graph: Loaded, callback: str | None, builder: InputBuilder | str | None) -> _Prepared:
+    build = load_builder(builder) if isinstance(builder, str) else builder
+    return _Prepared(graph, None if callback is None else load_callback(callback), build)
 
 
 def graph_config(

@@ -217,7 +217,7 @@ MODULE = """
     nothing = None
     number = 5
 
-    def make():
+    def make(model, tools):
         return builder
 
     class Graph:
@@ -229,7 +229,7 @@ MODULE = """
     ("path", "problem", "hint"),
     [
         ("own_graphs:builder", "it is a StateGraph that was not compiled", "graph = builder.compile()"),
-        ("own_graphs:make", "it is a function, which has no ainvoke", "give a compiled graph"),
+        ("own_graphs:make", "the function that makes it needs model, tools", "let it take the config, a ServerRuntime"),
         ("own_graphs:nothing", "it is a NoneType, which has no ainvoke", "give a compiled graph"),
         ("own_graphs:number", "it is a int, which has no ainvoke", "give a compiled graph"),
         ("own_graphs:Graph", "it is a type, which has no ainvoke", "give a compiled graph"),

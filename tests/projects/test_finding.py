@@ -5,7 +5,7 @@ import os
 import sys
 
 import pytest
-from helpers import hourly
+from helpers import hourly, wait_until
 
 from scheduler import TaskScheduler
 from scheduler.errors import GraphError
@@ -150,3 +150,32 @@ def test_a_graph_that_langgraphs_server_compiles(files):
     )
     files(**{"langgraph.json": {"graphs": {"agent": "./built.py:builder"}}, "built.py": source})
     assert type(load_graph("agent")).__name__ == "CompiledStateGraph"
+
+
+async def test_a_graph_that_is_left_out(files, monkeypatch):
+    """Nobody needs it if each task names its own; otherwise the start says that it is not there."""
+    monkeypatch.setitem(sys.modules, "graph", None)  # there is none, although this checkout has one
+    files(**{"own.py": ECHO})
+    scheduler = TaskScheduler(persistent=False)
+    with pytest.raises(GraphError, match="graph='graph:graph': there is no module graph"):
+        scheduler.start()
+    scheduler = TaskScheduler(persistent=False, poll_interval=0.05)
+    scheduler.add_task(hourly(graph="./own.py:graph"))
+    async with scheduler:
+        assert (await scheduler.run_task("hourly")).response == "Echo: Prompt of hourly"
+        scheduler.add_task(hourly("other"))
+        scheduler.trigger_task("other")
+        await wait_until(lambda: scheduler.task_views()[1].problem, scheduler)
+        assert "there is no module graph" in scheduler.task_views()[1].problem
+    with pytest.raises(GraphError):
+        scheduler.start()
+
+
+async def test_a_graph_that_is_named_has_to_be_there(files):
+    """Whatever the tasks name."""
+    files(**{"own.py": ECHO})
+    scheduler = TaskScheduler(persistent=False, graph="nowhere:graph")
+    scheduler.add_task(hourly(graph="./own.py:graph"))
+    with pytest.raises(GraphError):
+        scheduler.start()
+    await scheduler.stop()
