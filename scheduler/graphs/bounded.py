@@ -85,11 +85,22 @@ async def _cancelled(task: asyncio.Task[T]) -> T:
 
 
 async def _cancel(task: asyncio.Task[Any], patience: float) -> None:
-    """Cancel a task, and wait for its end for a while."""
+    """Cancel a task, and wait for its end for a while.
+
+    If the caller is cancelled meanwhile, it still waits: what runs here must not seem to have ended while it has not.
+    """
     task.cancel()
     _left_behind.add(task)
     task.add_done_callback(_has_ended)
-    await asyncio.wait([task], timeout=patience)
+    loop, is_cancelled = asyncio.get_running_loop(), False
+    deadline = loop.time() + patience
+    while not task.done() and (left := deadline - loop.time()) > 0:
+        try:
+            await asyncio.wait([task], timeout=left)
+        except asyncio.CancelledError:
+            is_cancelled = True
+    if is_cancelled:
+        raise asyncio.CancelledError
 
 
 def _has_ended(task: asyncio.Task[Any]) -> None:
