@@ -40,6 +40,23 @@ def several_graphs() -> str | None:
     return f"{project.file.name} has the graphs {', '.join(project.graphs)}; name one with --graph"
 
 
+def shadowing_module() -> str | None:
+    """Say if a module of the project has the name of this package, so that Python finds only one of the two.
+
+    Raises `ProjectFileError`.
+    """
+    project = project_here()
+    folders = [Path(place) for place in _working_directory()] + ([] if project is None else project.import_folders)
+    own = Path(__file__).resolve().parent.parent
+    for folder in folders:
+        for file in (folder / "scheduler.py", folder / "scheduler" / "__init__.py"):
+            if file.is_file() and own not in file.resolve().parents:
+                place = file if file.parent == folder else file.parent
+                problem = "has the name of this package, and programs there import it in place of the package"
+                return f"{os.path.relpath(place)} {problem}; rename it"
+    return None
+
+
 @contextmanager
 def modules_of_working_directory() -> Iterator[None]:
     """Let modules be imported from the working directory meanwhile, after Python's own and after installed packages.

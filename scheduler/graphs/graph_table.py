@@ -80,7 +80,11 @@ class GraphTable:
         return graph
 
     async def use(
-        self, loaded: Loaded, use: Callable[[Graph], Awaitable[T]], config: Mapping[str, Any], context: object = None
+        self,
+        loaded: Loaded,
+        use: Callable[[Graph], Awaitable[T]],
+        config: Mapping[str, Any] | None,
+        context: object = None,
     ) -> T:
         """Call a function with a graph; one that is made for each run is made before, and left afterwards.
 

@@ -45,7 +45,7 @@ def graph_context(graph: object, given: object, configurable: Mapping[str, Any])
     A graph with a `context_schema` that is given no context gets what is in `configurable`, so an empty dict if nothing
     is, and its defaults apply. Keys that the schema does not have are left out.
     """
-    schema = _context_schema(graph)
+    schema = context_schema_of(graph)
     if schema is None:
         return given
     context = configurable if given is None else given
@@ -90,13 +90,13 @@ def problems_of(
         yield Problem(field, problem)
     given = context if task.context is None else task.context
     others = {**(configurable or {}), **(task.configurable or {})}
-    problem = _refusal(_context_schema(graph), graph_context(graph, given, others))
+    problem = _refusal(context_schema_of(graph), graph_context(graph, given, others))
     if problem is not None:
         yield Problem("context", f"the graph's context_schema refuses it: {problem}")
 
 
 def _problem_of_input(graph: object, given: dict[str, Any]) -> str | None:
-    schema = _input_schema(graph)
+    schema = input_schema_of(graph)
     keys = schema_keys(schema)
     if keys is not None and given and not keys & given.keys():
         return f"the graph has none of its keys ({', '.join(given)}); it has {', '.join(sorted(keys)) or 'no keys'}"
@@ -135,11 +135,12 @@ def _line(line: Any) -> str:  # noqa: ANN401 (pydantic's own dict)
 # --- Schemas ---
 
 
-def _context_schema(graph: object) -> object:
+def context_schema_of(graph: object) -> object:
+    """Return the type of a local LangGraph's context, or None."""
     return getattr(graph, "context_schema", None) if is_langgraph(graph) else None
 
 
-def _input_schema(graph: object) -> object:
+def input_schema_of(graph: object) -> object:
     """Return the type of a local LangGraph's input, or None where nobody can know.
 
     Not its JSON schema: pydantic cannot express every state (before Python 3.12 no `typing.TypedDict` at all).
@@ -151,7 +152,7 @@ def _input_schema(graph: object) -> object:
 
 def input_keys(graph: object) -> set[str] | None:
     """Return the keys of a local LangGraph's input, or None where nobody can know."""
-    return schema_keys(_input_schema(graph))
+    return schema_keys(input_schema_of(graph))
 
 
 def schema_keys(schema: Any) -> set[str] | None:  # noqa: ANN401 (any class)

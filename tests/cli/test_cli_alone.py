@@ -245,18 +245,17 @@ def test_a_project_gets_a_scheduler(place):
     assert {name: (place.folder / name).read_text() for name in before} == before
 
 
-def test_init_notices_a_graph_that_takes_other_input(place):
-    """The files are written all the same; the sentence says what to do, and the exit code is 1."""
+def test_init_feeds_a_graph_that_takes_other_input(place):
+    """The words are the first text of its input."""
     (place.folder / "graph.py").write_text(
         "from typing_extensions import TypedDict\nfrom langgraph.graph import START, StateGraph\n\n"
         "class State(TypedDict):\n    topic: str\n\n"
         "builder = StateGraph(State)\nbuilder.add_node('n', lambda state: state)\nbuilder.add_edge(START, 'n')\n"
         "research = builder.compile()\n"
     )
-    done = place.run("init", "--yes", "--task", "every day at 9am=Go.", code=1)
+    done = place.run("init", "--yes", "--task", "every day at 9am=Go.")
     assert "Graph: graph:research" in done.stdout
-    assert "its input has no `messages` (it has topic)" in done.stderr
-    assert "input_builder" in done.stderr
+    assert 'input = { topic = "Go." }' in (place.folder / "tasks.toml").read_text()
     assert 'graph="graph:research"' in (place.folder / "main.py").read_text()
 
 

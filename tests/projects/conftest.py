@@ -2,15 +2,23 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Return an empty folder, which is the working directory; what is imported from it is forgotten afterwards."""
+    """Return an empty folder, which is the working directory; what is imported from it is forgotten afterwards.
+
+    The modules of this checkout, which has a `graph.py` of its own, are not found meanwhile.
+    """
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place and Path(place).resolve() != ROOT])
+    for name in ("graph", "main"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     before, variables = set(sys.modules), dict(os.environ)
     yield tmp_path
     for name in set(sys.modules) - before:

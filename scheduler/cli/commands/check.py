@@ -1,7 +1,5 @@
 """check: what would keep tasks from running."""
 
-import asyncio
-import functools
 import importlib.metadata
 import sys
 import zoneinfo
@@ -15,19 +13,19 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from scheduler import SchedulerError, StoreError, TaskDefinition, TaskScheduler
+from scheduler import SchedulerError, StoreError, TaskDefinition, load_tasks
 from scheduler.cli.checkpoints import VARIABLE
 from scheduler.cli.errors import ExitCode, sentence
-from scheduler.cli.modules import modules_of_working_directory, project_here
+from scheduler.cli.modules import default_graph, modules_of_working_directory, project_here, shadowing_module
 from scheduler.cli.options import Db, DbUrl, Json, opened, store_arguments
 from scheduler.cli.permissions import ProjectFiles, open_to_others
+from scheduler.cli.project_graphs import ProjectGraphs, look_at, problem_on_server
 from scheduler.cli.ui.output import console, show_json, show_table
-from scheduler.errors import ProjectFileError
-from scheduler.graphs.loading import server_problem
+from scheduler.errors import InvalidTaskError, ProjectFileError, StoreNotFoundError
+from scheduler.graphs import check_task
 from scheduler.langgraph_json import FILE
 from scheduler.server_url import is_server_url
 from scheduler.store import database_at
-from scheduler.views import TaskView
 
 _RELEASED: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _SLACK: Final = timedelta(seconds=5)
@@ -73,7 +71,7 @@ def check(
     with redirect_stdout(sys.stderr):  # what imported modules print is no part of the report
         findings = [*_machine()]
         try:
-            findings += [*_project(), *_graphs(graph, input_builder), *_store(db, db_url)]
+            findings += [*_project(), *_graphs_and_tasks(graph, input_builder, _Places(db, db_url, tasks))]
         except ProjectFileError as error:
             findings.append(Finding(FILE, ok=False, detail=sentence(error)))
         findings += _files(db, db_url, checkpoints, tasks)
@@ -120,6 +118,9 @@ def _machine() -> Iterator[Finding]:
 
 def _project() -> Iterator[Finding]:
     """Say what a langgraph.json has, and what it names that is not there. Raises `ProjectFileError`."""
+    shadowing = shadowing_module()
+    if shadowing is not None:
+        yield Finding("modules", ok=False, detail=shadowing)
     project = project_here()
     if project is None:
         return
@@ -131,78 +132,95 @@ def _project() -> Iterator[Finding]:
     yield Finding(FILE, ok=True, detail=f"its graphs: {', '.join(project.graphs) or 'none'}{env}")
 
 
-def _graphs(graph: str | None, input_builder: str | None) -> Iterator[Finding]:
-    """Look at the graph that an option names, or else at those of langgraph.json."""
-    project = project_here() if graph is None else None
-    if graph is not None:
-        yield _graph("graph", graph, input_builder)
-    elif project is None:
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where tasks are."""
+
+    db: Path | None
+    db_url: str | None
+    file: Path
+
+
+def _graphs_and_tasks(graph: str | None, input_builder: str | None, places: _Places) -> Iterator[Finding]:
+    """Look at graphs, and at the tasks of the store and of the tasks file. Raises `ProjectFileError`."""
+    project = project_here()
+    default = graph or (default_graph() if project else None)
+    names = [graph] if graph else project.python_graphs if project else []
+    seen = ProjectGraphs(default, input_builder, {name: look_at(name, input_builder) for name in names})
+    store, stored = _store(places, seen)
+    file, listed = _tasks_file(places.file, seen) if stored is None else ([], [])
+    if not names:
         yield Finding("graph", ok=True, detail="not looked at; name it with --graph")
-    else:
-        for name in project.python_graphs:
-            yield _graph(f"graph {name}", name, input_builder)
+    for name in names:
+        problem, detail = seen.report(name, stored or listed)
+        yield Finding("graph" if graph else f"graph {name}", ok=problem is None, detail=problem or detail)
+    yield from store
+    yield from file
 
 
-def _graph(title: str, graph: str, input_builder: str | None) -> Finding:
-    problem = graph_problem(graph, input_builder)
-    return Finding(title, ok=problem is None, detail=problem or f"{graph} can be invoked")
-
-
-def graph_problem(graph: str, input_builder: str | None = None) -> str | None:
-    """Import a graph as a scheduler does at its start, or ask its server; return why it cannot be invoked, or None."""
-
-    async def start() -> None:
-        async with TaskScheduler(persistent=False, graph=graph, input_builder=input_builder):
-            pass
-
+def _store(places: _Places, graphs: ProjectGraphs) -> tuple[list[Finding], list[TaskDefinition] | None]:
+    """Look at the store and its tasks; return them, too, or None if there is no store."""
     try:
-        with modules_of_working_directory():
-            asyncio.run(start())
-        if is_server_url(graph):
-            return _server_problem(graph)
-    except (SchedulerError, ValueError) as error:
-        return sentence(error)
-    return None
-
-
-def _store(db: Path | None, db_url: str | None) -> Iterator[Finding]:
-    try:
-        with opened(db, db_url) as scheduler, console(stderr=True).status("tasks"):
+        with opened(places.db, places.db_url) as scheduler, console(stderr=True).status("tasks"):
             runs, schedulers = scheduler.list_runs(limit=1), scheduler.running_schedulers()
             with modules_of_working_directory():
                 problems = scheduler.check_tasks()
             tasks = scheduler.task_views()
+    except StoreNotFoundError as error:
+        if places.file.exists():
+            detail = f"there is none yet at {error.store}; the first start creates it"
+            return [Finding("store", ok=True, detail=detail)], None
+        return [Finding("store", ok=False, detail=sentence(error))], None
+    except ProjectFileError:
+        raise
     except SchedulerError as error:
-        yield Finding("store", ok=False, detail=sentence(error))
-        return
-    yield Finding("store", ok=True, detail=f"its schema is known; {len(tasks)} tasks")
+        return [Finding("store", ok=False, detail=sentence(error))], []
+    found = [Finding("store", ok=True, detail=f"its schema is known; {len(tasks)} tasks")]
     running = f"{schedulers} running" if schedulers else "none is running: nothing fires until one does"
-    yield Finding("schedulers", ok=True, detail=running)
+    found.append(Finding("schedulers", ok=True, detail=running))
     began = runs[0].started_at if runs else None
     if began is not None and began > datetime.now(UTC) + _SLACK:
         detail = f"the newest run began at {began.isoformat(' ', 'seconds')}: the clock was put back"
-        yield Finding("history", ok=False, detail=detail)
-    yield from _tasks(tasks, problems)
+        found.append(Finding("history", ok=False, detail=detail))
+    found += _tasks({task.id: (task.definition, problems.get(task.id)) for task in tasks}, graphs, "tasks")
+    return found, [task.definition for task in tasks if task.definition is not None]
 
 
-def _tasks(tasks: list[TaskView], problems: Mapping[str, str]) -> Iterator[Finding]:
+def _tasks_file(file: Path, graphs: ProjectGraphs) -> tuple[list[Finding], list[TaskDefinition]]:
+    """Look at the tasks that a store will have; return them, too."""
+    if not file.exists():
+        return [], []
+    try:
+        tasks = load_tasks(file)
+    except SchedulerError as error:
+        return [Finding(file.name, ok=False, detail=sentence(error))], []
+    with modules_of_working_directory():
+        new = {task.id: (task, _problem_of_code(task)) for task in tasks}
+    return list(_tasks(new, graphs, file.name)), tasks
+
+
+def _problem_of_code(task: TaskDefinition) -> str | None:
+    try:
+        check_task(task)
+    except InvalidTaskError as error:
+        return str(error)
+    return None
+
+
+def _tasks(
+    tasks: Mapping[str, tuple[TaskDefinition | None, str | None]], graphs: ProjectGraphs, title: str
+) -> Iterator[Finding]:
+    """Say which tasks cannot be used; each is given with what is wrong with it already."""
     sound = 0
-    for task in tasks:
-        problem = problems.get(task.id) or _problem_of_server(task.definition)
+    for task_id, (task, known) in tasks.items():
+        problem = known or _problem_of_server(task) or graphs.problem_of(task)
         sound += problem is None
         if problem is not None:
-            yield Finding(f"task {task.id}", ok=False, detail=problem)
-    yield Finding(
-        "tasks", ok=sound == len(tasks), detail=f"{sound} of {len(tasks)} can be used, and their code imported"
-    )
+            yield Finding(f"task {task_id}", ok=False, detail=problem)
+    detail = f"{sound} of {len(tasks)} can be used, and their code imported"
+    yield Finding(title, ok=sound == len(tasks), detail=detail)
 
 
 def _problem_of_server(task: TaskDefinition | None) -> str | None:
     graph = None if task is None else task.graph
-    return _server_problem(graph) if graph is not None and is_server_url(graph) else None
-
-
-@functools.cache
-def _server_problem(graph: str) -> str | None:
-    """Ask a server once, however many tasks have their graph there."""
-    return asyncio.run(server_problem(graph))
+    return problem_on_server(graph) if graph is not None and is_server_url(graph) else None

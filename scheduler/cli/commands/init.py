@@ -1,20 +1,23 @@
 """init: a scheduler for an existing project, from a few questions."""
 
+import json
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 from rich.text import Text
 
 from scheduler import TaskDefinition, TaskType, load_tasks
+from scheduler._arguments import check_zone
 from scheduler._texts import escaped_lines
-from scheduler.cli.commands.check import graph_problem
 from scheduler.cli.errors import CommandError, ExitCode, sentence
+from scheduler.cli.modules import project_here, shadowing_module
 from scheduler.cli.options import Json
 from scheduler.cli.project import (
     PROGRAM_FILE,
@@ -22,17 +25,20 @@ from scheduler.cli.project import (
     TASKS_FILE,
     Lines,
     find_graphs,
+    find_graphs_in,
     lines_for_dependencies,
     lines_for_program,
     program,
     toml_task,
 )
+from scheduler.cli.project_graphs import look_at
 from scheduler.cli.schedule_options import schedule_fields
-from scheduler.cli.ui.asking import agrees, ask
+from scheduler.cli.ui.asking import agrees, ask, choose
 from scheduler.cli.ui.output import console, fail, note, say, show_json
+from scheduler.graph_names import DEFAULT_GRAPH
+from scheduler.graphs.trial import SeenGraph
 from scheduler.phrases import is_relative
 
-_DEFAULT_GRAPH: Final = "graph:graph"
 _EXAMPLES: Final = {
     TaskType.CRON: "every day at 9am",
     TaskType.INTERVAL: "every 90 minutes",
@@ -44,6 +50,9 @@ _ASKED_AS: Final = {
     TaskType.INTERVAL: "every so often",
     TaskType.ONE_TIME: "once",
 }
+_EXAMPLE_PROMPT: Final = "Say what this task is for."
+_EXAMPLE_CONTEXT: Final = "example"
+"""What stands for each text in a context that the graph needs."""
 _WORDS_IN_ID: Final = 4
 
 
@@ -52,6 +61,42 @@ class NewTask(NamedTuple):
 
     words: str
     prompt: str
+    input: dict[str, Any] | None = None
+    """What the graph gets in place of the prompt."""
+    context: dict[str, Any] | None = None
+
+    @property
+    def feed(self) -> dict[str, Any]:
+        """The fields of the task that say what the graph gets."""
+        fields = {"prompt": self.prompt} if self.input is None else {"input": self.input}
+        return fields if self.context is None else {**fields, "context": self.context}
+
+
+class Program(NamedTuple):
+    """What main.py is to have."""
+
+    graph: str
+    persistent: bool
+    saver: bool
+
+
+def fed_by(task: NewTask, seen: SeenGraph | str) -> NewTask:
+    """Return a task with the input and the context that its graph needs, if it takes no prompt.
+
+    What was given as its prompt is the input if it is a JSON object; else it is the text in an example of one.
+    """
+    if isinstance(seen, str):
+        return task
+    context = seen.example_context(_EXAMPLE_CONTEXT) or None
+    if seen.takes_prompts:
+        return task._replace(context=context)
+    try:
+        given = json.loads(task.prompt)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        given = seen.example_input(task.prompt)
+    return task._replace(input=given, context=context)
 
 
 def init(
@@ -71,7 +116,9 @@ def init(
     graph: Annotated[
         str | None,
         typer.Option(
-            "--graph", metavar="MODULE:ATTRIBUTE", help="Use this graph; default: the one that graph.py compiles."
+            "--graph",
+            metavar="GRAPH",
+            help="Use this graph; default: that of langgraph.json, or the one that a module here compiles.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; use defaults for what is not given.")] = False,
@@ -82,24 +129,33 @@ def init(
     It asks for what you do not give as an option: kinds of tasks, whether to keep them on disk, and first tasks.
     """
     first = [_given(text) for text in tasks or []]
+    if timezone is not None:
+        check_zone(timezone)
+    for file in (TASKS_FILE, PROGRAM_FILE):
+        _refuse_link(file)
+    graph = graph or _chosen_graph(asks=not yes)
+    with redirect_stdout(sys.stderr):
+        seen = look_at(graph)
     if not yes:
+        if isinstance(seen, str):
+            note(f"{graph} cannot be used yet: {seen}")
         kinds = kinds or _ask_kinds() if not first else kinds
         persist = agrees("Keep tasks and history in scheduler.db?", default=True) if persist is None else persist
-        timezone = timezone or ask("Time zone", "UTC")
-        first = first or [_ask_task(kind, timezone) for kind in kinds or [TaskType.CRON]]
+        timezone = timezone or _ask_zone()
+        first = first or [_ask_task(kind, timezone, seen) for kind in kinds or [TaskType.CRON]]
     elif not first:
-        first = [NewTask(_EXAMPLES[kind], "Say what this task is for.") for kind in kinds or [TaskType.CRON]]
+        first = [NewTask(_EXAMPLES[kind], _EXAMPLE_PROMPT) for kind in kinds or [TaskType.CRON]]
+    first = [fed_by(task, seen) for task in first]
     for task in first:
-        _definition("task", task, timezone)
-    graph = graph or _found_graph()
-    with redirect_stdout(sys.stderr):
-        problem = graph_problem(graph)
-    written, lines = _write(first, timezone, graph, persistent=persist is not False)
+        _check(task, timezone, seen)
+    saver = persist is not False and isinstance(seen, SeenGraph) and seen.takes_saver
+    written, lines = _write(first, timezone, Program(graph, persistent=persist is not False, saver=saver))
+    problem = seen if isinstance(seen, str) else shadowing_module()
     if as_json:
         shown = [asdict(each) for each in lines]
         show_json({"graph": graph, "problem": problem, "written": written, "lines": shown})
     else:
-        _tell(graph, written, lines)
+        _tell(graph, written, lines, can_start=problem is None)
     if problem is not None:
         fail(problem)
         raise typer.Exit(ExitCode.FAILED)
@@ -118,41 +174,70 @@ def _ask_kinds() -> list[TaskType]:
     return asked or [TaskType.CRON]
 
 
-def _ask_task(kind: TaskType, timezone: str) -> NewTask:
+def _ask_zone() -> str:
+    while True:
+        zone = ask("Time zone", "UTC")
+        try:
+            check_zone(zone)
+        except ValueError as error:
+            fail(sentence(error))
+        else:
+            return zone
+
+
+def _ask_task(kind: TaskType, timezone: str, seen: SeenGraph | str) -> NewTask:
     note(f"A first task that runs {_ASKED_AS.get(kind, 'by a recurrence rule')}.")
     while True:
-        task = NewTask(ask("  When", _EXAMPLES[kind]), ask("  Prompt"))
+        task = fed_by(NewTask(ask("  When", _EXAMPLES[kind]), _ask_words(seen)), seen)
         try:
-            _definition("task", task, timezone)
+            _check(task, timezone, seen)
         except (ValueError, CommandError) as error:
             fail(sentence(error))
         else:
             return task
 
 
-def _definition(task_id: str, task: NewTask, timezone: str | None) -> TaskDefinition:
-    """Return what a task file will hold. Raises `ValueError`, `CommandError`."""
+def _ask_words(seen: SeenGraph | str) -> str:
+    """Ask for a prompt, or for the input of a graph that takes no messages."""
+    if isinstance(seen, str) or seen.takes_prompts:
+        return ask("  Prompt")
+    return ask("  Input, as JSON", json.dumps(seen.example_input("Say what this task is for.")))
+
+
+def _check(task: NewTask, timezone: str | None, seen: SeenGraph | str) -> None:
+    """Build what a tasks file will hold, and see whether the graph takes it. Raises `ValueError`, `CommandError`."""
     if is_relative(task.words):
         raise CommandError(f"{task.words!r} depends on when it is read; in a file, name the date", ExitCode.USAGE)
     fields = schedule_fields(task.words, timezone)
-    return TaskDefinition(id=task_id, name=task_id, prompt=task.prompt, **fields)
+    definition = TaskDefinition(id="task", name="task", **task.feed, **fields)
+    problem = seen.problem_of(definition) if isinstance(seen, SeenGraph) else None
+    if problem is not None:
+        raise CommandError(f"{task.words!r}: {problem}", ExitCode.USAGE)
 
 
-def _found_graph() -> str:
+def _chosen_graph(*, asks: bool) -> str:
+    """Return the graph of langgraph.json, of graph.py, or of another module; ask if there are several."""
+    project = project_here()
+    if project is not None:
+        return _one_of(project.python_graphs, f"{project.file.name} names", asks=asks)
     found = find_graphs()
+    if found:
+        return f"graph:{_one_of(found, 'graph.py compiles', asks=asks)}"
+    return _one_of(find_graphs_in(Path()), "the modules here compile", asks=asks)
+
+
+def _one_of(found: Sequence[str], whose: str, *, asks: bool) -> str:
     if not found:
-        note(f"graph.py compiles no graph that could be found; {_DEFAULT_GRAPH} is taken. Name yours with --graph.")
-        return _DEFAULT_GRAPH
+        note(f"{whose} no graph that could be found; {DEFAULT_GRAPH} is taken. Name yours with --graph.")
+        return DEFAULT_GRAPH
+    if len(found) > 1 and asks:
+        return choose(f"Which graph: {', '.join(found)}?", found)
     if len(found) > 1:
-        note(f"graph.py compiles {', '.join(found)}; {found[0]} is taken. Name another with --graph.")
-    return f"graph:{found[0]}"
+        note(f"{whose} {', '.join(found)}; {found[0]} is taken. Name another with --graph.")
+    return found[0]
 
 
-def _write(
-    tasks: Sequence[NewTask], timezone: str | None, graph: str, *, persistent: bool
-) -> tuple[list[str], list[Lines]]:
-    for file in (TASKS_FILE, PROGRAM_FILE):
-        _refuse_link(file)
+def _write(tasks: Sequence[NewTask], timezone: str | None, new: Program) -> tuple[list[str], list[Lines]]:
     written: list[str] = []
     lines: list[Lines] = []
     text = _tasks_text(tasks, timezone)
@@ -164,9 +249,10 @@ def _write(
         written.append(str(TASKS_FILE))
     if PROGRAM_FILE.exists():
         source = PROGRAM_FILE.read_text(encoding="utf-8")
-        lines += lines_for_program(source, graph, persistent=persistent)
+        lines += lines_for_program(source, new.graph, persistent=new.persistent)
     else:
-        PROGRAM_FILE.write_text(program(graph, persistent=persistent), encoding="utf-8")
+        text = program(new.graph, persistent=new.persistent, saver=new.saver)
+        PROGRAM_FILE.write_text(text, encoding="utf-8")
         written.append(str(PROGRAM_FILE))
     if PROJECT_FILE.exists():
         lines += lines_for_dependencies(PROJECT_FILE.read_text(encoding="utf-8"))
@@ -185,7 +271,7 @@ def _length(file: Path) -> int:
 
 def _tasks_text(tasks: Sequence[NewTask], timezone: str | None) -> str:
     taken: set[str] = set()
-    tables = [toml_task(_new_id(task.prompt, taken), task.words, task.prompt, timezone) for task in tasks]
+    tables = [toml_task(_new_id(task.prompt, taken), task.words, timezone, task.feed) for task in tasks]
     return "\n".join(tables)
 
 
@@ -199,7 +285,7 @@ def _new_id(prompt: str, taken: set[str]) -> str:
     return name
 
 
-def _tell(graph: str, written: Sequence[str], lines: Sequence[Lines]) -> None:
+def _tell(graph: str, written: Sequence[str], lines: Sequence[Lines], *, can_start: bool) -> None:
     say(f"Graph: {graph}")
     for file in written:
         say(f"Wrote {file}")
@@ -207,8 +293,11 @@ def _tell(graph: str, written: Sequence[str], lines: Sequence[Lines]) -> None:
     for each in lines:
         people.print(Text(f"\n{each.file} exists and was not changed. {_where(each)}:"), soft_wrap=True)
         people.print(Text(escaped_lines(each.text.rstrip("\n")), "green"), soft_wrap=True)
-    if not lines:
-        say("Start it with: python main.py")
+    if can_start and str(PROGRAM_FILE) in {each.file for each in lines}:
+        people.print(Text(f"\nOr leave {PROGRAM_FILE} as it is, and start it with:"), soft_wrap=True)
+        say(f"task-scheduler serve --tasks {TASKS_FILE} --graph {shlex.quote(graph)}")
+    elif can_start and not lines:
+        say(f"Start it with: python {PROGRAM_FILE}")
 
 
 def _where(lines: Lines) -> str:

@@ -1,6 +1,7 @@
 """Questions to a person. They stand on standard error: standard output is for what a program may read."""
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -21,6 +22,15 @@ def ask(question: str, default: str | None = None) -> str:
         answer = _read(f"{shown}: ") or default
         if answer:
             return answer
+
+
+def choose(question: str, choices: Sequence[str]) -> str:
+    """Return one of some choices, the first of them by default. Raises `typer.Abort` where the input ends."""
+    while True:
+        answer = ask(question, choices[0])
+        if answer in choices:
+            return answer
+        note(f"Answer one of: {', '.join(choices)}.")
 
 
 def agrees(question: str, *, default: bool) -> bool:
