@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from scheduler._limits import ID_LIMIT
+from scheduler._field_types import is_tag
+from scheduler._limits import ID_LIMIT, TAG_LIMIT, TEXT_LIMIT
 from scheduler._texts import is_unicode, shown
 from scheduler.errors import InvalidTaskError, RunNotFoundError, TaskNotFoundError
 from scheduler.models import TaskDefinition, is_reserved
@@ -20,6 +21,7 @@ _LARGEST: Final = 2**63 - 1
 _SOURCE_LIMIT: Final = 4096
 """As long as the path of a file can be."""
 _NOTE_LIMIT: Final = 2_000
+_SHORT_RESPONSE: Final = 2_000
 _MOST_BACKFILLED: Final = 10_000
 _CONTROL: Final = frozenset(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
 
@@ -82,6 +84,30 @@ def check_source(source: object) -> None:
             f"give a text that names what brings the tasks, such as 'tasks.toml', of at most {_SOURCE_LIMIT} characters"
         )
         raise ValueError(f"source={shown(source)}; {hint}")
+
+
+def check_tag(tag: object) -> str:
+    """Return a tag. Raises `ValueError` for what no task can have as one."""
+    if not isinstance(tag, str) or not is_tag(tag):
+        hint = (
+            f"give a text of letters, digits and . : / @ + - _, such as 'team:sales', of at most {TAG_LIMIT} characters"
+        )
+        raise ValueError(f"tag={shown(tag)} is no tag; {hint}")
+    return tag
+
+
+def check_search(text: object) -> str:
+    """Return a text that is looked for in others. Raises `ValueError`."""
+    if not isinstance(text, str) or not 0 < len(text) <= _NOTE_LIMIT or not is_unicode(text) or "\0" in text:
+        raise ValueError(f"search={shown(text)}; give a text of 1 to {_NOTE_LIMIT} characters")
+    return text
+
+
+def check_page_end(after: object) -> str:
+    """Return the last id of a page. Raises `ValueError`."""
+    if not can_be_id(after):
+        raise ValueError(f"after={shown(after)} is no id; give the last id of the page before, or None")
+    return str(after)
 
 
 def check_configurable(given: object) -> dict[str, Any]:
@@ -157,6 +183,13 @@ def check_whole(*, least: int = 1, **arguments: object) -> None:
     for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
             raise ValueError(f"{name}={shown(value)}; give a whole number, {least} or more, of at most {_LARGEST}")
+
+
+def check_response_limit(response_limit: object) -> None:
+    """Raise `ValueError` for what is no number of characters of a response."""
+    check_whole(least=_SHORT_RESPONSE, response_limit=response_limit)
+    if isinstance(response_limit, int) and response_limit > TEXT_LIMIT:
+        raise ValueError(f"response_limit={response_limit}; give a number of characters of at most {TEXT_LIMIT:,}")
 
 
 def check_seconds(*, least: float = _SHORTEST, **arguments: object) -> None:

@@ -19,6 +19,8 @@ from scheduler._limits import (
     INTERVAL_LIMIT,
     LAST_YEAR,
     NAME_LIMIT,
+    TAG_LIMIT,
+    TAGS_LIMIT,
     TEXT_LIMIT,
     WORD_LIMIT,
 )
@@ -32,6 +34,7 @@ STORED: Final = {"stored": True}
 """The validation context of definitions from a store: what earlier releases took within wider limits stays valid."""
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_TAG: Final = re.compile(r"\w[\w.:/@+-]*")
 _CALLBACK_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
 _GRAPH_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -82,6 +85,21 @@ def _zone(value: str) -> str:
     except (ValueError, OSError, LookupError):
         raise PydanticCustomError("zone", "no time zone has this name") from None
     return value
+
+
+def _tag(value: str) -> str:
+    if not is_tag(value):
+        raise PydanticCustomError("tag", "{reason}", {"reason": f"{value[:TAG_LIMIT]!r} is no tag"})
+    return value
+
+
+def is_tag(value: str) -> bool:
+    """Tell whether a text can be a tag: letters, digits and a few marks, no blanks and no commas."""
+    return len(value) <= TAG_LIMIT and bool(_TAG.fullmatch(value))
+
+
+def _once_each(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
 
 
 def _callback_path(value: str) -> str:
@@ -149,6 +167,9 @@ RecurrenceRule = Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_rule)]
 Exceptions = Annotated[
     tuple[Annotated[Annotated[date, Field(strict=True)] | Moment, BeforeValidator(_date_or_instant)], ...],
     Field(max_length=EXCEPTION_LIMIT),
+]
+Tags = Annotated[
+    tuple[Annotated[str, AfterValidator(_tag)], ...], Field(max_length=TAGS_LIMIT), AfterValidator(_once_each)
 ]
 Zone = Annotated[str, AfterValidator(_zone)]
 GraphPath = Annotated[str, _at_most(WORD_LIMIT), AfterValidator(_graph_path)]

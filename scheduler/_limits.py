@@ -17,5 +17,9 @@ INTERVAL_LIMIT: Final = 3_155_760_000
 FIRST_YEAR: Final = 2
 LAST_YEAR: Final = 9000
 """The years that instants in a definition may have: they and the due times after them have a date in every zone."""
-EXCEPTION_LIMIT = 1_000
+TAG_LIMIT: Final = 64
+"""The longest tag, in characters."""
+TAGS_LIMIT: Final = 32
+"""How many tags a task can have."""
+EXCEPTION_LIMIT: Final = 1_000
 """How many due times of a rule can be excluded."""

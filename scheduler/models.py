@@ -35,6 +35,7 @@ from scheduler._field_types import (
     Prompt,
     RecurrenceRule,
     Seconds,
+    Tags,
     Zone,
     is_stored,
 )
@@ -44,6 +45,8 @@ from scheduler._limits import (
     INTERVAL_LIMIT,
     LAST_YEAR,
     NAME_LIMIT,
+    TAG_LIMIT,
+    TAGS_LIMIT,
     TEXT_LIMIT,
 )
 from scheduler._texts import shown
@@ -335,6 +338,14 @@ class TaskDefinition(BaseModel):
         JsonObject, Hint("give a dict of JSON values: text, finite numbers, True, False, None, lists and dicts")
     ] = Field(default_factory=dict)
     """Further values for the `metadata` of the graph's input; JSON."""
+    tags: Annotated[
+        Tags,
+        Hint(
+            f"give a list of at most {TAGS_LIMIT} texts of letters, digits and . : / @ + - _, such as 'team:sales', "
+            f"each of at most {TAG_LIMIT} characters"
+        ),
+    ] = ()
+    """Words by which tasks are found and changed together."""
     cron_expression: Annotated[
         Crontab | None,
         Hint("give five fields, such as '0 9 * * 1-5', or an alias, such as '@daily'"),

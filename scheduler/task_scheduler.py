@@ -19,10 +19,14 @@ from scheduler._arguments import (
     check_definitions,
     check_future,
     check_note,
+    check_page_end,
     check_past_range,
+    check_response_limit,
     check_run_id,
+    check_search,
     check_seconds,
     check_source,
+    check_tag,
     check_task_filter,
     check_task_id,
     check_whole,
@@ -30,6 +34,7 @@ from scheduler._arguments import (
     choice,
     micros_of,
 )
+from scheduler._texts import shown
 from scheduler.apscheduler_adapter import StoreScheduler
 from scheduler.engine import Dependencies, Engine, Host, LoopSettings, Machine, RealMachine, ticker_for
 from scheduler.errors import InvalidTaskError
@@ -40,10 +45,13 @@ from scheduler.observing import Callback, EventKind, Listener, Observers, Teleme
 from scheduler.store import (
     Listed,
     OtherSources,
+    RunFilter,
     SchedulerSession,
     Store,
     StoreThread,
     StoreTransaction,
+    TaskFilter,
+    TaskState,
     absolute_path,
     changed,
 )
@@ -110,6 +118,7 @@ class TaskScheduler:
         on_event: Callback | None = None,
         telemetry: bool = False,
         callback_timeout_seconds: float = 60.0,
+        response_limit: int = 65_536,
         trusted_owner: str | None = None,
         machine: Machine | None = None,
     ) -> None:
@@ -146,6 +155,7 @@ class TaskScheduler:
             create: False looks for a store that is there already, and leaves the place as it is if there is none.
             on_event: an async function that receives every `RunEvent` and `TaskEvent`, as by `add_listener`.
             telemetry: True gives a span of each attempt, and metrics, to OpenTelemetry.
+            response_limit: how many characters of a response `get_response` gives; from 2,000 to 1,000,000.
             callback_timeout_seconds: how long a `result_callback` may take; of a task with a shorter `timeout_seconds`,
                 as long as that. Then it is cancelled, and the run records it.
             trusted_owner: the PostgreSQL role that owns the store's tables, if it is another one than the program's
@@ -168,6 +178,7 @@ class TaskScheduler:
         check_seconds(poll_interval=poll_interval, lease_seconds=lease_seconds)
         check_seconds(finished_retention_days=finished_retention_days)
         check_seconds(callback_timeout_seconds=callback_timeout_seconds)
+        check_response_limit(response_limit)
         check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
         if on_event is not None:
             check_callback(on_event, "on_event")
@@ -192,6 +203,7 @@ class TaskScheduler:
             durability=chosen,
             recursion_limit=recursion_limit,
             callback_timeout_seconds=callback_timeout_seconds,
+            response_limit=response_limit,
             session_prefix=session_prefix,
         )
         self._store = Store(database, timezone, history_limit, machine.processes)
@@ -498,6 +510,47 @@ class TaskScheduler:
         self.scheduler.wakeup()
         return run_id
 
+    def pause_tasks(self, *, tag: str, until: datetime | None = None, note: str | None = None) -> list[str]:
+        """Pause all tasks that have a tag and are not finished, in one transaction; return their ids.
+
+        `until` and `note` are those of `pause_task`. Raises `ValueError`, and `StoreError`: nothing was stored.
+        """
+        now = self._clock.now()
+        end = None if until is None else check_future(now, until=until)
+        if note is not None:
+            check_note(note=note)
+        paused = self._store.pause_tasks(check_tag(tag), now, note, end)
+        self.scheduler.wakeup()
+        return paused
+
+    def resume_tasks(self, *, tag: str) -> list[str]:
+        """Resume all tasks that have a tag and are paused or quarantined, in one transaction; return their ids.
+
+        Raises `ValueError`, also if the stored definition of one cannot be used, and `StoreError`: nothing was stored.
+        """
+        resumed = self._store.resume_tasks(check_tag(tag), self._clock.now())
+        self.scheduler.wakeup()
+        return resumed
+
+    def remove_tasks(self, *, tag: str) -> list[str]:
+        """Remove all tasks that have a tag, in one transaction; return their ids.
+
+        Raises `ValueError`, and `StoreError`: nothing was stored.
+        """
+        return self._store.remove_tasks(check_tag(tag), self._clock.now())
+
+    def trigger_tasks(
+        self, *, tag: str, prompt: str | None = None, metadata: dict[str, Any] | None = None
+    ) -> list[str]:
+        """Run all tasks now that have a tag and are not finished; return the ids of the runs, by the tasks' ids.
+
+        `prompt` and `metadata` are those of `trigger_task`. All in one transaction. Raises `ValueError`, also if the
+        stored definition of one cannot be used, and `StoreError`: nothing was stored.
+        """
+        run_ids = self._store.trigger_tasks(check_tag(tag), self._clock.now(), prompt, metadata)
+        self.scheduler.wakeup()
+        return run_ids
+
     def backfill_task(  # noqa: PLR0913 (keywords, each with a default)
         self,
         task_id: str,
@@ -646,6 +699,54 @@ class TaskScheduler:
         """Return the tasks that are not finished, by next due time, as objects with types. Raises `StoreError`."""
         return [view_of(listed) for listed in self._store.list_tasks(self._clock.now())]
 
+    def task_view(self, task_id: str) -> TaskView:
+        """Return one task as an object with types, also one that is finished.
+
+        Raises:
+            TaskNotFoundError: no task has this id.
+            StoreError: the store cannot be read.
+        """
+        check_task_id(task_id)
+        return view_of(self._store.view_task(task_id, self._clock.now()))
+
+    def find_tasks(  # noqa: PLR0913 (keywords, each with a default)
+        self,
+        *,
+        tag: str | None = None,
+        search: str | None = None,
+        state: TaskState | str | None = None,
+        source: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> list[TaskView]:
+        """Return at most `limit` tasks, ordered by id; a page stays in order while tasks come and go.
+
+        Args:
+            tag: only tasks that have this tag.
+            search: only tasks whose id, name or prompt (its first 2,000 characters) contains this text, in any case.
+            state: only tasks that are doing this, such as `"paused"`; `"finished"` for those that have no due time
+                left, which are not found otherwise.
+            source: only tasks that this has brought; see `apply_tasks`.
+            after: only ids that come after this one: give the last id of a page to get the next one.
+            limit: the size of a page.
+
+        Raises:
+            ValueError: an argument is none of these, such as a state that there is not.
+            StoreError: the store cannot be read.
+        """
+        check_whole(limit=limit)
+        if source is not None:
+            check_source(source)
+        wanted = TaskFilter(
+            limit=limit,
+            tag=None if tag is None else check_tag(tag),
+            search=None if search is None else check_search(search),
+            state=None if state is None else choice(TaskState, state=state),
+            source=source,
+            after=None if after is None else check_page_end(after),
+        )
+        return [view_of(listed) for listed in self._store.find_tasks(wanted, self._clock.now())]
+
     def check_tasks(self) -> dict[str, str]:
         """Look again at all tasks: read their definitions, and import in this process what they name.
 
@@ -688,27 +789,55 @@ class TaskScheduler:
         check_run_id(run_id)
         return self._store.get_run(run_id)
 
-    def list_runs(
+    def get_response(self, run_id: str) -> str | None:
+        """Return the whole response of a run, up to `response_limit`; `Run.response` has its first 2,000 characters.
+
+        Raises what `get_run` raises.
+        """
+        check_run_id(run_id)
+        return self._store.get_response(run_id)
+
+    def list_runs(  # noqa: PLR0913 (keywords, each with a default)
         self,
         task_id: str | None = None,
         *,
         status: RunStatus | str | None = None,
+        statuses: Iterable[RunStatus | str] | None = None,
+        tag: str | None = None,
         since: datetime | None = None,
+        until: datetime | None = None,
+        before: str | None = None,
         limit: int = 100,
     ) -> list[Run]:
-        """Return at most `limit` runs, newest first, of one task or of all, and of one status or of all.
+        """Return at most `limit` runs, newest first.
 
-        `since` is aware, and leaves out the runs whose `scheduled_at` lies before it.
+        Args:
+            task_id: only runs of this task; None: of all tasks.
+            status: only runs of this status; `statuses`: of any of these.
+            tag: only runs of tasks that have this tag, or had it when they were removed.
+            since: an aware datetime; only runs whose `scheduled_at` does not lie before it.
+            until: the same; only runs whose `scheduled_at` lies before it.
+            before: only runs that come after this one in the listing: give the last id of a page to get the next one.
+            limit: the size of a page.
 
         Raises:
-            ValueError: there is no such status, `since` is naive, or `limit` is below 1.
+            ValueError: an argument is none of these, such as a status that there is not or a naive datetime.
             StoreError: the store cannot be read.
         """
         check_task_filter(task_id)
         check_whole(limit=limit)
-        earliest = None if since is None else micros_of(since=since)
-        wanted = None if status is None else choice(RunStatus, status=status)
-        return self._store.list_runs(task_id, wanted, limit, earliest)
+        if before is not None:
+            check_run_id(before)
+        wanted = RunFilter(
+            limit=limit,
+            task_id=task_id,
+            tag=None if tag is None else check_tag(tag),
+            statuses=_statuses(status, statuses),
+            since=None if since is None else micros_of(since=since),
+            until=None if until is None else micros_of(until=until),
+            before=before,
+        )
+        return [] if statuses is not None and not wanted.statuses else self._store.list_runs(wanted)
 
     def now(self) -> datetime:
         """Return the present instant in UTC, by the clock that decides what is due."""
@@ -742,6 +871,17 @@ class TaskScheduler:
             ValueError: it is no async function, or there is no such kind of event.
         """
         return self._observers.add(callback, events)
+
+
+def _statuses(status: RunStatus | str | None, statuses: Iterable[RunStatus | str] | None) -> tuple[RunStatus, ...]:
+    """Return the wanted statuses; none: all."""
+    if status is not None and statuses is not None:
+        raise ValueError(f"status={shown(status)} and statuses are given; give one of them")
+    if statuses is None:
+        return () if status is None else (choice(RunStatus, status=status),)
+    if isinstance(statuses, str):
+        raise ValueError(f"statuses={shown(statuses)} is one text; give a list, such as [{statuses!r}]")  # noqa: TRY004 (like every other refusal)
+    return tuple(sorted({choice(RunStatus, statuses=each) for each in statuses}))
 
 
 def _is_file_that_is_gone(source: str) -> bool:

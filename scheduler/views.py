@@ -2,31 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, assert_never
 from zoneinfo import ZoneInfo
 
-from scheduler.models import RunStatus, TaskDefinition
-from scheduler.store import Listed
+from scheduler.models import TaskDefinition
+from scheduler.store import Listed, TaskState
 from scheduler.timing.clock import to_datetime
 from scheduler.timing.local_time import on_clock_of
 
-
-class TaskState(StrEnum):
-    """What a task is doing."""
-
-    #: It has a next due time.
-    SCHEDULED = "scheduled"
-    #: Its due times are not due until it is resumed.
-    PAUSED = "paused"
-    #: Its last run is running.
-    RUNNING = "running"
-    #: Its last run waits: for its turn, for a retry, or for a human.
-    WAITING = "waiting"
-    #: It has no due time left, or was removed.
-    FINISHED = "finished"
-    #: It cannot run; `problem` says why.
-    UNUSABLE = "unusable"
+__all__ = ["TaskState", "TaskView", "view_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +33,12 @@ class TaskView:
     """Since when it is paused, in its zone; None also if an earlier release has paused it."""
     paused_until: datetime | None = None
     """When it resumes by itself, in its zone; None: when somebody resumes it."""
+    source: str | None = None
+    """What brought it, such as the path of a file; None: a program or a person, by hand."""
+    finished_at: datetime | None = None
+    """When it has finished, in its zone."""
+    finish_reason: str | None = None
+    """Why it has finished: what its definition says of its end."""
 
     @property
     def next_run(self) -> str:
@@ -77,8 +67,8 @@ class TaskView:
 
 
 def view_of(listed: Listed) -> TaskView:
-    """Return the view of a task that is not finished."""
-    task, state = listed.definition, _state_of(listed)
+    """Return the view of a task."""
+    task, state = listed.definition, listed.state
     due = listed.next_due if state is TaskState.SCHEDULED else None
     return TaskView(
         id=listed.id,
@@ -91,23 +81,30 @@ def view_of(listed: Listed) -> TaskView:
         definition=task,
         paused_since=_in_zone(listed.paused_at, listed.zone),
         paused_until=_in_zone(listed.pause_until, listed.zone),
+        source=listed.source,
+        finished_at=_in_zone(listed.finished_at, listed.zone),
+        finish_reason=_why_finished(listed),
     )
 
 
+def _why_finished(listed: Listed) -> str | None:
+    task = listed.definition
+    if listed.finished_at is None or task is None:
+        return None
+    if task.run_at is not None:
+        return f"run_at={task.run_at.isoformat()} has passed"
+    if task.max_runs is not None and listed.started_runs >= task.max_runs:
+        return f"max_runs={task.max_runs} was reached"
+    if task.end_at is not None:
+        return f"no due time was left before end_at={task.end_at.isoformat()}"
+    return "its schedule does not come again"
+
+
 def _in_zone(moment: int | None, zone: str) -> datetime | None:
-    return None if moment is None else on_clock_of(to_datetime(moment), ZoneInfo(zone))
-
-
-def finished_view(task: TaskDefinition) -> TaskView:
-    """Return the view of a task that is finished, and so not listed any more."""
-    return TaskView(task.id, task.name, TaskState.FINISHED, None, None, None, task.timezone, task)
-
-
-def _state_of(listed: Listed) -> TaskState:
-    if listed.is_unusable:
-        return TaskState.UNUSABLE
-    if listed.paused:
-        return TaskState.PAUSED
-    if listed.next_due is not None:
-        return TaskState.SCHEDULED
-    return TaskState.RUNNING if listed.open_status is RunStatus.RUNNING else TaskState.WAITING
+    """Return an instant in a zone; in UTC where this machine does not know it."""
+    if moment is None:
+        return None
+    try:
+        return on_clock_of(to_datetime(moment), ZoneInfo(zone))
+    except (ValueError, LookupError, OSError):
+        return to_datetime(moment)

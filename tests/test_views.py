@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler import TaskScheduler, TaskState, TaskView
-from scheduler.views import finished_view
 
 KEYS = ["id", "name", "next_run", "pause_reason", "problem", "timezone", "definition"]
 
@@ -67,8 +66,10 @@ async def test_the_last_run_of_a_task(tmp_path):
         assert [view.state for view in scheduler.task_views()] == [TaskState.RUNNING]
         opened.set()
         await wait_until(lambda: not scheduler.task_views(), scheduler)
-    view = finished_view(scheduler.get_task(task.id))
-    assert (view.state, view.next_run) == (TaskState.FINISHED, "finished")
+        view = scheduler.task_view(task.id)
+        assert (view.state, view.next_run) == (TaskState.FINISHED, "finished")
+        assert view.finish_reason == f"run_at={task.run_at.isoformat()} has passed"
+        assert view.finished_at > task.run_at
 
 
 @given(st.sampled_from(TaskState), st.none() | st.text(), st.none() | st.text())

@@ -23,7 +23,7 @@ def run_event(outcome: Outcome, job: Job, run_time: datetime) -> JobExecutionEve
     """Return the event of a run that has ended."""
     alias = job._jobstore_alias  # noqa: SLF001 (APScheduler's own executors read it there)
     if outcome.status is RunStatus.SUCCEEDED:
-        return JobExecutionEvent(EVENT_JOB_EXECUTED, job.id, alias, run_time, retval=outcome.response)
+        return JobExecutionEvent(EVENT_JOB_EXECUTED, job.id, alias, run_time, retval=outcome.short_response)
     error = RuntimeError(outcome.error) if outcome.exception is None else outcome.exception
     return JobExecutionEvent(EVENT_JOB_ERROR, job.id, alias, run_time, exception=error, traceback=frames_text(error))
 

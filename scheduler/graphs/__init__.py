@@ -62,6 +62,7 @@ class RunnerSettings:
     durability: str | None = None
     recursion_limit: int | None = None
     callback_timeout_seconds: float = 60.0
+    response_limit: int = 65_536
     session_prefix: str = DEFAULT_PREFIX
 
 
@@ -358,14 +359,19 @@ class GraphRunner:
         result, questions = reply.result, reply.questions
         if questions:
             logbook.run_waiting(claim.task.name, claim.task.id, claim.run_id, len(questions))
-            outcome = self._ended(claim, RunStatus.WAITING, response=response_text(result), questions=questions)
+            outcome = self._ended(
+                claim,
+                RunStatus.WAITING,
+                response=response_text(result, self._settings.response_limit),
+                questions=questions,
+            )
         else:
             outcome = await self._succeeded(claim, result, prepared.callback)
         outcome.usage = usage_of(result, opening.input, claim.task.subject)
         return outcome
 
     async def _succeeded(self, claim: Claim, result: object, callback: Callback | None) -> Outcome:
-        response = response_text(result)
+        response = response_text(result, self._settings.response_limit)
         logbook.run_succeeded(claim.task.name, claim.task.id, claim.run_id, response)
         error = None if callback is None else await self._call_back(callback, claim.task, result)
         return self._ended(claim, RunStatus.SUCCEEDED, response=response, error=error)

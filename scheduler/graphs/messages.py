@@ -7,34 +7,34 @@ from typing import Final
 from scheduler import _containment
 from scheduler._safe_text import error_text, shown, text_of
 
-RESPONSE_LIMIT: Final = 2_000
-"""So many characters of a response are kept."""
+_ERROR_LIMIT: Final = 2_000
+"""So many characters say why a result cannot be shown."""
 _MOST_BLOCKS: Final = 10_000
 """Of a message with more blocks of content, the first ones are read."""
 
 
-def response_text(result: object) -> str:
-    """Return the text of the last message of a graph's result, or of a result that has no messages, cut short.
+def response_text(result: object, limit: int) -> str:
+    """Return the text of the last message of a graph's result, or of a result that has no messages: `limit` characters.
 
     A message is an object with `content`, a mapping with that key, a pair of role and content, or a text; content is a
     text or a list of blocks, of which the texts are taken. A result without any text gives "". Whatever the result is,
     this takes some milliseconds at most and raises nothing.
     """
     try:
-        return _response_text(result)
+        return _response_text(result, limit)
     except BaseException as error:
         if _containment.is_from_signal(error):
             raise
-        return f"(the result cannot be shown: {error_text(error, RESPONSE_LIMIT)})"[:RESPONSE_LIMIT]
+        return f"(the result cannot be shown: {error_text(error, _ERROR_LIMIT)})"[:limit]
 
 
-def _response_text(result: object) -> str:
+def _response_text(result: object, limit: int) -> str:
     messages = member(result, "messages")
     if isinstance(messages, list | tuple):
-        return message_text(messages[-1], RESPONSE_LIMIT) if messages else ""
+        return message_text(messages[-1], limit) if messages else ""
     if result is None:
         return ""
-    return text_of(result, RESPONSE_LIMIT) if isinstance(result, str) else shown(result, RESPONSE_LIMIT)
+    return text_of(result, limit) if isinstance(result, str) else shown(result, limit)
 
 
 def member(value: object, name: str) -> object:

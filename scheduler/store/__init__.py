@@ -10,12 +10,14 @@ from scheduler.store.committed import Committed
 from scheduler.store.database.address import absolute_path, database_at
 from scheduler.store.database.interface import Database
 from scheduler.store.database.statements import Connection
+from scheduler.store.finding import TaskFilter
 from scheduler.store.kept_threads import OldThread
-from scheduler.store.listing import Listed
+from scheduler.store.listing import Listed, TaskState
 from scheduler.store.outcomes import RESTART_LIMIT, STOPPED, Chance, Outcome
 from scheduler.store.owners import Owner, Processes
 from scheduler.store.pass_result import PassResult
 from scheduler.store.rows import OwnerRow
+from scheduler.store.run_pages import RunFilter
 from scheduler.store.session import SchedulerSession
 from scheduler.store.store import Store
 from scheduler.store.store_thread import StoreThread, one_thread
@@ -41,10 +43,13 @@ __all__ = [
     "OwnerRow",
     "PassResult",
     "Processes",
+    "RunFilter",
     "SchedulerSession",
     "Store",
     "StoreThread",
     "StoreTransaction",
+    "TaskFilter",
+    "TaskState",
     "ToLoad",
     "absolute_path",
     "changed",

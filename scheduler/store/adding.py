@@ -12,12 +12,13 @@ from sqlalchemy import bindparam, select, update
 from scheduler._texts import shown
 from scheduler.errors import InvalidTaskError, TaskChangedError
 from scheduler.models import TaskChanges, TaskDefinition, is_as_checked
-from scheduler.store import unloadable
+from scheduler.store import tagging, unloadable
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement
 from scheduler.store.expiring import warning_time
 from scheduler.store.rows import PurgedRow, TaskRow
 from scheduler.store.schema import purged as purged_table
 from scheduler.store.schema import tasks
+from scheduler.store.searching import words_of
 from scheduler.store.tasks import (
     account_for_owed,
     chunks,
@@ -46,6 +47,11 @@ class NewTask:
     zone: str
     schedule_key: str
     source: str | None
+
+    @property
+    def words(self) -> str:
+        """What a search looks at."""
+        return words_of(self.task.id, self.task.name, self.task.prompt)
 
     def schedule(self, anchor: int) -> Schedule:
         """Return its due times, counted from `anchor`."""
@@ -156,6 +162,7 @@ def _add_some(
     stored = _existing(connection, [new.task.id for new in new_tasks])
     purged = _purged(connection, [new.task.id for new in new_tasks if new.task.id not in stored])
     inserted, updated, left_out = [], [], []
+    tags_of: dict[str, Sequence[str]] = {}
     for new in new_tasks:
         row, record = stored.get(new.task.id), purged.get(new.task.id)
         reason = _nothing_left(row, record, new, first_due)
@@ -163,12 +170,16 @@ def _add_some(
             if refuse_passed and row is None and record is None:
                 raise _refusal(new, first_due.now)
             left_out.append((new.task.id, reason))
-        elif row is None:
+            continue
+        if new.task.tags:
+            tags_of[new.task.id] = new.task.tags
+        if row is None:
             inserted.append(_first_values(new, first_due, record))
         elif row.removed:
             updated.append(_for_update(_first_values(new, first_due)))
         else:
             updated.append(_for_update(_replacement(connection, row, new, first_due)))
+    tagging.store(connection, tags_of, [values["row_id"] for values in updated])
     if inserted:
         connection.execute_many(_INSERT, inserted)
         forget_purged(connection, [values["id"] for values in inserted if values["id"] in purged])
@@ -272,6 +283,7 @@ def _first_values(new: NewTask, first_due: _FirstDue, record: PurgedRow | None =
         "warn_at": _warn_at(new.task, first_due.now),
         "paused_at": None if new.task.enabled else first_due.now,
         "pause_until": None,
+        "words": new.words,
     }
 
 
@@ -388,6 +400,7 @@ def _replacement(connection: Connection, row: TaskRow, new: NewTask, first_due: 
         values.update({name: getattr(row, name) for name in _PAUSE})
     else:
         values = {**row._asdict(), "definition": new.text, "zone": new.zone, "problem": None, "source": new.source}
+        values["words"] = new.words
         values.update(_within_max_runs(connection, row, new, now))
     if not new.task.enabled:
         if values["next_due"] == row.next_due:

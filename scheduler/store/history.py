@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import bindparam, delete, not_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, not_, select, update
 
 from scheduler.errors import RunNotFoundError
 from scheduler.models import (
@@ -25,7 +25,7 @@ from scheduler.models import (
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement
 from scheduler.store.own_values import read_metadata
 from scheduler.store.rows import RunRow
-from scheduler.store.schema import IS_SCHEDULED, is_open, runs, tasks
+from scheduler.store.schema import IS_SCHEDULED, is_open, responses, runs, tasks
 from scheduler.thread_ids import ThreadId
 from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.timing.planning import Firing
@@ -203,14 +203,21 @@ def note_newest(connection: Connection, task_id: str, seq: int) -> None:
     connection.execute(_NEWEST_IS, {"task": task_id, "newest": seq})
 
 
-_TRIM: Final = Statement(
-    lambda: delete(runs).where(
+def _is_too_old() -> list[ColumnElement[bool]]:
+    return [
         runs.c.task_id == bindparam("of_task"),
         runs.c.seq <= bindparam("until"),
         runs.c.scheduled_at <= bindparam("now"),
         runs.c.thread_until.is_(None),
         not_(is_open()),
-    )
+    ]
+
+
+_TRIM: Final = Statement(lambda: delete(runs).where(*_is_too_old()))
+
+
+_TRIM_RESPONSES: Final = Statement(
+    lambda: delete(responses).where(responses.c.run_id.in_(select(runs.c.id).where(*_is_too_old())))
 )
 
 
@@ -222,6 +229,7 @@ def trim(connection: Connection, newest: Iterable[tuple[str, int]], limit: int, 
     """
     over = [{"of_task": task_id, "until": seq - limit, "now": now} for task_id, seq in newest if seq > limit]
     if over:
+        connection.execute_many(_TRIM_RESPONSES, over)
         connection.execute_many(_TRIM, over)
 
 
@@ -274,20 +282,6 @@ def before_run(connection: Connection, task_id: str, run_id: str) -> tuple[Run |
     row = connection.execute(_BEFORE, {"task_id": task_id, "run_id": run_id}).first()
     successes = connection.execute(_LAST_SUCCESS, {"task_id": task_id}).scalars()
     return None if row is None else to_run(row), next(iter(successes), None)
-
-
-def read_runs(
-    connection: Connection, task_id: str | None, status: RunStatus | None, since: int | None, limit: int
-) -> list[Run]:
-    """Return runs, newest first; `since` leaves out those that were scheduled earlier."""
-    query = select(runs).order_by(runs.c.id.desc() if task_id is None else runs.c.seq.desc()).limit(limit)
-    if task_id is not None:
-        query = query.where(runs.c.task_id == task_id)
-    if status is not None:
-        query = query.where(runs.c.status == status)
-    if since is not None:
-        query = query.where(runs.c.scheduled_at >= since)
-    return [to_run(row) for row in connection.execute(Query(RunRow, lambda: query))]
 
 
 def to_run(row: RunRow) -> Run:

@@ -1,7 +1,8 @@
-"""What a listing shows of tasks that are not finished."""
+"""What a listing shows of tasks, and what they are doing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from scheduler.models import RunStatus, TaskDefinition
 from scheduler.store import tasks, unloadable
@@ -12,9 +13,26 @@ from scheduler.store.tasks import ListedRow
 from scheduler.store.unloadable import LeftBy
 
 
+class TaskState(StrEnum):
+    """What a task is doing."""
+
+    #: It has a next due time.
+    SCHEDULED = "scheduled"
+    #: Its due times are not due until it is resumed.
+    PAUSED = "paused"
+    #: Its last run is running.
+    RUNNING = "running"
+    #: Its last run waits: for its turn, for a retry, or for a human.
+    WAITING = "waiting"
+    #: It has no due time left, or was removed.
+    FINISHED = "finished"
+    #: It cannot run; `problem` says why.
+    UNUSABLE = "unusable"
+
+
 @dataclass(slots=True)
 class Listed:
-    """A task that is not finished, as a listing shows it; not frozen, because that takes three times as long."""
+    """A task as a listing shows it; not frozen, because that takes three times as long."""
 
     id: str
     definition: TaskDefinition | None
@@ -35,6 +53,25 @@ class Listed:
     """Since when it is paused; None: it is not, or an earlier release has paused it."""
     pause_until: int | None = None
     """When it resumes by itself."""
+    source: str | None = None
+    """What brought it, such as a file."""
+    finished_at: int | None = None
+    """When it has finished; None: it has not."""
+    started_runs: int = 0
+    """How many scheduled runs it has had."""
+
+    @property
+    def state(self) -> TaskState:
+        """What it is doing."""
+        if self.finished_at is not None:
+            return TaskState.FINISHED
+        if self.is_unusable:
+            return TaskState.UNUSABLE
+        if self.paused:
+            return TaskState.PAUSED
+        if self.next_due is not None:
+            return TaskState.SCHEDULED
+        return TaskState.RUNNING if self.open_status is RunStatus.RUNNING else TaskState.WAITING
 
     @property
     def is_unusable(self) -> bool:
@@ -62,16 +99,24 @@ def list_tasks(connection: Connection, now: int | None) -> list[Listed]:
     rows = tasks.unfinished(connection)
     open_runs = tasks.open_statuses(connection, [row.id for row in rows if row.next_due is None])
     left_by = {} if now is None else unloadable.left_by(connection, now)
-    return [_listed(row, open_runs.get(row.id), left_by) for row in rows]
+    return [listed_task(row, open_runs.get(row.id), left_by) for row in rows]
+
+
+def view_task(connection: Connection, task_id: str, now: int) -> Listed:
+    """Return one task, finished or not. Raises `TaskNotFoundError`."""
+    row = tasks.present(connection, task_id)
+    status = tasks.open_statuses(connection, [row.id]).get(row.id) if row.next_due is None else None
+    return listed_task(row, status, unloadable.left_by(connection, now))
 
 
 def find_task(connection: Connection, task_id: str) -> Listed | None:
     """Return one task that is not finished, or None."""
     row = tasks.find(connection, task_id)
-    return None if row is None else _listed(row, None, {})
+    return None if row is None else listed_task(row, None, {})
 
 
-def _listed(row: ListedRow | TaskRow, open_status: str | None, left_by: Mapping[str, LeftBy]) -> Listed:
+def listed_task(row: ListedRow | TaskRow, open_status: str | None, left_by: Mapping[str, LeftBy]) -> Listed:
+    """Return what a listing shows of a row; `left_by` says which tasks some schedulers cannot load."""
     found = read(row.definition, row.zone)
     return Listed(
         id=row.id,
@@ -87,4 +132,7 @@ def _listed(row: ListedRow | TaskRow, open_status: str | None, left_by: Mapping[
         open_status=None if open_status is None else RunStatus(open_status),
         paused_at=row.paused_at,
         pause_until=row.pause_until,
+        source=row.source,
+        finished_at=row.finished_at,
+        started_runs=row.started_runs,
     )

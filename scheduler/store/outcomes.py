@@ -9,7 +9,7 @@ from sqlalchemy.types import TypeEngine
 
 from scheduler.errors import RunNotFoundError
 from scheduler.models import Attempt, Question, RunStatus, RunTrigger, TaskDefinition, TokenUsage
-from scheduler.store import history
+from scheduler.store import history, responses
 from scheduler.store import tasks as task_rows
 from scheduler.store.answers import answers_json
 from scheduler.store.claims import CANCELLED_BY_NEXT, Claim
@@ -44,6 +44,7 @@ class Outcome:
     status: RunStatus
     finished_at: int
     response: str | None = None
+    """What the graph answered, up to the scheduler's limit."""
     error: str | None = None
     exception: BaseException | None = None
     """What the graph raised, for those who listen in this process."""
@@ -55,6 +56,11 @@ class Outcome:
     """Whether there is no further attempt whatever the task grants: there is nothing to continue."""
     usage: TokenUsage | None = None
     """The tokens that the run used up to here, as far as is known."""
+
+    @property
+    def short_response(self) -> str | None:
+        """The beginning of the response, which stands with the run."""
+        return None if self.response is None else self.response[: responses.SHORT]
 
 
 @dataclass(slots=True)
@@ -121,6 +127,7 @@ def finish(connection: Connection, owner: str, outcomes: Sequence[Outcome], now:
             final.append(outcome)
     lost = _write_final(connection, owner, final)
     kept = [outcome for outcome in final if outcome not in lost] if lost else final
+    _keep_whole_responses(connection, kept)
     paused = count_failures(connection, kept, now)
     _keep_thread_for_a_while(connection, kept, now)
     task_rows.finish_if_over(connection, dict.fromkeys(outcome.claim.task.id for outcome in kept), now)
@@ -188,7 +195,7 @@ def _write_final(connection: Connection, owner: str, outcomes: Sequence[Outcome]
             **_key(owner, outcome),
             "state": outcome.status,
             "end": outcome.finished_at,
-            "reply": outcome.response,
+            "reply": outcome.short_response,
             "problem": outcome.error,
             "continued": int(outcome.resumed),
             "tokens": _usage_json(outcome),
@@ -232,13 +239,21 @@ def _wait(connection: Connection, owner: str, outcome: Outcome, now: int) -> lis
         "asked": history.questions_json(outcome.questions),
         "until": until,
         "warn": None if until is None or until - since < _SHORT_WAIT else warning_time(since, until),
-        "reply": outcome.response,
+        "reply": outcome.short_response,
         "continued": int(outcome.resumed),
         "tokens": _usage_json(outcome),
     }
     connection.execute(_WAIT, values)
+    _keep_whole_responses(connection, [outcome])
     task_rows.cancel_if_removed(connection, outcome.claim.task.id, outcome.finished_at)
     return []
+
+
+def _keep_whole_responses(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Store the responses that are longer than what stands with their runs."""
+    again = [outcome.claim.run_id for outcome in outcomes if outcome.claim.attempt > 1]
+    whole = {outcome.claim.run_id: outcome.response for outcome in outcomes if outcome.response is not None}
+    responses.store(connection, whole, again)
 
 
 def _keep_thread_for_a_while(connection: Connection, outcomes: Iterable[Outcome], now: int) -> None:

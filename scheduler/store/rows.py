@@ -62,6 +62,7 @@ class TaskRow(NamedTuple):
     warn_at: int | None
     paused_at: int | None
     pause_until: int | None
+    words: str | None
 
 
 class OwnerRow(NamedTuple):

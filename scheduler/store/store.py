@@ -5,12 +5,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scheduler.errors import StoreNotFoundError
-from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
-from scheduler.store import adding, backfill, clock_steps, control, history, listing, outcomes, owners, queue, tasks
+from scheduler.models import Run, TaskChanges, TaskDefinition
+from scheduler.store import (
+    adding,
+    backfill,
+    bulk,
+    clock_steps,
+    control,
+    finding,
+    history,
+    listing,
+    outcomes,
+    owners,
+    queue,
+    responses,
+    run_pages,
+    tasks,
+)
 from scheduler.store.adding import OtherSources
 from scheduler.store.database.interface import Database
 from scheduler.store.database.statements import Connection
+from scheduler.store.finding import TaskFilter
 from scheduler.store.listing import Listed
+from scheduler.store.run_pages import RunFilter
 from scheduler.store.transaction import StoreTransaction
 from scheduler.store.unloadable import retry_soon
 
@@ -111,6 +128,28 @@ class Store:
         with self._change(now) as connection:
             return queue.trigger(connection, task_id, now, self._history_limit, prompt, metadata)
 
+    def pause_tasks(self, tag: str, now: int, reason: str | None = None, until: int | None = None) -> list[str]:
+        """Pause the tasks with a tag that are not finished; return their ids."""
+        with self._change(now) as connection:
+            return bulk.pause(connection, tag, now, reason, until)
+
+    def resume_tasks(self, tag: str, now: int) -> list[str]:
+        """Resume the tasks with a tag that are paused or quarantined; return their ids. Raises `ValueError`."""
+        with self._change(now) as connection:
+            return bulk.resume(connection, tag, now)
+
+    def remove_tasks(self, tag: str, now: int) -> list[str]:
+        """Remove the tasks with a tag; return their ids."""
+        with self._change(now) as connection:
+            return bulk.remove(connection, tag, now)
+
+    def trigger_tasks(
+        self, tag: str, now: int, prompt: str | None = None, metadata: dict[str, Any] | None = None
+    ) -> list[str]:
+        """Queue a run by hand of each task with a tag that is not finished; return the runs. Raises `ValueError`."""
+        with self._change(now) as connection:
+            return bulk.trigger(connection, tag, now, self._history_limit, prompt, metadata)
+
     def cancel_run(self, run_id: str, reason: str | None, now: int) -> None:
         """Cancel a run, or ask its owner to. Raises `RunNotFoundError`, `ValueError`."""
         with self._change(now) as connection:
@@ -160,12 +199,16 @@ class Store:
         with self.database.read() as connection:
             return history.read_run(connection, run_id)
 
-    def list_runs(
-        self, task_id: str | None, status: RunStatus | None, limit: int, since: int | None = None
-    ) -> list[Run]:
+    def get_response(self, run_id: str) -> str | None:
+        """Return the whole response of a run. Raises `RunNotFoundError`."""
+        with self.database.read() as connection:
+            run = history.read_run(connection, run_id)
+            return responses.read(connection, run_id) or run.response
+
+    def list_runs(self, wanted: RunFilter) -> list[Run]:
         """Return runs, newest first."""
         with self.database.read() as connection:
-            return history.read_runs(connection, task_id, status, since, limit)
+            return run_pages.read_runs(connection, wanted)
 
     def ended_runs(self) -> list[str]:
         """Return the ids of the runs that are over, in the order in which they ended."""
@@ -186,6 +229,16 @@ class Store:
         """Return the tasks that are not finished, by next due time; with `now`, also which ones cannot be loaded."""
         with self.database.read() as connection:
             return listing.list_tasks(connection, now)
+
+    def find_tasks(self, wanted: TaskFilter, now: int) -> list[Listed]:
+        """Return tasks, ordered by id."""
+        with self.database.read() as connection:
+            return finding.find_tasks(connection, wanted, now)
+
+    def view_task(self, task_id: str, now: int) -> Listed:
+        """Return one task, finished or not. Raises `TaskNotFoundError`."""
+        with self.database.read() as connection:
+            return listing.view_task(connection, task_id, now)
 
     def find_task(self, task_id: str) -> Listed | None:
         """Return one task that is not finished, or None."""

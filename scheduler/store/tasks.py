@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from scheduler.errors import InvalidTaskError, TaskNotFoundError
 from scheduler.models import RunStatus, TaskDefinition, TaskType
-from scheduler.store import history, unloadable
+from scheduler.store import history, responses, tagging, unloadable
 from scheduler.store.database.statements import Connection, Query, Statement
 from scheduler.store.reading import Unreadable, read
 from scheduler.store.rows import TaskRow
@@ -304,6 +304,9 @@ class ListedRow(NamedTuple):
     problem: str | None
     paused_at: int | None
     pause_until: int | None
+    source: str | None
+    finished_at: int | None
+    started_runs: int
 
 
 class _OpenStatus(NamedTuple):
@@ -457,7 +460,9 @@ def purge(connection: Connection, finished_before: int) -> int:
     if ids:
         forget_purged(connection, ids)
         unloadable.forget(connection, ids)
+        tagging.forget(connection, ids)
         connection.execute(_RECORD_PURGED, {"ids": ids})
+        responses.forget_of_tasks(connection, ids)
         connection.execute(_DELETE_RUNS, {"ids": ids})
         connection.execute(_DELETE_TASKS, {"ids": ids})
     return len(ids)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from scheduler.models import Run, TaskDefinition
-from scheduler.store import adding, history, listing, queue, tasks
+from scheduler.store import adding, listing, queue, tasks
 from scheduler.store.database.statements import Connection
 from scheduler.store.listing import Listed
+from scheduler.store.run_pages import RunFilter, read_runs
 
 
 class StoreTransaction:
@@ -25,7 +26,7 @@ class StoreTransaction:
 
     def list_runs(self, task_id: str | None = None, *, since: int | None = None, limit: int = 100) -> list[Run]:
         """Return runs, newest first."""
-        return history.read_runs(self._connection, task_id, None, since, limit)
+        return read_runs(self._connection, RunFilter(limit, task_id, since=since))
 
     def add_task(self, definition: TaskDefinition) -> None:
         """Add a task. Raises `ValueError`, also if it has no due time left."""

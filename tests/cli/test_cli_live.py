@@ -51,6 +51,7 @@ DEFINITION = {
     "session_mode": "shared",
     "session_retention": None,
     "metadata": {"team": "ops", "n": 1},
+    "tags": [],
     "cron_expression": "0 9 1 1 *",
     "interval_seconds": None,
     "run_at": None,
@@ -94,6 +95,9 @@ TASK = {
     "paused_since": None,
     "paused_until": None,
     "problem": None,
+    "source": None,
+    "finished_at": "NoneType",
+    "finish_reason": None,
     "last_run": None,
     "definition": DEFINITION,
 }

@@ -336,13 +336,85 @@ def test_preview_without_a_store(place):
 def test_removing_asks(place, monkeypatch):
     """On a terminal; no is no."""
     place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
-    monkeypatch.setattr("scheduler.cli.commands.changes.is_person", lambda: True)
+    monkeypatch.setattr("scheduler.cli.commands.many.is_person", lambda: True)
     result = place.quick("remove", "a", given="maybe\nn\n", code=1)
     assert result.stderr == "Remove task 'a'? [y/N]: Answer y or n.\nRemove task 'a'? [y/N]: Nothing was removed.\n"
     assert place.quick("remove", "a", given="y\n").stdout == "Removed a.\n"
     assert place.quick_json("list") == []
     place.quick("add", "--id", "b", "--prompt", "Go.", "--every", "1h")
     assert place.quick_json("remove", "b", "--yes") == {"removed": "b"}
+
+
+@pytest.fixture
+def tagged(place):
+    """Two tasks with a tag, one of them paused, and one without."""
+    place.quick("add", "--id", "a", "--prompt", "Sell.", "--every", "1h", "--tag", "team:sales", "--tag", "costly")
+    place.quick("add", "--id", "b", "--prompt", "Sell more.", "--every", "1h", "--tag", "team:sales", "--paused")
+    place.quick("add", "--id", "c", "--prompt", "Buy.", "--every", "1h", "--name", "Purchase")
+    return place
+
+
+def test_all_tasks_with_a_tag(tagged):
+    """They are paused, resumed, triggered and removed together."""
+    assert (
+        tagged.quick("pause", "--tag", "team:sales", "--note", "Holidays.", "--yes").stdout == "Paused a.\nPaused b.\n"
+    )
+    assert {task["pause_reason"] for task in tagged.quick_json("list", "--tag", "team:sales")} == {"Holidays."}
+    assert tagged.quick_json("resume", "--tag", "team:sales", "--yes") == {"resumed": ["a", "b"]}
+    runs = tagged.quick_json("trigger", "--tag", "team:sales", "--prompt", "Sell all.", "--yes")
+    assert [(run["task_id"], run["prompt"]) for run in runs] == [("a", "Sell all."), ("b", "Sell all.")]
+    assert len(tagged.quick_json("runs", "--tag", "team:sales", "--status", "pending", "--status", "failed")) == 2
+    assert len(tagged.quick_json("cancel", "--tag", "team:sales", "--yes")) == 2
+    assert len(tagged.quick_json("retry", "--tag", "team:sales", "--status", "cancelled", "--yes")) == 2
+    assert tagged.quick_json("remove", "--tag", "team:sales", "--yes") == {"removed": ["a", "b"]}
+    assert [task["id"] for task in tagged.quick_json("list")] == ["c"]
+
+
+def test_a_tag_asks(tagged, monkeypatch):
+    """It says how many tasks it would change; no is no, and without a person it needs --yes."""
+    refused = tagged.quick("remove", "--tag", "team:sales", code=2).stderr
+    assert refused == (
+        "error: nobody can be asked here (Remove 2 tasks with the tag 'team:sales'?); give --yes to do it\n"
+    )
+    monkeypatch.setattr("scheduler.cli.commands.many.is_person", lambda: True)
+    asked = tagged.quick("resume", "--tag", "team:sales", given="n\n", code=1).stderr
+    assert asked == "Resume 1 task with the tag 'team:sales'? [y/N]: Nothing was changed.\n"
+    assert tagged.quick("pause", "--tag", "team:sales", given="y\n").stdout == "Paused a.\nPaused b.\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("pause", 2, "give a task's id, or --tag for all tasks that have it"),
+        ("pause a --tag b", 2, "give a task's id, or --tag for all tasks that have it"),
+        ("pause --tag nobody --yes", 1, "no task that could be changed has the tag 'nobody'"),
+        ("remove --tag , --yes", 2, "tag=',' is no tag; give a text of letters, digits"),
+        ("trigger --tag costly --wait --yes", 2, "--wait and --edit are for one task"),
+        ("list --after a", 2, "--after goes with --limit"),
+        ("runs --follow --tag costly", 2, "do not go with --follow"),
+        ("add --id d --prompt P --every 1h --tag=,", 2, "Task d: tags=',': ',' is no tag; give a list"),
+    ],
+)
+def test_slips_with_tags(tagged, line, code, message):
+    """Each says what to write."""
+    assert message in tagged.quick(*line.split(), code=code).stderr
+
+
+def test_looking_for_tasks(tagged):
+    """By tag, text and state, page by page."""
+
+    def ids(*options):
+        return [task["id"] for task in tagged.quick_json("list", *options)]
+
+    assert ids("--search", "SELL") == ["a", "b"]
+    assert ids("--search", "purchase") == ["c"]
+    assert ids("--state", "paused", "--tag", "team:sales") == ["b"]
+    assert ids("--source", "tasks.toml") == ids("--state", "finished") == []
+    assert ids("--limit", "2") == ["a", "b"]
+    assert ids("--limit", "2", "--after", "b") == ["c"]
+    page = tagged.quick("list", "--limit", "1")
+    assert page.stderr == "More may follow: --after a\n"
+    assert "costly" in tagged.quick("show", "a").stdout
 
 
 def test_a_finished_task_is_shown(place):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from scheduler import RunStatus, TaskDefinition
 from scheduler.engine import Dependencies, Engine, LoopSettings, NoTicker, Standalone
 from scheduler.observing import Observers
-from scheduler.store import Outcome, SchedulerSession, Store, database_at
+from scheduler.store import Outcome, RunFilter, SchedulerSession, Store, database_at
 from scheduler.store.store_thread import StoreThread
 from scheduler.timing.clock import SECOND, to_datetime, to_micros
 
@@ -138,7 +138,7 @@ class Stage:
         self.engine.wakeup()
 
     def states(self):
-        return [run.status.value for run in self.store.list_runs(None, None, 1000)]
+        return [run.status.value for run in self.store.list_runs(RunFilter(1000))]
 
     async def stop(self, *, wait=True):
         self.engine.stop(wait=wait)

@@ -16,7 +16,7 @@ from runner_kit import Returning, a_claim, a_runner, a_task, attempt
 
 from scheduler import RunStatus
 from scheduler.graphs import bounded, graph_config, graph_input
-from scheduler.graphs.messages import RESPONSE_LIMIT, response_text
+from scheduler.graphs.messages import response_text
 
 # --- Input and config ---
 
@@ -133,13 +133,13 @@ BLOCKS = [
 )
 def test_response(result, text):
     """The response is the text of the last message, however messages and results are made; else the result itself."""
-    assert response_text(result) == text
+    assert response_text(result, 2_000) == text
 
 
 @pytest.mark.parametrize("result", ["x" * 9999, {"messages": [AIMessage("x" * 9999)]}, ["x" * 9999]])
 def test_response_is_cut(result):
     """A long response is kept to a bound."""
-    assert len(response_text(result)) == RESPONSE_LIMIT
+    assert len(response_text(result, 2_000)) == 2_000
 
 
 async def test_success(echo, caplog):

@@ -16,8 +16,7 @@ from pydantic import TypeAdapter
 from runner_kit import Returning, a_claim, a_runner, a_task, attempt
 
 from scheduler import RunStatus
-from scheduler.graphs import questions
-from scheduler.graphs.messages import RESPONSE_LIMIT
+from scheduler.graphs import RunnerSettings, questions
 from scheduler.graphs.questions import questions_of
 from scheduler.graphs.usage import usage_of
 from scheduler.models import Question
@@ -39,6 +38,7 @@ def little_memory(most=2_000_000):
 
 # --- Responses ---
 
+LIMIT = RunnerSettings().response_limit
 RESULTS = {
     "no messages": {"topic": "x", "rows": ROWS},
     "a list": ROWS,
@@ -61,7 +61,7 @@ async def test_a_huge_result(result):
     with little_memory():
         outcome = await runner.run(claim)
     assert outcome.status is RunStatus.SUCCEEDED
-    assert len(outcome.response) == (0 if result is RESULTS["blocks without text"] else RESPONSE_LIMIT)
+    assert len(outcome.response) == (0 if result is RESULTS["blocks without text"] else LIMIT)
 
 
 def raising(error):
@@ -107,7 +107,7 @@ async def test_an_odd_result(name):
     """The graph has returned, so the run is a success, with what can be said of the result."""
     outcome = await attempt(Returning(ODD[name]))
     assert (outcome.status, outcome.error) == (RunStatus.SUCCEEDED, None)
-    assert 0 < len(outcome.response) <= RESPONSE_LIMIT
+    assert 0 < len(outcome.response) <= LIMIT
     assert outcome.usage is None
 
 

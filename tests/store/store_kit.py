@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 
 from scheduler import RunStatus, TaskDefinition
-from scheduler.store import Loaded, Outcome, SchedulerSession, Store
+from scheduler.store import Loaded, Outcome, RunFilter, SchedulerSession, Store
 from scheduler.timing.clock import SECOND, to_datetime, to_micros
 
 #: A Monday, midnight.
@@ -162,8 +162,7 @@ class Process:
 
     def runs(self, task_id="t", **filters):
         """Return the history of a task, oldest first."""
-        filters = {"status": None, "limit": 10_000, **filters}
-        return self.store.list_runs(task_id, **filters)[::-1]
+        return self.store.list_runs(RunFilter(**{"limit": 10_000, "task_id": task_id, **filters}))[::-1]
 
     def history(self, task_id="t"):
         """Return the history of a task, oldest first: status, due time, further due times."""

@@ -6,6 +6,7 @@ import pytest
 from store_kit import DAY, LEASE, RETENTION, every, once, seconds_of
 
 from scheduler import RunStatus
+from scheduler.store import RunFilter
 from scheduler.store.database.statements import Bulk, Connection
 
 
@@ -81,9 +82,9 @@ def test_runs_are_listed_newest_first(process):
     """Of one task, and of all."""
     process.add(*(every(60, task_id=name) for name in "ab"))
     make_runs(process, 3)
-    of_one = process.store.list_runs("a", None, 2)
+    of_one = process.store.list_runs(RunFilter(2, task_id="a"))
     assert [seconds_of(run.scheduled_at) for run in of_one] == [180, 120]
-    of_all = process.store.list_runs(None, None, 4)
+    of_all = process.store.list_runs(RunFilter(4))
     assert [seconds_of(run.scheduled_at) for run in of_all] == [180, 180, 120, 120]
 
 
@@ -93,11 +94,11 @@ def test_runs_are_listed_by_status(process):
     for now, status in enumerate([RunStatus.FAILED, RunStatus.SUCCEEDED, RunStatus.FAILED], start=1):
         process.run_pass(now * 60)
         process.complete(now * 60 + 1, status)
-    failed = process.store.list_runs("t", RunStatus.FAILED, 10)
+    failed = process.store.list_runs(RunFilter(10, task_id="t", statuses=(RunStatus.FAILED,)))
     assert [seconds_of(run.scheduled_at) for run in failed] == [180, 60]
-    assert len(process.store.list_runs(None, RunStatus.FAILED, 1)) == 1
-    assert process.store.list_runs("t", RunStatus.TIMED_OUT, 10) == []
-    assert process.store.list_runs("nobody", None, 10) == []
+    assert len(process.store.list_runs(RunFilter(1, statuses=(RunStatus.FAILED,)))) == 1
+    assert process.store.list_runs(RunFilter(10, task_id="t", statuses=(RunStatus.TIMED_OUT,))) == []
+    assert process.store.list_runs(RunFilter(10, task_id="nobody")) == []
 
 
 # --- Retention ---
@@ -233,7 +234,7 @@ def test_the_history_is_trimmed_and_read_by_an_index(new_process, process, plans
     process.runs()
     [trim] = [steps for statement, steps in plans.items() if statement.startswith("DELETE FROM scheduler_runs")]
     assert trim == ["SEARCH scheduler_runs USING INDEX scheduler_runs_history (task_id=? AND seq<?)"]
-    process.store.list_runs(None, None, 10)
+    process.store.list_runs(RunFilter(10))
     [read] = [steps for statement, steps in plans.items() if "ORDER BY scheduler_runs.id DESC" in statement]
     assert read == ["SCAN scheduler_runs USING INDEX sqlite_autoindex_scheduler_runs_1"]
 

@@ -28,7 +28,7 @@ def test_a_question_that_an_earlier_release_stored(waiting):
     process, run_id = waiting
     digits = "1" + "0" * 4_999
     store_questions(process, f'[{{"id": "q", "value": {{"amount": {digits}, "n": 7}}}}]')
-    (run,) = process.runs(status=RunStatus.WAITING)
+    (run,) = process.runs(statuses=(RunStatus.WAITING,))
     assert run.questions[0].value == {"amount": digits, "n": 7}
     assert process.store.get_run(run_id) == run
     process.store.answer_run(run_id, "yes", 0)

@@ -96,6 +96,10 @@ def add(
         list[str] | None,
         _what("--metadata", "KEY=VALUE", "Add metadata to the input; also a JSON object; can be repeated."),
     ] = None,
+    tags: Annotated[
+        list[str] | None,
+        _what("--tag", "TAG", "Give the task a tag, to find it with others; can be repeated."),
+    ] = None,
     graph: Annotated[
         str | None, _what("--graph", "MODULE:ATTRIBUTE", "Use this graph instead of the scheduler's.")
     ] = None,

@@ -9,9 +9,10 @@ import typer
 from rich.text import Text
 
 from scheduler import Run, RunStatus, TaskNotFoundError, TaskScheduler
-from scheduler.cli.errors import ExitCode, unusable_tasks_fail
+from scheduler.cli.commands.many import MaybeTask, OnlyTag, Tag, Yes, agree_on, check_one
+from scheduler.cli.errors import CommandError, ExitCode, unusable_tasks_fail
 from scheduler.cli.metadata_options import parse_metadata
-from scheduler.cli.options import Db, DbUrl, Json, RunId, TaskId, complete_task, opened
+from scheduler.cli.options import Db, DbUrl, Json, RunId, complete_task, opened
 from scheduler.cli.ui.editing import edit_text
 from scheduler.cli.ui.following import RunFeed, polled, wait_for_end
 from scheduler.cli.ui.moments import local, parse_duration, parse_since, shown_seconds, took
@@ -35,7 +36,8 @@ _MOST: Final = 100_000
 
 
 def trigger(
-    task_id: TaskId,
+    task_id: MaybeTask = None,
+    tag: Tag = None,
     prompt: Annotated[
         str | None, typer.Option("--prompt", metavar="TEXT", help="Send this prompt, in this run only.")
     ] = None,
@@ -53,22 +55,28 @@ def trigger(
         str | None,
         typer.Option("--timeout", metavar="TIME", help="Stop waiting after this time, such as 2m; with --wait."),
     ] = None,
+    yes: Yes = False,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Run a task now, in addition to its schedule. A running scheduler starts it within its poll interval."""
+    """Run a task now, or all that have a tag. A running scheduler starts them within its poll interval."""
+    check_one(task_id, tag)
     if timeout is not None and not wait:
         raise typer.BadParameter("it goes with --wait", param_hint="--timeout")
+    if tag is not None and (wait or edit):
+        raise CommandError("--wait and --edit are for one task; give its id, or leave them out", ExitCode.USAGE)
     seconds = None if timeout is None else parse_duration(timeout)
     own = parse_metadata(metadata) if metadata else None
     with opened(db, db_url) as scheduler:
+        if task_id is None:
+            _trigger_all(scheduler, str(tag), prompt, own, yes=yes, as_json=as_json)
+            return
         if edit:
             prompt = edit_text(scheduler.get_task(task_id).subject if prompt is None else prompt)
         with unusable_tasks_fail():
             run_id = scheduler.trigger_task(task_id, prompt=prompt, metadata=own)
-        if not scheduler.running_schedulers():
-            note("No scheduler is running on this store; the run waits until one does.")
+        _warn_if_nobody_runs(scheduler)
         run = _follow(scheduler, run_id, seconds) if wait else scheduler.get_run(run_id)
     if as_json:
         show_json(run_shape(run))
@@ -78,6 +86,25 @@ def trigger(
         say(f"Triggered {task_id}: run {run_id}")
     if wait and run.status is not RunStatus.SUCCEEDED:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _trigger_all(
+    scheduler: TaskScheduler, tag: str, prompt: str | None, own: dict[str, Any] | None, *, yes: bool, as_json: bool
+) -> None:
+    agree_on(scheduler, "Run", tag, yes=yes)
+    with unusable_tasks_fail():
+        found = [scheduler.get_run(each) for each in scheduler.trigger_tasks(tag=tag, prompt=prompt, metadata=own)]
+    _warn_if_nobody_runs(scheduler)
+    if as_json:
+        show_json([run_shape(run) for run in found])
+        return
+    for run in found:
+        say(f"Triggered {run.task_id}: run {run.id}")
+
+
+def _warn_if_nobody_runs(scheduler: TaskScheduler) -> None:
+    if not scheduler.running_schedulers():
+        note("No scheduler is running on this store; the run waits until one does.")
 
 
 def _follow(scheduler: TaskScheduler, run_id: str, seconds: float | None) -> Run:
@@ -108,14 +135,26 @@ def runs(
         str | None, typer.Argument(metavar="[ID]", help="Show only runs of this task.", autocompletion=complete_task)
     ] = None,
     status: Annotated[
-        RunStatus | None,
-        typer.Option("--status", metavar="STATUS", help=f"Show only runs with this status: {', '.join(RunStatus)}."),
+        list[RunStatus] | None,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            help=f"Show only runs with this status: {', '.join(RunStatus)}; can be repeated.",
+        ),
     ] = None,
+    tag: OnlyTag = None,
     since: Annotated[
         str | None,
         typer.Option(
             "--since", metavar="TIME", help="Show only runs due since then, such as 2h (ago) or 2027-03-15T14:00."
         ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Show only runs due before then, such as 1h (ago).")
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option("--before", metavar="RUN_ID", help="Show the next page: the runs after this one in the list."),
     ] = None,
     limit: Annotated[
         int, typer.Option("--limit", metavar="NUMBER", min=1, max=_MOST, help="Show at most this many.")
@@ -126,13 +165,20 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """List runs, newest first. With --follow, print the last ten, oldest first, and then each change."""
-    earliest = None if since is None else parse_since(since, datetime.now(UTC))
+    now = datetime.now(UTC)
+    earliest = None if since is None else parse_since(since, now)
+    latest = None if until is None else parse_since(until, now)
+    if follow and (tag or latest or before):
+        raise CommandError("--tag, --until and --before do not go with --follow; leave them out", ExitCode.USAGE)
+    statuses = status or None
     with opened(db, db_url) as scheduler:
         if follow:
             backlog = limit if since is not None or limit != _SHOWN else _TAIL
-            _follow_runs(scheduler, task_id, status, earliest, backlog, as_json=as_json)
+            _follow_runs(scheduler, task_id, statuses, earliest, backlog, as_json=as_json)
             return
-        found = scheduler.list_runs(task_id, status=status, since=earliest, limit=limit)
+        found = scheduler.list_runs(
+            task_id, statuses=statuses, tag=tag, since=earliest, until=latest, before=before, limit=limit
+        )
         if not found and task_id is not None:
             _check_task(scheduler, task_id)
     if as_json:
@@ -152,7 +198,7 @@ def _check_task(scheduler: TaskScheduler, task_id: str) -> None:
 def _follow_runs(
     scheduler: TaskScheduler,
     task_id: str | None,
-    status: RunStatus | None,
+    statuses: Sequence[RunStatus] | None,
     earliest: datetime | None,
     backlog: int,
     *,
@@ -162,7 +208,7 @@ def _follow_runs(
         _check_task(scheduler, task_id)
     feed = RunFeed(scheduler, task_id)
     feed.changes()
-    shown = scheduler.list_runs(task_id, status=status, since=earliest, limit=backlog)
+    shown = scheduler.list_runs(task_id, statuses=statuses, since=earliest, limit=backlog)
     feed.skip(shown)
     people = console()
     try:
@@ -170,7 +216,7 @@ def _follow_runs(
             _show_change(people, run, as_json=as_json)
         for _ in polled():
             for run in feed.changes():
-                if status is None or run.status is status:
+                if statuses is None or run.status in statuses:
                     _show_change(people, run, as_json=as_json)
     except KeyboardInterrupt:
         return
@@ -192,10 +238,20 @@ def _show_change(people: Any, run: Run, *, as_json: bool) -> None:  # noqa: ANN4
     people.file.flush()
 
 
-def run(run_id: RunId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
+def run(
+    run_id: RunId,
+    full: Annotated[
+        bool, typer.Option("--full", help="Show the whole response, not only its first 2,000 characters.")
+    ] = False,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
     """Show one run: prompt, response, error, attempts and their durations."""
     with opened(db, db_url) as scheduler:
         found = scheduler.get_run(run_id)
+        if full:
+            found = found.model_copy(update={"response": scheduler.get_response(run_id)})
         try:
             prompt = found.prompt or scheduler.get_task(found.task_id).subject
         except TaskNotFoundError:

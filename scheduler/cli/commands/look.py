@@ -10,6 +10,7 @@ from rich.text import Text
 from scheduler import Run, TaskDefinition, TaskNotFoundError, TaskScheduler, next_due_times
 from scheduler._definition_errors import problems_in
 from scheduler.cli.commands.history import run_rows
+from scheduler.cli.commands.many import OnlyTag, found_tasks
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
 from scheduler.cli.schedule_options import schedule_fields
@@ -17,18 +18,48 @@ from scheduler.cli.ui.moments import in_local_words, local, on_the_clock
 from scheduler.cli.ui.output import cell, note, one_line, say, show_json, show_pairs, show_table, status_cell, table
 from scheduler.cli.ui.output import show as show_parts
 from scheduler.cli.ui.shapes import due_times, has_clock, in_words, run_shape, task_shape
-from scheduler.views import TaskState, TaskView, finished_view
+from scheduler.views import TaskState, TaskView
 
 _DUE_TIMES: Final = 5
 _RUNS: Final = 5
 _MOST: Final = 1000
-_SHOWN: Final = ("pause_reason", "paused_since", "paused_until", "problem", "schedule")
+_SHOWN: Final = ("finished_at", "finish_reason", "pause_reason", "paused_since", "paused_until", "problem", "schedule")
 
 
-def list_tasks(db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
-    """List the tasks by next due time, in this machine's time zone and in the task's, with their last status."""
+def list_tasks(
+    tag: OnlyTag = None,
+    search: Annotated[
+        str | None,
+        typer.Option("--search", metavar="TEXT", help="Show only tasks with this text in id, name or prompt."),
+    ] = None,
+    state: Annotated[
+        TaskState | None,
+        typer.Option("--state", metavar="STATE", help=f"Show only tasks in this state: {', '.join(TaskState)}."),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="PATH", help="Show only tasks that this file has brought.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="NUMBER", min=1, help="Show a page of at most this many, by id.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="ID", help="Show the page that follows this id; with --limit.")
+    ] = None,
+    db: Db = None,
+    db_url: DbUrl = None,
+    as_json: Json = False,
+) -> None:
+    """List the tasks by next due time, or those that you look for by id, with their last status."""
+    if after is not None and limit is None:
+        raise CommandError("--after goes with --limit; give both", ExitCode.USAGE)
+    wanted = {"tag": tag, "search": search, "state": state, "source": source}
     with opened(db, db_url) as scheduler:
-        tasks = scheduler.task_views()
+        if limit is not None:
+            tasks = scheduler.find_tasks(**wanted, after=after, limit=limit)
+        elif any(wanted.values()):
+            tasks = found_tasks(scheduler, **wanted)
+        else:
+            tasks = scheduler.task_views()
         last = {task.id: last_run(scheduler, task.id) for task in tasks}
     if as_json:
         show_json([task_shape(task, last[task.id]) for task in tasks])
@@ -38,8 +69,10 @@ def list_tasks(db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> No
         for task in tasks:
             if task.problem is not None and task.state is not TaskState.UNUSABLE:
                 note(f"warning: task {task.id} {task.problem}")
+        if len(tasks) == limit:
+            note(f"More may follow: --after {tasks[-1].id}")
     else:
-        say("No tasks.")
+        say("No tasks." if not any(wanted.values()) else "No such tasks.")
 
 
 def last_run(scheduler: TaskScheduler, task_id: str) -> Run | None:
@@ -65,6 +98,9 @@ def next_due_cell(task: TaskView) -> Text:
     if task.next_due is not None:
         return Text(in_local_words(task.next_due, datetime.now(UTC)))
     style = "red" if task.state is TaskState.UNUSABLE else "yellow"
+    if task.state is TaskState.FINISHED:
+        at = "" if task.finished_at is None else f" {local(task.finished_at)}"
+        return cell(f"finished{at}: {task.finish_reason}", "dim")
     bounds = (("since", task.paused_since), ("until", task.paused_until))
     times = [f" {word} {local(moment)}" for word, moment in bounds if moment is not None]
     why = f": {task.pause_reason}" if task.pause_reason else ""
@@ -74,7 +110,7 @@ def next_due_cell(task: TaskView) -> Text:
 def show(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = False) -> None:
     """Show one task: its definition, its schedule in words, the next five due times and the last runs."""
     with opened(db, db_url) as scheduler:
-        task = _find(scheduler, task_id)
+        task = scheduler.task_view(task_id)
         runs = scheduler.list_runs(task_id, limit=_RUNS)
     shape, times = task_shape(task, runs[0] if runs else None), due_times(task, _DUE_TIMES)
     if as_json:
@@ -87,20 +123,15 @@ def show(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = F
         show_parts(Text("\nLast runs", "bold"), table(columns, rows, keep=["ID"]))
 
 
-def _find(scheduler: TaskScheduler, task_id: str) -> TaskView:
-    found = next((task for task in scheduler.task_views() if task.id == task_id), None)
-    return found or finished_view(scheduler.get_task(task_id))
-
-
 def describe_task(scheduler: TaskScheduler, task_id: str) -> dict[str, Any]:
     """Return a task in the shape of `--json`. Raises `TaskNotFoundError`."""
-    return task_shape(_find(scheduler, task_id), last_run(scheduler, task_id))
+    return task_shape(scheduler.task_view(task_id), last_run(scheduler, task_id))
 
 
 def exists(scheduler: TaskScheduler, task_id: str) -> bool:
     """Tell whether a task has this id, finished ones included."""
     try:
-        _find(scheduler, task_id)
+        scheduler.task_view(task_id)
     except TaskNotFoundError:
         return False
     return True

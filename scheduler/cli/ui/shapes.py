@@ -27,6 +27,9 @@ def task_shape(task: TaskView, last_run: Run | None) -> dict[str, Any]:
         "paused_since": None if task.paused_since is None else task.paused_since.isoformat(),
         "paused_until": None if task.paused_until is None else task.paused_until.isoformat(),
         "problem": task.problem,
+        "source": task.source,
+        "finished_at": None if task.finished_at is None else task.finished_at.isoformat(),
+        "finish_reason": task.finish_reason,
         "last_run": None if last_run is None else run_shape(last_run),
         "definition": None if definition is None else definition.model_dump(mode="json"),
     }

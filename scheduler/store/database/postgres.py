@@ -16,7 +16,8 @@ from scheduler.redaction import redact, secrets_in, shown_url
 from scheduler.store.database.interface import CALL_TIMEOUT, TRY_AGAIN, refuse_fork
 from scheduler.store.database.semaphore import FairSemaphore
 from scheduler.store.database.statements import Connection, Statement
-from scheduler.store.schema import VERSION, metadata, refuse_newer, upgrade, version_of
+from scheduler.store.migrations import refuse_newer, upgrade, version_of
+from scheduler.store.schema import VERSION, metadata
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -36,7 +36,8 @@ from scheduler.store.database.sqlite_files import (
     uses_log,
 )
 from scheduler.store.database.statements import Connection
-from scheduler.store.schema import VERSION, refuse_newer, upgrade, version_of
+from scheduler.store.migrations import refuse_newer, upgrade, version_of
+from scheduler.store.schema import VERSION
 
 READERS: Final = 4
 """How many threads read a file at once; more of them would only share the GIL."""
