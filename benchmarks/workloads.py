@@ -137,10 +137,15 @@ IDLE = Workload(
 CHANGE = Workload(
     "change",
     "pause, resume and remove among 10,000 tasks, beside one UPDATE of the same row in a bare transaction",
-    [Case(OURS, "change:in_turn")],
+    [Case(OURS, "change:in_turn"), Case("all by a tag", "change:by_tag")],
     [
-        Mark(f"{name}, to the transaction", OURS, f"{name}_us", OURS, f"{name}_bare_us", at_most=1.75, goal=1.3)
-        for name in ("pause", "resume", "remove")
+        *(
+            Mark(f"{name}, to the transaction", OURS, f"{name}_us", OURS, f"{name}_bare_us", at_most=1.75, goal=1.3)
+            for name in ("pause", "resume", "remove")
+        ),
+        Mark("pause all 10,000 by a tag", "all by a tag", "pause_ms", at_most=150, unit="ms"),
+        Mark("resume all 10,000 by a tag", "all by a tag", "resume_ms", unit="ms"),
+        Mark("remove all 10,000 by a tag", "all by a tag", "remove_ms", unit="ms"),
     ],
 )
 CANCEL = Workload(
@@ -173,12 +178,27 @@ SIZES = {
 HUGE = "10,000 tasks, 10,000,000 runs"
 
 
+_MANY = 10_000
+
+
 def _growth(name: str, text: str, sizes: dict[str, tuple[int, int]], *, only_by_name: bool = False) -> Workload:
     return Workload(
         name,
         text,
         [Case(case, "growth:storm", {"tasks": tasks, "history": runs}) for case, (tasks, runs) in sizes.items()],
-        [Mark(f"CPU of a run, {case}, to {SMALL}", case, "cpu_us_per_run", SMALL) for case in sizes if case != SMALL],
+        [
+            *(
+                Mark(f"CPU of a run, {case}, to {SMALL}", case, "cpu_us_per_run", SMALL)
+                for case in sizes
+                if case != SMALL
+            ),
+            *(
+                Mark(f"slowest page of 50 {what}, {case}", case, f"{page}_page_ms", at_most=5, unit="ms")
+                for case, (tasks, _) in sizes.items()
+                if tasks == _MANY
+                for what, page in (("runs", "run"), ("tasks", "task"))
+            ),
+        ],
         only_by_name=only_by_name,
     )
 

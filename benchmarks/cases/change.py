@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 
 from benchmarks.cases.add import medians_in_turn
+from benchmarks.measure import stopwatch
 from benchmarks.model import Figures, Setting
 from benchmarks.stores import check_listed, fill, in_another_process, rows
 from scheduler import TaskScheduler
@@ -47,4 +48,24 @@ def in_turn(setting: Setting) -> Figures:
         with rows(each) as ask:
             assert ask(COUNT) == [(calls,)]
     check_listed(path, number - calls)
+    return figures
+
+
+def by_tag(setting: Setting) -> Figures:
+    """Pause, resume and remove all tasks at once, by a tag that each of them has."""
+    number, path = setting.sized(TASKS), setting.fresh_store()
+    in_another_process(fill, path, number)
+    with rows(path) as ask:
+        ask("INSERT INTO scheduler_tags SELECT 'all', id FROM scheduler_tasks")
+    scheduler = TaskScheduler(db_path=path)
+    figures: dict[str, float] = {}
+    for name, change in {
+        "pause": scheduler.pause_tasks,
+        "resume": scheduler.resume_tasks,
+        "remove": scheduler.remove_tasks,
+    }.items():
+        with stopwatch() as watch:
+            assert len(change(tag="all")) == number
+        figures[f"{name}_ms"] = watch.seconds * 1e3
+    check_listed(path, 0)
     return figures

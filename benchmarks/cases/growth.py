@@ -1,8 +1,12 @@
 """Growth: what a run costs when the store holds few or many other tasks, and a short or a long history."""
 
 import asyncio
+import statistics
 import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from benchmarks import graphs
 from benchmarks.cases.storm import storm_in
@@ -13,6 +17,8 @@ from scheduler import RunStatus, TaskScheduler
 
 RUNS = 1_000
 TEMPLATE = "cron-0"
+PAGE = 50
+CALLS = 5
 HISTORY_OF_A_TASK = 1_000
 """The default of `history_limit`."""
 
@@ -36,12 +42,27 @@ def storm(setting: Setting, *, tasks: int, history: int) -> Figures:
 
 
 def _reading(path: str) -> Figures:
+    """Ask for pages of 50: the slowest of each kind, in the median of several calls."""
     scheduler = TaskScheduler(db_path=path)
-    with stopwatch() as all_runs:
-        scheduler.list_runs(limit=100)
-    with stopwatch() as failed:
-        assert not scheduler.list_runs(status=RunStatus.FAILED, limit=100)
-    return {"list_runs_ms": all_runs.seconds * 1e3, "list_failed_runs_ms": failed.seconds * 1e3}
+    middle = scheduler.list_runs(limit=100)[-1].id
+    run_pages: list[dict[str, Any]] = [{}, {"before": middle}, {"tag": "few"}, {"tag": "many"}]
+    run_pages += [{"status": status} for status in RunStatus]
+    run_pages += [{"statuses": list(RunStatus), "since": datetime.now(UTC) - timedelta(hours=1)}]
+    task_pages: list[dict[str, Any]] = [{}, {"after": "bulk-0000500"}, {"tag": "few"}, {"tag": "many"}]
+    task_pages += [{"search": "cron-0"}, {"state": "paused"}, {"state": "finished"}, {"state": "scheduled"}]
+    return {
+        "run_page_ms": max(_median_ms(scheduler.list_runs, page) for page in run_pages),
+        "task_page_ms": max(_median_ms(scheduler.find_tasks, page) for page in task_pages),
+    }
+
+
+def _median_ms(ask: Callable[..., Sequence[object]], wanted: dict[str, Any]) -> float:
+    times = []
+    for _ in range(CALLS):
+        with stopwatch() as watch:
+            ask(**wanted, limit=PAGE)
+        times.append(watch.seconds * 1e3)
+    return statistics.median(times)
 
 
 def _load(path: Path, tasks: int, history: int) -> None:
@@ -72,6 +93,8 @@ def _load(path: Path, tasks: int, history: int) -> None:
         }
         _copy(ask, "scheduler_runs", f"task_id = '{TEMPLATE}'", run, history)
         ask("DELETE FROM scheduler_runs WHERE status = 'pending'")
+        ask("INSERT INTO scheduler_tags SELECT 'many', id FROM scheduler_tasks WHERE rowid % 2 = 0")
+        ask("INSERT INTO scheduler_tags SELECT 'few', id FROM scheduler_tasks WHERE rowid % 1000 = 1")
         ask("PRAGMA wal_checkpoint(TRUNCATE)")
     unfinished.rename(path)
 

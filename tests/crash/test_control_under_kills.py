@@ -1,6 +1,10 @@
 """Runs that are cancelled, repeated and backfilled while the processes that run them are killed."""
 
+import random
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +13,17 @@ from arena import eventually, one_time, seconds_from_now
 from scheduler import RunStatus, TaskDefinition, TaskScheduler
 
 OFTEN = {"poll_interval": 0.1}
+CHANGING = """
+import sys
+from pathlib import Path
+from scheduler import TaskScheduler
+
+url = sys.argv[1]
+face = TaskScheduler(db_url=url) if "://" in url else TaskScheduler(db_path=Path(url))
+while True:
+    print(len(face.pause_tasks(tag="all")), flush=True)
+    print(len(face.resume_tasks(tag="all")), flush=True)
+"""
 
 
 def later(task_id, prompt):
@@ -82,3 +97,40 @@ def test_a_kill_in_a_backfill(arena):
     assert max(starts.values()) == 1
     assert sorted(run.scheduled_at for run in arena.runs("t")) == due
     assert Counter(run.status for run in arena.runs("t"))[RunStatus.SUCCEEDED] >= len(due) - 3
+
+
+def each_second(number):
+    """Return tasks that fire all the time."""
+    return TaskDefinition(
+        id=f"t{number:03}", name="T", prompt="go", task_type="interval", interval_seconds=1, tags=["all"]
+    )
+
+
+def test_all_tasks_of_a_tag_are_paused_while_they_fire(arena):
+    """From then on none starts, in whichever process; those that had started end."""
+    arena.face.add_tasks([each_second(number) for number in range(200)])
+    children = [arena.start(**OFTEN), arena.start(**OFTEN)]
+    for child in children:
+        child.wait_for("end t")
+    assert len(arena.face.pause_tasks(tag="all", note="stop")) == 200
+    paused = arena.face.now()
+    eventually(lambda: not arena.face.list_runs(status="running"), "what had started is over")
+    time.sleep(1.5)  # longer than the interval: what could still fire would
+    assert [run for run in arena.face.list_runs(limit=1_000) if run.scheduled_at > paused] == []
+    for child in children:
+        child.stop()
+    starts = Counter((entry.task_id, entry.scheduled_at) for entry in arena.ledger() if entry.event == "begin")
+    assert max(starts.values()) == 1
+
+
+def test_a_kill_in_a_change_of_all_tasks_of_a_tag(arena):
+    """All of them are paused, or none."""
+    arena.face.add_tasks([each_second(number) for number in range(1_000)])
+    place = str(arena.where.get("db_url") or arena.where["db_path"])
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", CHANGING, place], stdout=subprocess.PIPE, text=True) as child:
+            child.stdout.readline()
+            time.sleep(random.uniform(0, 0.2))
+            child.kill()
+        paused = sum(view.pause_reason is not None or view.state == "paused" for view in arena.face.task_views())
+        assert paused in {0, 1_000}

@@ -150,7 +150,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.gave_back = False
         for task_id in IDS:
             self.add(
-                every(seconds, task_id, coalesce=coalesce, overlap=self.overlaps[task_id], rerun_after_crash=rerun)
+                every(
+                    seconds,
+                    task_id,
+                    coalesce=coalesce,
+                    overlap=self.overlaps[task_id],
+                    rerun_after_crash=rerun,
+                    tags=["all"],
+                )
             )
 
     def new_process(self):
@@ -190,6 +197,7 @@ class StoreMachine(RuleBasedStateMachine):
             retry_delay_seconds=delay,
             rerun_after_crash=rerun,
             overlap=self.overlaps[task_id],
+            tags=["all"],
         )
         self.add(definition)
 
@@ -208,6 +216,7 @@ class StoreMachine(RuleBasedStateMachine):
             enabled=enabled,
             rerun_after_crash=rerun,
             overlap=self.overlaps[task_id],
+            tags=["all"],
         )
         self.add(definition)
 
@@ -241,6 +250,35 @@ class StoreMachine(RuleBasedStateMachine):
         is_listed = self.face.listed(task_id) is not None
         if self.call(self.face.pause, task_id) and is_listed:
             self.tasks[task_id].pause(self.now)
+
+    @rule()
+    def pause_all(self):
+        """Together, as each alone."""
+        listed = [task_id for task_id in IDS if self.face.listed(task_id) is not None]
+        assert self.face.store.pause_tasks("all", instant(self.now)) == listed
+        for task_id in listed:
+            self.tasks[task_id].pause(self.now)
+
+    @rule()
+    def resume_all(self):
+        """Those that are paused."""
+        paused = [task_id for task_id in IDS if (listed := self.face.listed(task_id)) is not None and listed.paused]
+        assert self.face.store.resume_tasks("all", instant(self.now)) == paused
+        for task_id in paused:
+            self.tasks[task_id].resume(self.now, self.started(self.runs()[task_id]))
+
+    @rule(task_id=st.sampled_from(IDS), enabled=st.booleans())
+    def update(self, task_id, enabled):
+        """As if it were added again, with a field changed."""
+        definition = self.tasks[task_id].definition
+        if definition is not None:
+            new = definition.model_copy(update={"enabled": enabled})
+            try:
+                assert self.face.store.update_task(task_id, {"enabled": enabled}, instant(self.now)) == new
+            except ValueError:  # it has no due time left
+                assert self.face.listed(task_id) is None
+            else:
+                self.tasks[task_id].add(new, self.now, self.started(self.runs()[task_id]))
 
     @rule(task_id=st.sampled_from(IDS))
     def resume(self, task_id):
