@@ -12,7 +12,7 @@ FORMS: Final = "give it as in graph='graph:graph' or './src/agent/graph.py:graph
 _IDENTIFIER: Final = r"[^\W\d]\w*"
 _ATTRIBUTE: Final = re.compile(rf"{_IDENTIFIER}(\.{_IDENTIFIER})*")
 _MODULE: Final = re.compile(r"[^\s/\\@?#:.][^\s/\\@?#:]*")
-_NAME: Final = re.compile(r"\w[\w.-]*")
+_NAME: Final = re.compile(r"\w([\w. -]*[\w.-])?")
 
 
 class ModuleGraph(NamedTuple):

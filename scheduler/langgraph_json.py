@@ -56,9 +56,10 @@ class LangGraphProject:
         return (self.folder / dependency).is_dir()
 
     @property
-    def missing_folders(self) -> list[str]:
-        """The dependencies that are meant as folders, and are none."""
-        return [each for each in self.dependencies if each.startswith(".") and not self._is_folder(each)]
+    def missing_dependencies(self) -> list[str]:
+        """The dependencies that are meant as folders or files, and are not there."""
+        local = [each for each in self.dependencies if each.startswith(".")]
+        return [each for each in local if not (self.folder / each).exists()]
 
     @property
     def missing_env(self) -> Path | None:

@@ -246,7 +246,7 @@ REFUSED = [
         ["notify", "a..b", "a.b:c.d", ".a.b", "a.b()", "a b.c", "", 5, "a." * 1_000_000 + "b"],
         CALLBACK,
     ),
-    ("graph", ["my graph", "graph:", ":graph", "a/b.py:", "a:b.", "", 5, "a:" + "b" * 3_000_000], GRAPH),
+    ("graph", ["a/b", "graph ", "graph:", ":graph", "a/b.py:", "a:b.", "", 5, "a:" + "b" * 3_000_000], GRAPH),
     ("graph", ["langgraph+http://host:1/" + "a" * 3_000_000, "a\0:b", "langgraph+http://host:1/a\0"], ""),
 ]
 

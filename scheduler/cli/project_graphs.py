@@ -3,7 +3,8 @@
 import asyncio
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from scheduler import SchedulerError, TaskDefinition
 from scheduler.cli.errors import sentence
@@ -15,13 +16,18 @@ from scheduler.graphs.trial import SeenGraph, try_graph
 from scheduler.server_url import is_server_url
 
 
-def look_at(graph: str, input_builder: str | None = None) -> SeenGraph | str:
-    """Load a graph, or ask its server; return it, or why it cannot be invoked. Raises `ProjectFileError`."""
+def look_at(
+    graph: str, input_builder: str | None = None, configurable: Mapping[str, Any] | None = None
+) -> SeenGraph | str:
+    """Load a graph, or ask its server; return it, or why it cannot be invoked. Raises `ProjectFileError`.
+
+    `configurable` is what a function gets that makes the graph for each run.
+    """
     try:
         with modules_of_working_directory():
             if input_builder is not None:
                 load_builder(input_builder)
-            seen = asyncio.run(try_graph(graph))
+            seen = asyncio.run(try_graph(graph, configurable))
         problem = problem_on_server(graph) if is_server_url(graph) else None
     except ProjectFileError:
         raise
@@ -47,15 +53,32 @@ class ProjectGraphs:
     seen: Mapping[str, SeenGraph | str]
     """Each graph, or why it cannot be invoked."""
 
-    def report(self, name: str, tasks: Iterable[TaskDefinition]) -> tuple[str | None, str]:
+    tasks: tuple[TaskDefinition, ...] = ()
+    """The tasks for them."""
+
+    @classmethod
+    def looked_at(
+        cls, names: Iterable[str], default: str | None, input_builder: str | None, tasks: Iterable[TaskDefinition]
+    ) -> Self:
+        """Look at graphs, with what the first task for each has configured. Raises `ProjectFileError`."""
+        made = cls(default, input_builder, {}, tuple(tasks))
+        return replace(made, seen={name: look_at(name, input_builder, made._configurable_of(name)) for name in names})
+
+    def _tasks_of(self, name: str) -> list[TaskDefinition]:
+        return [task for task in self.tasks if (task.graph or self.default) == name]
+
+    def _configurable_of(self, name: str) -> dict[str, Any]:
+        given = [{**(task.context or {}), **(task.configurable or {})} for task in self._tasks_of(name)]
+        return next(filter(None, given), {})
+
+    def report(self, name: str) -> tuple[str | None, str]:
         """Return why a graph cannot be invoked, or None, and what else is to be said of it."""
         found = self.seen[name]
         if isinstance(found, str):
             return found, ""
         how = " and is made for each run" if found.is_per_run else ""
         if not found.takes_prompts and self._builder_of(name) is None:
-            feeds = [task for task in tasks if (task.graph or self.default) == name]
-            if not feeds and name == self.default:
+            if not self._tasks_of(name) and name == self.default:
                 return _no_messages(name, found), ""
             how += "; its tasks need an input or an input_builder"
         return None, f"{name} can be invoked{how}"

@@ -1,5 +1,6 @@
 """A graph's name → what it names, imported: a module's attribute, a file's, or what langgraph.json says."""
 
+import ast
 import importlib
 import importlib.util
 import sys
@@ -163,19 +164,29 @@ def _module_of(file: Path) -> ModuleType:
 
 def _import_folder(file: Path) -> Path:
     """Return the folder from which a file's modules are imported: a `src` folder, or what holds the whole package."""
-    source = next((folder for folder in file.parents if folder.name == "src"), None)
-    return source or next(folder for folder in file.parents if not (folder / "__init__.py").exists())
+    outer = [folder for folder in list(file.parents)[_depth(file) :] if not (folder / "__init__.py").exists()]
+    return next((folder for folder in outer if folder.name == "src"), (outer or [file.parent])[0])
 
 
 def _dotted_names(file: Path) -> Iterator[str]:
-    """Yield the names by which Python may find a file, the shortest first."""
+    """Yield the names by which Python may find a file, the shortest first that its relative imports allow."""
+    depth = _depth(file)
     places = {Path(place).resolve() for place in sys.path if place}
     for folder in file.parents:
         if folder in places and not (folder / "__init__.py").exists():
             parts = file.relative_to(folder).with_suffix("").parts
             parts = parts[:-1] if parts[-1] == "__init__" else parts
-            if parts and all(part.isidentifier() for part in parts):
+            if len(parts) > depth - (file.stem == "__init__") and all(part.isidentifier() for part in parts):
                 yield ".".join(parts)
+
+
+def _depth(file: Path) -> int:
+    """Return how many packages a file's relative imports need around it."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return 0  # what is wrong with it is seen when it is imported
+    return max((each.level for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)), default=0)
 
 
 def _leads_to(dotted: str, file: Path) -> bool:

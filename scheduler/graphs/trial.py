@@ -62,12 +62,13 @@ class SeenGraph:
         return next((f"{field}: {problem}" for field, problem in found), None)
 
 
-async def try_graph(name: str) -> SeenGraph:
+async def try_graph(name: str, configurable: Mapping[str, Any] | None = None) -> SeenGraph:
     """Load a graph, and make it if a function makes it. Raises `GraphError`.
 
-    A function that makes it for each run is called as LangGraph's server calls it to look at the graph, with an empty
-    config.
+    A function that makes it for each run is called with a config that has what is given, or as LangGraph's server calls
+    it to look at the graph, with an empty one.
     """
+    config = {"configurable": dict(configurable)} if configurable else None
     table = GraphTable(name, None)
     table.load(None)
     loaded = await table.made(None)
@@ -76,7 +77,7 @@ async def try_graph(name: str) -> SeenGraph:
         return SeenGraph(graph, is_per_run=isinstance(loaded, GraphFactory))
 
     try:
-        return await table.use(loaded, look, None)
+        return await table.use(loaded, look, config, configurable)
     finally:
         await table.close()
 

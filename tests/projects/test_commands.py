@@ -46,8 +46,36 @@ def test_check_looks_at_all_graphs(project):
     assert "graph" not in checks
     (folder / "langgraph.json").write_text(json.dumps({**content, "env": ".env"}))
     lines = run("check", code=1).stdout
-    assert "there is no folder ./gone, which `dependencies` names; correct the path" in lines
-    assert "its graphs: agent, broken; .env, which `env` names, is not there" in lines
+    missing = "; ./gone, which `dependencies` names, is not there; .env, which `env` names, is not there\n"
+    assert f"its graphs: agent, broken{missing}" in lines
+
+
+def test_check_makes_a_graph_with_what_a_task_configures(project):
+    """A function that takes the config may need something there."""
+    folder, content = project
+    content["graphs"] = {"agent": "./src/agent/made.py:make"}
+    (folder / "langgraph.json").write_text(json.dumps(content))
+    (folder / "src/agent/made.py").write_text(
+        f"{ECHO}def make(config):\n    config['configurable']['n']\n    return graph\n"
+    )
+    assert "making the graph raised KeyError: 'n'" in found()["graph agent"]["detail"]
+    task = '[[task]]\nid = "a"\nname = "A"\nprompt = "P"\nschedule = "every hour"\nconfigurable = {{ {} = 1 }}\n'
+    (folder / "tasks.toml").write_text(task.format("n"))
+    assert found(code=0)["graph agent"]["detail"] == "agent can be invoked and is made for each run"
+
+
+def test_check_before_there_is_a_store(project):
+    """The tasks of a tasks file are looked at in place of those in the store."""
+    folder, _ = project
+    (folder / "tasks.toml").write_text("[[task")
+    checks = found()
+    assert checks["store"]["ok"]
+    assert "tasks.toml, line 1: " in checks["tasks.toml"]["detail"]
+    fields = 'id = "a"\nname = "A"\nprompt = "P"\nschedule = "every hour"\n'
+    (folder / "tasks.toml").write_text(f'[[task]]\n{fields}result_callback = "nowhere.f"\n')
+    checks = found()
+    assert "result_callback='nowhere.f' cannot be imported" in checks["task a"]["detail"]
+    assert checks["tasks.toml"]["detail"].startswith("0 of 1 can be used")
 
 
 def test_check_looks_at_the_graph_that_is_named(project):

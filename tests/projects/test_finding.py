@@ -44,6 +44,14 @@ LAYOUTS = {
         "src/agent/graph.py:graph",
         {"src/agent/state.py": "", "src/agent/graph.py": f"from agent import state\n{ECHO}"},
     ),
+    "a package called src": (
+        "./src/flows/graph.py:graph",
+        {"src/__init__.py": "", "src/tools.py": "", "src/flows/graph.py": f"from ..tools import __name__\n{ECHO}"},
+    ),
+    "a folder src without an __init__, used as a package": (
+        "./src/flow.py:graph",
+        {"src/tools.py": "", "src/flow.py": f"from .tools import __name__\n{ECHO}"},
+    ),
     "a file beside another": ("./bots/graph.py:graph", {"bots/state.py": "", "bots/graph.py": f"import state\n{ECHO}"}),
     "the package itself": ("./agent/__init__.py:graph", {"agent/__init__.py": ECHO}),
 }

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import typer
 from rich.text import Text
@@ -19,7 +19,7 @@ from scheduler.cli.errors import ExitCode, sentence
 from scheduler.cli.modules import default_graph, modules_of_working_directory, project_here, shadowing_module
 from scheduler.cli.options import Db, DbUrl, Json, opened, store_arguments
 from scheduler.cli.permissions import ProjectFiles, open_to_others
-from scheduler.cli.project_graphs import ProjectGraphs, look_at, problem_on_server
+from scheduler.cli.project_graphs import ProjectGraphs, problem_on_server
 from scheduler.cli.ui.output import console, show_json, show_table
 from scheduler.errors import InvalidTaskError, ProjectFileError, StoreNotFoundError
 from scheduler.graphs import check_task
@@ -125,11 +125,10 @@ def _project() -> Iterator[Finding]:
     if project is None:
         return
     project.environment()
-    for folder in project.missing_folders:
-        hint = "correct the path, or leave it out"
-        yield Finding(FILE, ok=False, detail=f"there is no folder {folder}, which `dependencies` names; {hint}")
-    env = f"; {project.missing_env.name}, which `env` names, is not there" if project.missing_env else ""
-    yield Finding(FILE, ok=True, detail=f"its graphs: {', '.join(project.graphs) or 'none'}{env}")
+    missing = [f"; {each}, which `dependencies` names, is not there" for each in project.missing_dependencies]
+    if project.missing_env is not None:
+        missing.append(f"; {project.missing_env.name}, which `env` names, is not there")
+    yield Finding(FILE, ok=True, detail=f"its graphs: {', '.join(project.graphs) or 'none'}{''.join(missing)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,25 +140,35 @@ class _Places:
     file: Path
 
 
+_Tasks: TypeAlias = Mapping[str, tuple[TaskDefinition | None, str | None]]
+"""Tasks by their ids, each with what is wrong with it already."""
+
+
 def _graphs_and_tasks(graph: str | None, input_builder: str | None, places: _Places) -> Iterator[Finding]:
-    """Look at graphs, and at the tasks of the store and of the tasks file. Raises `ProjectFileError`."""
+    """Look at graphs, and at the tasks of the store, or of the tasks file. Raises `ProjectFileError`."""
     project = project_here()
     default = graph or (default_graph() if project else None)
     names = [graph] if graph else project.python_graphs if project else []
-    seen = ProjectGraphs(default, input_builder, {name: look_at(name, input_builder) for name in names})
-    store, stored = _store(places, seen)
-    file, listed = _tasks_file(places.file, seen) if stored is None else ([], [])
+    store, tasks = _store(places)
+    file: list[Finding] = []
+    title = "tasks"
+    if tasks is None:
+        file, tasks = _tasks_file(places.file)
+        title = places.file.name
+    definitions = [definition for definition, _ in tasks.values() if definition is not None]
+    graphs = ProjectGraphs.looked_at(names, default, input_builder, definitions)
     if not names:
         yield Finding("graph", ok=True, detail="not looked at; name it with --graph")
     for name in names:
-        problem, detail = seen.report(name, stored or listed)
+        problem, detail = graphs.report(name)
         yield Finding("graph" if graph else f"graph {name}", ok=problem is None, detail=problem or detail)
-    yield from store
-    yield from file
+    yield from [*store, *file]
+    if all(finding.ok for finding in (*store, *file) if finding.name in {"store", title}):
+        yield from _tasks(tasks, graphs, title)
 
 
-def _store(places: _Places, graphs: ProjectGraphs) -> tuple[list[Finding], list[TaskDefinition] | None]:
-    """Look at the store and its tasks; return them, too, or None if there is no store."""
+def _store(places: _Places) -> tuple[list[Finding], _Tasks | None]:
+    """Look at the store; return its tasks, too, or None if there is no store."""
     try:
         with opened(places.db, places.db_url) as scheduler, console(stderr=True).status("tasks"):
             runs, schedulers = scheduler.list_runs(limit=1), scheduler.running_schedulers()
@@ -170,11 +179,11 @@ def _store(places: _Places, graphs: ProjectGraphs) -> tuple[list[Finding], list[
         if places.file.exists():
             detail = f"there is none yet at {error.store}; the first start creates it"
             return [Finding("store", ok=True, detail=detail)], None
-        return [Finding("store", ok=False, detail=sentence(error))], None
+        return [Finding("store", ok=False, detail=sentence(error))], {}
     except ProjectFileError:
         raise
     except SchedulerError as error:
-        return [Finding("store", ok=False, detail=sentence(error))], []
+        return [Finding("store", ok=False, detail=sentence(error))], {}
     found = [Finding("store", ok=True, detail=f"its schema is known; {len(tasks)} tasks")]
     running = f"{schedulers} running" if schedulers else "none is running: nothing fires until one does"
     found.append(Finding("schedulers", ok=True, detail=running))
@@ -182,21 +191,17 @@ def _store(places: _Places, graphs: ProjectGraphs) -> tuple[list[Finding], list[
     if began is not None and began > datetime.now(UTC) + _SLACK:
         detail = f"the newest run began at {began.isoformat(' ', 'seconds')}: the clock was put back"
         found.append(Finding("history", ok=False, detail=detail))
-    found += _tasks({task.id: (task.definition, problems.get(task.id)) for task in tasks}, graphs, "tasks")
-    return found, [task.definition for task in tasks if task.definition is not None]
+    return found, {task.id: (task.definition, problems.get(task.id)) for task in tasks}
 
 
-def _tasks_file(file: Path, graphs: ProjectGraphs) -> tuple[list[Finding], list[TaskDefinition]]:
-    """Look at the tasks that a store will have; return them, too."""
-    if not file.exists():
-        return [], []
+def _tasks_file(file: Path) -> tuple[list[Finding], _Tasks]:
+    """Read the tasks that a store will have."""
     try:
         tasks = load_tasks(file)
     except SchedulerError as error:
-        return [Finding(file.name, ok=False, detail=sentence(error))], []
+        return [Finding(file.name, ok=False, detail=sentence(error))], {}
     with modules_of_working_directory():
-        new = {task.id: (task, _problem_of_code(task)) for task in tasks}
-    return list(_tasks(new, graphs, file.name)), tasks
+        return [], {task.id: (task, _problem_of_code(task)) for task in tasks}
 
 
 def _problem_of_code(task: TaskDefinition) -> str | None:
@@ -207,10 +212,8 @@ def _problem_of_code(task: TaskDefinition) -> str | None:
     return None
 
 
-def _tasks(
-    tasks: Mapping[str, tuple[TaskDefinition | None, str | None]], graphs: ProjectGraphs, title: str
-) -> Iterator[Finding]:
-    """Say which tasks cannot be used; each is given with what is wrong with it already."""
+def _tasks(tasks: _Tasks, graphs: ProjectGraphs, title: str) -> Iterator[Finding]:
+    """Say which tasks cannot be used."""
     sound = 0
     for task_id, (task, known) in tasks.items():
         problem = known or _problem_of_server(task) or graphs.problem_of(task)
