@@ -313,6 +313,18 @@ class _Interruption:
     status: RunStatus = RunStatus.INTERRUPTED
 
 
+_EARLIEST: Final = SECOND
+"""No due time is claimed so long before it comes."""
+
+
+def _not_before_due(instant: int, row: _RunOfTask) -> int:
+    """Return an instant, or the due time of a run that was claimed a moment before it, and interrupted then.
+
+    A due time that lies further ahead is one of a clock that was wrong.
+    """
+    return row.scheduled_at if 0 < row.scheduled_at - instant <= _EARLIEST else instant
+
+
 def _since(ending: _Ending, now: int) -> int:
     """Return from when on a wait counts: an attempt ends no later than now, unless the clock was set back since."""
     return min(ending.finished_at, now)
@@ -341,10 +353,11 @@ def _queue_again(connection: Connection, row: _RunOfTask, ending: _Ending, delay
         number=row.attempt,
         status=ending.status,
         started_at=to_datetime(row.started_at),
-        finished_at=to_datetime(ending.finished_at),
+        finished_at=to_datetime(_not_before_due(ending.finished_at, row)),
         error=ending.error,
     )
-    tries, ready = history.attempts_json((*history.earlier_attempts(row), ended)), _since(ending, now) + delay
+    tries = history.attempts_json((*history.earlier_attempts(row), ended))
+    ready = _not_before_due(_since(ending, now) + delay, row)
     connection.execute(_QUEUE_AGAIN, {"run": row.id, "ready": ready, "tries": tries, "problem": ended.error})
     return True
 
@@ -460,7 +473,8 @@ def interrupt(connection: Connection, owner: str, now: int, error: str) -> list[
         if not _queue_again(connection, row, interruption, delay, now):
             # Its owner was gone before it could cancel the run.
             state = RunStatus.INTERRUPTED if row.cancel_reason is None else RunStatus.CANCELLED
-            values = {"run": row.id, "end": now, "problem": row.cancel_reason or error, "state": state}
+            end = _not_before_due(now, row)
+            values = {"run": row.id, "end": end, "problem": row.cancel_reason or error, "state": state}
             connection.execute(_INTERRUPT, values)
             if task is not None and row.checkpointed:
                 history.keep_own_thread(connection, task, row.id, row.thread_id, now)

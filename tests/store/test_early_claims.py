@@ -98,3 +98,30 @@ def test_a_crash_before_the_due_time_leaves_an_interrupted_run(new_process, dead
     second = new_process(59.5)
     assert second.started(59.6, early=1) == second.started(61) == []
     assert second.history() == [("interrupted", 60, 0)]
+
+
+def test_a_process_that_dies_before_the_due_time(process, new_process):
+    """The attempt ends no sooner than it began, and the next one begins no sooner than the due time."""
+    process.add(once(10, rerun_after_crash=True), once(10, "single"))
+    process.run_pass(9.97, early=0.03)
+    other = new_process(9.98)
+    other.sql("DELETE FROM scheduler_owners WHERE id NOT IN (:me)", me=other.session._owner.id)
+    assert len(other.run_pass(9.98).recovered) == 2
+    assert other.started(9.99) == []
+    assert other.started(9.99, early=0.03) in ([], [("t", 10)])
+    other.run_pass(10)
+    [run], [single] = other.runs("t"), other.runs("single")
+    assert (run.status, run.attempt, seconds_of(run.started_at)) == ("running", 2, 10)
+    assert seconds_of(run.earlier_attempts[0].finished_at) == 10
+    assert (single.status, seconds_of(single.started_at), seconds_of(single.finished_at)) == ("interrupted", 10, 10)
+
+
+def test_a_due_time_of_a_clock_that_was_wrong_keeps_no_attempt_back(process, new_process):
+    """What lies further ahead than a claim can be early does not count."""
+    process.add(once(3600, rerun_after_crash=True))
+    process.run_pass(3600)
+    other = new_process(10)
+    other.sql("DELETE FROM scheduler_owners WHERE id NOT IN (:me)", me=other.session._owner.id)
+    other.run_pass(10)
+    [run] = other.runs("t")
+    assert run.attempt == 2
