@@ -52,6 +52,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         finally:
             self._waits.until = None
 
+    @property
+    def next_wake(self) -> int | None:
+        """When `run_until` has found that something is to happen next, in virtual time; None: nothing is known."""
+        return self._waits.wake
+
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # noqa: ANN401
         """Call a function in an executor; time does not pass meanwhile, unless the executor is virtual itself."""
         future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
@@ -84,6 +89,7 @@ class _Waits(selectors.DefaultSelector):
         self._stop = stop
         self._threads = {thread.ident for thread in threading.enumerate()}
         self.until: int | None = None
+        self.wake: int | None = None
         self.calls = 0
         """How many calls are in progress in real threads."""
 
@@ -118,7 +124,7 @@ class _Waits(selectors.DefaultSelector):
         return any(not thread.name.startswith(_OWN_THREADS) for thread in new)
 
     def _move(self, timeout: float | None) -> None:
-        wake = None if timeout is None else max(self._time.after(timeout), self._time.micros + 1)
+        self.wake = wake = None if timeout is None else max(self._time.after(timeout), self._time.micros + 1)
         if self.until is not None and (wake is None or wake > self.until):
             self._time.move_to(self.until)
             self._stop()

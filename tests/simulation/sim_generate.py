@@ -1,0 +1,221 @@
+"""Random worlds: a script is made from a seed, and is all that a world needs."""
+
+import random
+
+EPOCHS = ["2026-01-05T00:00:00+00:00", "2026-03-28T22:00:00+00:00", "2026-10-24T22:00:00+00:00"]
+"""An ordinary Monday, and the evenings before the clocks in Europe change."""
+OFTEN = ["* * * * *", "*/2 * * * *", "*/5 * * * *", "1-59/3 * * * *", "0,30 * * * *", "*/7 * * * *"]
+SELDOM = [
+    "0 9 * * 1",
+    "30 2 * * *",
+    "0 9 * * 1-5",
+    "0 */6 * * *",
+    "15 2,3 * * *",
+    "0 0 1 * 1",
+    "30 1 * * 0",
+    "0 12 */2 * *",
+]
+ZONES = [None, "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]
+OVERLAPS = ["skip", "buffer_one", "buffer_all", "cancel_other", "allow_all"]
+CALLS = ["add", "again", "pause", "resume", "trigger", "remove", "cancel", "pause", "resume", "enable"]
+FAULTS = ["crash", "stop", "suspend", "lock", "slow", "commit", "start", "clock"]
+FEATURES = [
+    "start_at", "end_at", "jitter", "max_runs", "grace", "timeout", "retry", "pause_after", "disabled", "session",
+    "per_run", "raise", "hang", "resist", "long_runs", "rerun",
+]  # fmt: skip
+SIZES = ["tiny", "short", "long"]
+
+
+def make(seed, size=None):
+    """Return the script of a seed."""
+    return Maker(seed, size).script()
+
+
+class Maker:
+    """Draws one script. `unit` is about the time between two due times, in seconds."""
+
+    def __init__(self, seed, size):
+        self.seed = seed
+        self.random = r = random.Random(seed)
+        self.size = size or r.choices(SIZES, [16, 3, 0.7])[0]
+        self.unit = r.choice([3600, 7200]) if self.size == "long" else r.choice([1, 1, 5, 60])
+        lengths = {"tiny": [8, 15, 25], "short": [30, 50, 80], "long": [24, 72, 168]}
+        self.horizon = self.unit * r.choice(lengths[self.size])
+        self.features = {name for name in FEATURES if r.random() < 0.35}
+        self.theme = r.choice([None, None, "duel", "back", "outage", "stops"])
+        self.number = max(r.choice([1, 1, 2, 2, 3]), 2 if self.theme in {"duel", "outage"} else 1)
+
+    def script(self):
+        r = self.random
+        settings = self._settings()
+        self.settings = settings
+        operations = [[self._start_of(index), "start", index] for index in range(self.number)]
+        ids = ["a", "b", "c", "d"][: r.choice([1, 1, 2, 2, 3, 4])]
+        is_plain = r.random() < 0.12
+        manners = {each: {"seconds": [0.01, 0.2]} if is_plain else self._manner() for each in ids}
+        for each in ids:
+            at = round(r.uniform(0, 3 * self.unit), 3)
+            operations.append([at, "call", "add", each, self._fields(at, plain=is_plain), r.choice([99, 0, 1])])
+        for _ in range(0 if is_plain else r.choice([0, 1, 2, 4])):
+            operations.append(self._call(ids, operations))
+        operations += self._faults()
+        operations.sort(key=lambda each: each[0])
+        return {
+            "seed": self.seed,
+            "epoch": r.choice(EPOCHS),
+            "horizon": self.horizon,
+            "adds_again": r.random() < 0.4,
+            "settings": settings,
+            "manners": manners,
+            "operations": operations,
+        }
+
+    def _settings(self):
+        r = self.random
+        poll = self.horizon / r.choice([15, 40, 70]) if self.size == "long" else self.unit * r.choice([1, 2, 3])
+        lease = poll * r.choice([3, 4, 6])
+        return {
+            "poll": poll,
+            "lease": lease,
+            "slots": r.choice([1, 2, 3, 8, 32]),
+            "grace": r.choice([0, 2, 10]) * (60 if self.size == "long" else 1),
+            "containers": r.random() < 0.3,
+        }
+
+    def _start_of(self, index):
+        r = self.random
+        return 0 if index == 0 else round(r.choice([r.random(), r.uniform(0, self.horizon / 2)]), 3)
+
+    def _moment(self):
+        r = self.random
+        at = r.uniform(0, self.horizon)
+        if r.random() < 0.6:  # near a due time, or near the pass before it
+            at = int(at) + r.choice([0, -0.0005, 0.0003, 0.0005, -0.015, -0.0148, -0.008, 0.001, 0.02, 0.5])
+        return round(max(0.001, at), 5)
+
+    def _has(self, feature):
+        return self.random.random() < (0.6 if feature in self.features else 0.03)
+
+    def _manner(self):
+        r, unit = self.random, self.unit
+        spans = [[0.001, 0.01], [0.1, 1], [unit * 0.5, unit * 3], [unit, unit * 12]]
+        manner = {"seconds": [unit * 4, unit * 25] if "long_runs" in self.features else r.choice(spans)}
+        return manner | {name: r.choice([0.2, 0.5, 1]) for name in ("raise", "hang", "resist") if self._has(name)}
+
+    def _fields(self, at, *, plain):
+        fields = self._schedule(at)
+        r, unit = self.random, self.unit
+        if plain:
+            return fields
+        options = {
+            "max_runs": ("max_runs", lambda: r.choice([1, 2, 3, 6])),
+            "grace": ("misfire_grace_seconds", lambda: r.choice([0, 0.5, 2, unit * 5])),
+            "timeout": ("timeout_seconds", lambda: r.choice([0.05, 1, unit * 2])),
+            "pause_after": ("pause_after_failures", lambda: r.choice([1, 2, 3])),
+            "session": ("session_id", lambda: r.choice(["s1", "s2"])),
+            "per_run": ("session_mode", lambda: "per_run"),
+            "disabled": ("enabled", lambda: r.random() < 0.5),
+        }
+        fields |= {name: draw() for feature, (name, draw) in options.items() if self._has(feature)}
+        if "session_id" in fields:
+            fields.pop("session_mode", None)
+        if fields["task_type"] == "one_time":
+            fields.pop("max_runs", None)
+        fields |= {"overlap": r.choice(OVERLAPS), "coalesce": r.random() < 0.6, "rerun_after_crash": self._has("rerun")}
+        if self._has("retry"):
+            delays = {"retry_delay_seconds": r.choice([0, 0.5, unit]), "retry_max_delay_seconds": unit * 2}
+            fields |= {"max_attempts": r.choice([2, 3]), **delays}
+        return fields
+
+    def _schedule(self, at):
+        r, unit = self.random, self.unit
+        kind = r.choices(["interval", "cron", "one_time"], [4, 3, 2])[0]
+        fields = {"task_type": kind}
+        if kind == "one_time":
+            fields["run_at"] = int(at + r.choice([1, 2, 5, 20]) * unit) + r.choice([0, 0, 0.5])
+            return fields
+        if kind == "interval":
+            fields["interval_seconds"] = int(r.choice([1, 2, 3, 5, 10, 17, 30]) * unit)
+        else:
+            fields["cron_expression"] = r.choice(SELDOM if self.size == "long" else OFTEN)
+            zone = r.choice(ZONES)
+            fields |= {} if zone is None else {"timezone": zone}
+        if self._has("start_at"):
+            fields["start_at"] = r.choice([-1000, -7, 0, 5, 20]) * unit
+        if self._has("end_at"):
+            fields["end_at"] = max(fields.get("start_at", 0), int(self.horizon * r.choice([0.3, 0.8, 1.2]))) + unit
+        if self._has("jitter"):
+            fields["jitter_seconds"] = int(r.choice([1, 3, 10]) * unit)
+        return fields
+
+    def _call(self, ids, operations):
+        r, at, task_id = self.random, self._moment(), self.random.choice(ids)
+        kind, by = r.choice(CALLS), r.choice([99, 0, 1])
+        if kind == "add":
+            return [at, "call", "add", task_id, self._fields(at, plain=False), by]
+        if kind not in {"again", "enable"}:
+            return [at, "call", kind, task_id, None, by]
+        added = [each for each in operations if each[1:4] == ["call", "add", task_id]]
+        fields = dict(r.choice(added)[4])
+        if kind == "enable":
+            fields["enabled"] = not fields.get("enabled", True)
+        return [at, "call", "add", task_id, fields, by]
+
+    def _faults(self):
+        r = self.random
+        number, kinds = r.choice([0, 1, 1, 2, 3]), r.sample(FAULTS, r.choice([1, 1, 2, 3, 5]))
+        themes = {
+            "duel": ["suspend", "suspend", "crash"],
+            "back": ["clock", "clock", "crash"],
+            "outage": ["lock", "lock", "commit"],
+            "stops": ["stop", "stop", "crash", "start", "slow"],
+        }
+        if self.theme is not None:
+            number, kinds = max(1, number), themes[self.theme]
+        return [self._fault(r.choice(kinds)) for _ in range(number)]
+
+    def _fault(self, kind):
+        return [self._moment(), kind, *getattr(self, f"_{kind}")()]
+
+    def _index(self):
+        return self.random.randrange(self.number)
+
+    def _again(self):
+        """Return after how long a process starts again, if it does."""
+        r = self.random
+        soon = r.choice([0.01, 1, 2 * self.unit, 10 * self.unit])
+        return None if r.random() < 0.2 else round(soon * r.random() + 0.001, 3)
+
+    def _start(self):
+        return [self._index()]
+
+    def _crash(self):
+        r = self.random
+        return [self._index(), r.choice(["now", "pre", "post"]), r.choice([1, 1, 2, 3, 10]), self._again()]
+
+    def _stop(self):
+        mode = self.random.choice(["await", "await", "unawaited", "cancelled", "restart"])
+        return [self._index(), mode, self._again()]
+
+    def _suspend(self):
+        r, lease = self.random, self.settings["lease"]
+        return [self._index(), round(r.choice([0.3, 2, lease * 1.5, lease * 3]) * r.uniform(0.5, 1), 3)]
+
+    def _lock(self):
+        r, lease = self.random, self.settings["lease"]
+        return [round(r.choice([0.5, 3, 12, min(lease * 2, 300)]) * r.uniform(0.3, 1), 3)]
+
+    def _slow(self):
+        r, lease = self.random, self.settings["lease"]
+        return [round(r.uniform(1, 10) * self.unit, 3), round(min(r.choice([0.02, 0.2, 0.9]), lease / 12), 3)]
+
+    def _commit(self):
+        r, lease = self.random, self.settings["lease"]
+        seconds = round(r.uniform(0.5, min(lease / 2.5, 60)), 3)
+        return [seconds, r.choice(["before", "after", "either"]), r.choice([0.2, 0.5, 1])]
+
+    def _clock(self):
+        r, lease = self.random, self.settings["lease"]
+        step = r.choice([0.3, 2, lease * 0.4, lease * 2, self.unit * 30, 3600]) * r.uniform(0.5, 1)
+        is_back = self.theme == "back" and r.random() < 0.7
+        return [round(-step if is_back else step, 3)]
