@@ -138,6 +138,22 @@ async def test_a_time_out_cancels_the_run_there(remote_scheduler, gate, news, cl
     assert (await client.runs.get(session_of(session), there["run_id"]))["status"] == "interrupted"
 
 
+async def test_cancel_run_ends_the_run_there(remote_scheduler, gate, news, client):
+    """Within the poll interval, with the reason; the server's run is over, too."""
+    gate.hold("a")
+    session = uuid.uuid4().hex
+    async with remote_scheduler() as scheduler:
+        run_id = begin(scheduler, session_id=session)
+        await news("a")
+        scheduler.cancel_run(run_id, "wrong prompt")
+        await news("a cancelled")
+        run = await over(scheduler, run_id)
+    assert (run.status, run.error) == (RunStatus.CANCELLED, "wrong prompt")
+    (there,) = await client.runs.list(session_of(session))
+    await client.runs.join(session_of(session), there["run_id"])
+    assert (await client.runs.get(session_of(session), there["run_id"]))["status"] == "interrupted"
+
+
 async def test_a_cancel_is_passed_on(remote_scheduler, gate, news):
     """`CANCEL_OTHER` ends the step on the server, and the next run begins when it has ended."""
     gate.hold("b")
