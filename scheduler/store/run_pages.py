@@ -46,9 +46,10 @@ def read_runs(connection: Connection, wanted: RunFilter) -> list[Run]:
 def _rows(connection: Connection, wanted: RunFilter) -> Iterable[RunRow]:
     if wanted.tag is None:
         return _of_all(connection, wanted) if wanted.task_id is None else _of_task(connection, wanted)
-    tagged = set(tagging.ever_tagged(connection, wanted.tag))
     if wanted.task_id is not None:
-        return _of_task(connection, wanted) if wanted.task_id in tagged else []
+        is_tagged = tagging.is_tagged(connection, wanted.task_id, wanted.tag)
+        return _of_task(connection, wanted) if is_tagged else []
+    tagged = tagging.ever_tagged(connection, wanted.tag, _FEW_TASKS + 1)
     if len(tagged) > _FEW_TASKS:
         return _of_all(connection, wanted)
     each = (replace(wanted, task_id=task_id) for task_id in tagged)

@@ -41,12 +41,24 @@ def tagged(connection: Connection, tag: str) -> list[str]:
     return connection.execute(_TAGGED, {"tag": tag}).scalars()
 
 
-_EVER_TAGGED: Final = Statement(lambda: select(tags.c.task_id).where(tags.c.tag == bindparam("tag")))
+_EVER_TAGGED: Final = Statement(
+    lambda: select(tags.c.task_id).where(tags.c.tag == bindparam("tag")).limit(bindparam("limit"))
+)
 
 
-def ever_tagged(connection: Connection, tag: str) -> list[str]:
-    """Return the tasks that have a tag, or had it when they were removed."""
-    return connection.execute(_EVER_TAGGED, {"tag": tag}).scalars()
+def ever_tagged(connection: Connection, tag: str, limit: int) -> list[str]:
+    """Return at most `limit` tasks that have a tag, or had it when they were removed."""
+    return connection.execute(_EVER_TAGGED, {"tag": tag, "limit": limit}).scalars()
+
+
+_HAS: Final = Statement(
+    lambda: select(tags.c.tag).where(tags.c.tag == bindparam("tag"), tags.c.task_id == bindparam("task"))
+)
+
+
+def is_tagged(connection: Connection, task_id: str, tag: str) -> bool:
+    """Tell whether a task has a tag, or had it when it was removed."""
+    return connection.execute(_HAS, {"tag": tag, "task": task_id}).first() is not None
 
 
 def has_tag(task_id: ColumnElement[str]) -> ColumnElement[bool]:
