@@ -58,7 +58,7 @@ async def run_until_signal(
             async with kept_applied(tasks_file, apply or functools.partial(_apply_file, scheduler, tasks_file or "")):
                 scheduler.start()
                 await _ready_or_stopped(scheduler, stopping)
-                if banner is not None:
+                if banner is not None and not stopping.is_set():
                     print(banner, flush=True)  # noqa: T201 (asked for)
                 await stopping.wait()
         finally:

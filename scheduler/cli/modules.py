@@ -33,10 +33,12 @@ def default_graph() -> str:
 
 
 def several_graphs() -> str | None:
-    """Return a sentence on the graphs among which a langgraph.json leaves the choice; None if it leaves none."""
+    """Return a sentence on the graphs of a langgraph.json, if it does not say which one is meant; else None."""
     project = project_here()
-    if project is None or len(project.graphs) == 1:
+    if project is None or len(project.python_graphs) == 1:
         return None
+    if not project.python_graphs:
+        return without_python(project)
     return f"{project.file.name} has the graphs {', '.join(project.graphs)}; name one with --graph"
 
 
@@ -55,6 +57,13 @@ def shadowing_module() -> str | None:
                 problem = "has the name of this package, and programs there import it in place of the package"
                 return f"{os.path.relpath(place)} {problem}; rename it"
     return None
+
+
+def without_python(project: LangGraphProject) -> str:
+    """Return a sentence for a project that has no graph in Python."""
+    names = ", ".join(project.graphs) or "none"
+    hint = "run it on a LangGraph server, and name it with --graph langgraph+http://host:port/NAME"
+    return f"{project.file.name} has no graph in Python (its graphs: {names}); {hint}"
 
 
 @contextmanager

@@ -231,7 +231,8 @@ class GraphRunner:
 
         Raises `GraphError`, and what the saver raises.
         """
-        await in_thread(self._graphs.load, path)
+        if self._graphs.known(path) is None:
+            await in_thread(self._graphs.load, path)
         config = {"configurable": {"thread_id": thread_id}}
         await self._graphs.use(await self._graphs.made(path), lambda graph: delete_thread(graph, thread_id), config)
 

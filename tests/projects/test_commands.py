@@ -99,3 +99,19 @@ def test_serving_without_a_choice(project, monkeypatch):
     monkeypatch.setitem(sys.modules, "graph", None)  # there is none, although this checkout has one
     said = run("serve", "--no-checkpoints", code=1).stderr
     assert "langgraph.json has the graphs agent, broken; name one with --graph" in said
+    folder, content = project
+    content["graphs"] = {"js": "./src/graph.ts:graph"}
+    (folder / "langgraph.json").write_text(json.dumps(content))
+    for command in (("serve", "--no-checkpoints"), ("init", "--yes")):
+        said = run(*command, code=1).stderr
+        assert "langgraph.json has no graph in Python (its graphs: js); run it on a LangGraph server" in said
+
+
+def test_serving_tasks_that_name_their_graphs(project, started, monkeypatch):
+    """Then no option has to name one."""
+    folder, _ = project
+    monkeypatch.setitem(sys.modules, "graph", None)  # there is none, although this checkout has one
+    task = '[[task]]\nid = "a"\nname = "A"\nprompt = "P"\nschedule = "every hour"\ngraph = "agent"\n'
+    (folder / "tasks.toml").write_text(task)
+    run("serve", "--tasks", "tasks.toml")
+    assert [run.response for run in started] == ["Echo: P"]

@@ -22,24 +22,6 @@ def run(*arguments, code=0):
     return result
 
 
-@pytest.fixture
-def started(monkeypatch):
-    """Return the runs of tasks in schedulers that `serve` or a program would have run until a signal."""
-    runs = []
-
-    async def run_each(own, tasks_file=None, *, apply=None):
-        if apply is None:
-            own.add_tasks(scheduler.load_tasks(tasks_file))
-        else:
-            apply()
-        async with own:
-            runs.extend([await own.run_task(task["id"], timeout=30) for task in own.list_tasks()])
-
-    monkeypatch.setattr(scheduler, "run_until_signal", run_each)
-    monkeypatch.setattr("scheduler.cli.commands.serve.run_until_signal", run_each)
-    return runs
-
-
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_project(folder, started, monkeypatch, name):
     """It finds the graph, writes a task that the graph takes, finds nothing wrong, and the task runs."""

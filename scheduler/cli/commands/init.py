@@ -17,7 +17,7 @@ from scheduler import TaskDefinition, TaskType, load_tasks
 from scheduler._arguments import check_zone
 from scheduler._texts import escaped_lines
 from scheduler.cli.errors import CommandError, ExitCode, sentence
-from scheduler.cli.modules import project_here, shadowing_module
+from scheduler.cli.modules import project_here, shadowing_module, without_python
 from scheduler.cli.options import Json
 from scheduler.cli.project import (
     PROGRAM_FILE,
@@ -218,6 +218,8 @@ def _check(task: NewTask, timezone: str | None, seen: SeenGraph | str) -> None:
 def _chosen_graph(*, asks: bool) -> str:
     """Return the graph of langgraph.json, of graph.py, or of another module; ask if there are several."""
     project = project_here()
+    if project is not None and not project.python_graphs:
+        raise CommandError(without_python(project))
     if project is not None:
         return _one_of(project.python_graphs, f"{project.file.name} names", asks=asks)
     found = find_graphs()
