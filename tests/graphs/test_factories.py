@@ -13,7 +13,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph_sdk.runtime import ServerRuntime
 from runner_kit import a_claim, a_runner, a_task
 
-from scheduler import RunStatus
+from scheduler import RunStatus, TaskScheduler
 from scheduler.errors import GraphError
 from scheduler.graphs import GraphRunner, RunnerSettings
 from scheduler.timing.clock import WallClock
@@ -149,6 +149,64 @@ async def test_a_stop_while_the_graph_is_made(new_scheduler):
     async with asyncio.timeout(PATIENCE):
         await scheduler.stop()
     assert ended.is_set()
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_what_leaving_raises_is_logged(new_scheduler, caplog, is_async):
+    """The scheduler stops all the same."""
+
+    @asynccontextmanager
+    async def make_async():
+        yield EchoGraph()
+        raise OSError("cannot be closed")
+
+    @contextmanager
+    def make():
+        yield EchoGraph()
+        raise OSError("cannot be closed")
+
+    async with new_scheduler(make_async if is_async else make):
+        pass
+    [record] = [each for each in caplog.records if getattr(each, "action", None) == "graph_not_left"]
+    assert "OSError: cannot be closed" in record.getMessage()
+
+
+async def test_a_context_manager_that_does_not_end(new_scheduler, monkeypatch):
+    """It is cancelled after a while, and the stop goes on."""
+    monkeypatch.setattr("scheduler.graphs.graph_table._PATIENCE", 0.01)
+    cancelled = asyncio.Event()
+
+    @asynccontextmanager
+    async def make():
+        yield EchoGraph()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with asyncio.timeout(PATIENCE):
+        async with new_scheduler(make):
+            pass
+        await cancelled.wait()
+
+
+async def test_the_end_of_the_loop(log):
+    """`asyncio.run` cancels what runs; the context manager is left then, too."""
+
+    @asynccontextmanager
+    async def make():
+        try:
+            yield log.made()
+        finally:
+            log.append("left")
+
+    async def program():
+        scheduler = TaskScheduler(persistent=False, graph=make)
+        scheduler.start()
+        await scheduler.ready()
+
+    await asyncio.to_thread(asyncio.run, program())
+    assert log == ["made", "left"]
 
 
 # --- For each run ---

@@ -29,6 +29,12 @@ def started(monkeypatch):
     return runs
 
 
+def is_in(module, folder):
+    """Tell whether a module, or a package without a file, is in a folder."""
+    places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
+    return any(str(place).startswith(str(folder)) for place in places)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Return an empty folder, which is the working directory; what is imported from it is forgotten afterwards.
@@ -41,10 +47,8 @@ def folder(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name, raising=False)
     before, variables = set(sys.modules), dict(os.environ)
     yield tmp_path
-    for name in set(sys.modules) - before:
-        file = getattr(sys.modules[name], "__file__", None) or ""
-        places = [*getattr(sys.modules[name], "__path__", ())]
-        if any(str(place).startswith(str(tmp_path)) for place in (file, *places)):
-            del sys.modules[name]
+    new = set(sys.modules) - before
+    for name in [name for name in new if is_in(sys.modules[name], tmp_path)]:
+        del sys.modules[name]
     for name in set(os.environ) - set(variables):
         del os.environ[name]
