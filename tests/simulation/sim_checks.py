@@ -179,15 +179,26 @@ class Checks:
                 self.fault("stuck", f"{self.shown(run)} is running, and nobody works on it")
             if run["status"] == "pending" and run["ready_at"] < self.now - self.slack and not self._is_unusable(run):
                 self.fault("stuck", f"{self.shown(run)} could start since {(self.now - run['ready_at']) / SEC} s")
-        for run_id, calls in self.calls_of.items():
-            run = self.by_id.get(run_id)
-            if run is None or run["finished_at"] is None or not calls or not calls[-1].is_killed:
-                continue
-            if run["status"] in {"succeeded", "failed", "timed_out"}:
+        for run in self.runs:
+            calls = self.calls_of[run["id"]]
+            if calls and calls[-1].is_killed and run["status"] in {"succeeded", "failed", "timed_out"}:
                 self.fault("killed", f"{self.shown(run)}: its last attempt was killed")
             may_repeat = any(task.rerun_after_crash for task in self._definitions(run["task_id"]))
-            if len(calls) > 1 and calls[-2].is_killed and not may_repeat:
+            if any(call.is_killed for call in calls[:-1]) and not may_repeat:
                 self.fault("repeated", f"{self.shown(run)} was repeated after a crash without rerun_after_crash")
+            self._check_repeated(run, calls)
+            if "clock" not in self.kinds and any(self._begins_after_end(call, run) for call in calls):
+                self.fault("after-end", f"{self.shown(run)} was over when its graph was called")
+
+    def _check_repeated(self, run, calls):
+        """A run that may be repeated is, unless its task is gone."""
+        model, definitions = self.world.models.get(run["task_id"]), self._definitions(run["task_id"])
+        must_repeat = definitions and all(task.rerun_after_crash for task in definitions) and not model.was_removed
+        if must_repeat and run["status"] == "interrupted" and run["attempt"] == 1 and calls and calls[0].is_killed:
+            self.fault("not-repeated", f"{self.shown(run)}: {run['error']}, and its task has rerun_after_crash")
+
+    def _begins_after_end(self, call, run):
+        return run["finished_at"] is not None and call.begin + self.world.start > run["finished_at"] + 2_000
 
     def _is_unusable(self, run):
         task = self.tasks.get(run["task_id"])
@@ -236,6 +247,23 @@ class Checks:
             is_served = task["finished_at"] is None and not task["paused"] and task["problem"] is None
             if is_served and task["next_due"] is not None and task["next_due"] < self.now - self.slack:
                 self.fault("silent", f"{task['id']} was due {(self.now - task['next_due']) / SEC} s ago")
+            elif is_served and task["next_due"] is not None and self.went_back:
+                self._check_after_step_back(task)
+
+    def _check_after_step_back(self, task):
+        """After the clock was set back, the due times that come again and were not served are served."""
+        model = self.world.models.get(task["id"])
+        if model is None or model.definition is None or not model.spans or model.spans[-1][2] is not None:
+            return
+        definition, schedule = model.definition, model.spans[-1][0]
+        if definition.interval_seconds and not definition.start_at:
+            if task["next_due"] - self.now > (definition.interval_seconds + (definition.jitter_seconds or 0)) * SEC:
+                self.fault("silent", f"{task['id']} is due in {(task['next_due'] - self.now) / SEC} s only")
+        elif not definition.jitter_seconds and not definition.run_at:
+            served = {run["scheduled_at"] for run in self.of_task[task["id"]]}
+            ahead = [due for due in schedule.between(self.now + EARLY, task["next_due"] - 1) if due not in served]
+            if ahead:
+                self.fault("silent", f"{task['id']} is due at {self.world.seconds(ahead[0])}, and will not be served")
 
     def check_accounting(self):
         for task_id, model in self.world.models.items():

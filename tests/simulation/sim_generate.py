@@ -42,8 +42,9 @@ class Maker:
         lengths = {"tiny": [8, 15, 25], "short": [30, 50, 80], "long": [24, 72, 168]}
         self.horizon = self.unit * r.choice(lengths[self.size])
         self.features = {name for name in FEATURES if r.random() < 0.35}
-        self.theme = r.choice([None, None, "duel", "back", "outage", "stops"])
-        self.number = max(r.choice([1, 1, 2, 2, 3]), 2 if self.theme in {"duel", "outage"} else 1)
+        themes = [None, None, "duel", "back", "outage", "stops"]
+        self.theme = "storm" if self.size == "tiny" and r.random() < 0.08 else r.choice(themes)
+        self.number = max(r.choice([1, 1, 2, 2, 3]), 2 if self.theme in {"duel", "outage", "storm"} else 1)
 
     def script(self):
         r = self.random
@@ -58,7 +59,7 @@ class Maker:
             operations.append([at, "call", "add", each, self._fields(at, plain=is_plain), r.choice([99, 0, 1])])
         for _ in range(0 if is_plain else r.choice([0, 1, 2, 4])):
             operations.append(self._call(ids, operations))
-        operations += self._faults()
+        operations += self._storm(manners, settings) if self.theme == "storm" else self._faults()
         operations.sort(key=lambda each: each[0])
         return {
             "seed": self.seed,
@@ -160,6 +161,27 @@ class Maker:
         if kind == "enable":
             fields["enabled"] = not fields.get("enabled", True)
         return [at, "call", "add", task_id, fields, by]
+
+    def _storm(self, manners, settings):
+        """Many short runs at the same time, more than there are slots, and a fault in the middle of them."""
+        r = self.random
+        due = self.unit * r.choice([3, 5])
+        settings["slots"] = r.choice([1, 2, 3])
+        operations = []
+        for number in range(r.choice([8, 20, 40])):
+            task_id = f"s{number}"
+            manners[task_id] = {"seconds": r.choice([[0.001, 0.004], [0.001, 0.02]])}
+            fields = {"task_type": "one_time", "run_at": due + r.choice([0, 0, 0, 0.05]), "session_mode": "per_run"}
+            fields["rerun_after_crash"] = r.random() < 0.5
+            operations.append([round(2 * self.unit + r.random() / 100, 5), "call", "add", task_id, fields, 99])
+        for _ in range(r.choice([1, 2])):
+            at = round(due + r.choice([0.01, 0.05, 0.2]) * r.random() + r.choice([-0.015, 0, 0.002]), 5)
+            kind = r.choice(["suspend", "suspend", "crash", "stop", "commit"])
+            fault = getattr(self, f"_{kind}")()
+            if kind == "suspend":
+                fault[1] = round(settings["lease"] * r.choice([0.1, 1.5, 4]), 3)
+            operations.append([at, kind, *fault])
+        return operations
 
     def _faults(self):
         r = self.random

@@ -3,12 +3,14 @@
 If one is not found, the worlds or the checks are too weak. `python -m tests.simulation --mutations` hunts them all.
 """
 
+import dataclasses
 import time
 from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import sim_run
 
+from scheduler import graphs
 from scheduler.engine.pass_loop import PassLoop
 from scheduler.engine.run_slots import RunSlots
 from scheduler.graphs import bounded
@@ -89,7 +91,15 @@ def _always_reruns():
     def delay(task, row):
         return real(None, row)
 
-    return mock.patch.object(outcomes, "_delay_after_interruption", delay)
+    # What starts a run looks again whether it may be repeated: both have to be wrong.
+    def begin(graph, claim, *rest):
+        task = claim.task.model_copy(update={"rerun_after_crash": True})
+        return real_begin(graph, dataclasses.replace(claim, task=task), *rest)
+
+    real_begin, stack = graphs.beginning, ExitStack()
+    stack.enter_context(mock.patch.object(outcomes, "_delay_after_interruption", delay))
+    stack.enter_context(mock.patch.object(graphs, "beginning", begin))
+    return stack
 
 
 def _one_slot_more():
@@ -128,6 +138,9 @@ MUTATIONS = {
     "one run more than max_runs": _one_run_more,
     "what came due during a pause runs": _pauses_forget_nothing,
     "adding again restarts an interval": _adding_again_restarts,
+    "no run is repeated after a crash": lambda: mock.patch.object(
+        outcomes, "_delay_after_interruption", _returns(None)
+    ),
     "every run is repeated after a crash": _always_reruns,
     "a clock that was set back is not noticed": lambda: mock.patch.object(
         clock_steps.ClockWatch, "settle", _returns(None)

@@ -14,7 +14,7 @@ import sim_oracle
 import sim_run
 
 HERE = Path(__file__).parent
-WORLDS = range(1_000_000, 1_000_150)
+WORLDS = range(1_000_000, 1_000_200)
 """The seeds of the test command; `python -m tests.simulation` runs others, as many as wanted."""
 
 
