@@ -10,7 +10,7 @@ from scheduler import _containment, logbook
 from scheduler.errors import GraphError
 from scheduler.graphs.factories import GraphFactory, is_unfinished
 from scheduler.graphs.loading import Graph, checked_graph, compiled, load_graph
-from scheduler.graphs.wrapped import WrappedGraph, takes_checkpointer, with_checkpointer
+from scheduler.graphs.wrapped import WrappedGraph, keeps_threads, takes_checkpointer, with_checkpointer
 
 T = TypeVar("T")
 Loaded: TypeAlias = Graph | GraphFactory
@@ -109,9 +109,14 @@ class GraphTable:
             await making.leave()
 
     def _made_by(self, factory: GraphFactory, found: object) -> Graph:
-        """Return what a factory has made as a graph. Raises `GraphError`."""
+        """Return what a factory has made as a graph. Raises `GraphError`.
+
+        A saver that was made for one run with its graph would remember nothing, so it is replaced, as LangGraph's
+        server replaces any.
+        """
         graph = checked_graph(factory.name, compiled(found))
-        if self._saver is None or not takes_checkpointer(graph):
+        takes_saver = takes_checkpointer(graph) or (factory.is_per_run and keeps_threads(graph))
+        if self._saver is None or not takes_saver:
             return graph
         return with_checkpointer(graph, self._saver) or graph
 

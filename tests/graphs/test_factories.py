@@ -292,14 +292,19 @@ async def test_left_after_a_failure(log, caplog):
 
 
 async def test_a_saver_is_attached():
-    """To a graph that is made, unless it has one; one that was not compiled is, as by LangGraph's server."""
+    """To a graph that is made once, unless it has one, and to each that is made for one run; a builder is compiled."""
     saver, own = InMemorySaver(), InMemorySaver()
-    graphs = [a_builder, lambda config: a_builder().compile(), lambda: a_builder().compile(checkpointer=own)]
+    graphs = [
+        a_builder,
+        lambda config: a_builder().compile(),
+        lambda config: a_builder().compile(checkpointer=InMemorySaver()),
+        lambda: a_builder().compile(checkpointer=own),
+    ]
     for make in graphs:
         outcome = await a_runner(make, checkpointer=saver).run(a_claim(thread_id=f"thread {id(make)}"))
         assert (outcome.status, outcome.response) == (RunStatus.SUCCEEDED, "Done.")
-    assert {*saver.storage} == {f"thread {id(make)}" for make in graphs[:2]}
-    assert {*own.storage} == {f"thread {id(graphs[2])}"}
+    assert {*saver.storage} == {f"thread {id(make)}" for make in graphs[:3]}
+    assert {*own.storage} == {f"thread {id(graphs[3])}"}
 
 
 async def test_a_thread_of_a_graph_for_each_run_is_deleted():

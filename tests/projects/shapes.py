@@ -202,13 +202,13 @@ SHAPES = {
     "langgraph.json with several graphs": Shape(
         {
             "langgraph.json": named(
-                "./one.py:graph", graphs={"one": "./one.py:graph", "two": {"path": "./two.py:agent"}}
+                "", graphs={"bot": "./bot.py:graph", "The Weather": {"path": "./the-weather.py:agent"}}
             ),
-            "one.py": chatbot(COMPILED),
-            "two.py": AGENT,
+            "bot.py": chatbot(COMPILED),
+            "the-weather.py": AGENT,
         },
-        graph="two",
-        found="two",
+        graph="The Weather",
+        found="The Weather",
         answer="sunny",
     ),
     "langgraph.json with a graph in JavaScript as well": Shape(
