@@ -106,25 +106,30 @@ def _holds_modules(folder: Path) -> bool:
 # --- Entering a project ---
 
 
-def enter(project: LangGraphProject) -> None:
+def enter(project: LangGraphProject) -> list[str]:
     """Let Python find the project's modules, after all others, and set its variables that are not set.
 
-    Raises `ProjectFileError`.
+    Returns the folders on Python's path. Raises `ProjectFileError`.
     """
-    sys.path.extend(place for place in map(str, project.import_folders) if place not in sys.path)
+    folders = [str(folder) for folder in project.import_folders]
+    sys.path.extend(place for place in folders if place not in sys.path)
     for name, value in project.environment().items():
         os.environ.setdefault(name, value)
+    return folders
 
 
 # --- Reading ---
 
 
+def find_file(folders: Iterable[Path]) -> Path | None:
+    """Return the langgraph.json of the first of some folders that has one."""
+    return next((folder / FILE for folder in folders if (folder / FILE).exists()), None)
+
+
 def find_project(folders: Iterable[Path]) -> LangGraphProject | None:
     """Return the project of the first of some folders that has a langgraph.json. Raises `ProjectFileError`."""
-    for folder in folders:
-        if (folder / FILE).exists():
-            return read_project(folder / FILE)
-    return None
+    file = find_file(folders)
+    return None if file is None else read_project(file)
 
 
 def read_project(file: Path) -> LangGraphProject:

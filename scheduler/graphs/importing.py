@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from functools import reduce
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Final, NamedTuple
 
 from scheduler import _containment, langgraph_json
 from scheduler._safe_text import ERROR_LIMIT, error_text
@@ -61,14 +62,34 @@ def _of_project(name: str) -> object:
 
 
 def _entered(name: str) -> LangGraphProject:
+    file = langgraph_json.find_file(_folders())
+    if file is None:
+        raise GraphError(name, "it is not of the form module:attribute, and there is no langgraph.json here", FORMS)
+    found, known = file.stat(), _projects.get(file)
+    if known is not None and known.is_entered(found):
+        return known.project
     try:
-        project = langgraph_json.find_project(_folders())
-        if project is None:
-            raise GraphError(name, "it is not of the form module:attribute, and there is no langgraph.json here", FORMS)
-        langgraph_json.enter(project)
+        project = langgraph_json.read_project(file)
+        folders = langgraph_json.enter(project)
     except ProjectFileError as error:
         raise _as_graph_error(name, error) from error
+    _projects[file] = _Entered(project, folders, (found.st_mtime_ns, found.st_size))
     return project
+
+
+class _Entered(NamedTuple):
+    """A project that was entered: it is not read again for each of a thousand tasks that are added."""
+
+    project: LangGraphProject
+    folders: list[str]
+    version: tuple[int, int]
+
+    def is_entered(self, found: os.stat_result) -> bool:
+        """Tell whether it is still the same, and on Python's path."""
+        return self.version == (found.st_mtime_ns, found.st_size) and all(map(sys.path.__contains__, self.folders))
+
+
+_projects: Final[dict[Path, _Entered]] = {}
 
 
 def _as_graph_error(name: str, error: ProjectFileError) -> GraphError:
@@ -147,6 +168,17 @@ def _of_file(name: str, file: Path, attribute: str) -> object:
 
 
 def _module_of(file: Path) -> ModuleType:
+    """Import a file, unless that was done."""
+    known = _modules.get(file)
+    if known is None or sys.modules.get(known.__name__) is not known:
+        known = _modules[file] = _imported(file)
+    return known
+
+
+_modules: Final[dict[Path, ModuleType]] = {}
+
+
+def _imported(file: Path) -> ModuleType:
     """Import a file: by its dotted name if Python finds it by one, so that it is not imported twice; else by its path.
 
     LangGraph's server imports it by its path, and the project's folders are on Python's path there, too.

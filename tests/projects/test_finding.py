@@ -7,7 +7,7 @@ import sys
 import pytest
 from helpers import hourly, wait_until
 
-from scheduler import TaskScheduler
+from scheduler import TaskScheduler, langgraph_json
 from scheduler.errors import GraphError
 from scheduler.graphs.loading import load_graph
 
@@ -130,6 +130,22 @@ def test_a_project_is_entered_before_tasks_are_checked(files):
     scheduler.add_task(hourly(result_callback="agent.notes.note"))
     scheduler.add_task(hourly("other", graph="by_module"))
     assert [task["id"] for task in scheduler.list_tasks()] == ["hourly", "other"]
+
+
+def test_many_tasks_read_the_project_once(files, monkeypatch):
+    """Until langgraph.json changes, or something takes its folders off Python's path."""
+    folder, reads, read = files(**PROJECT), [], langgraph_json.read_project
+    monkeypatch.setattr(langgraph_json, "read_project", lambda file: reads.append(file) or read(file))
+    scheduler = TaskScheduler(persistent=False, graph="agent")
+    scheduler.add_tasks(hourly(f"t{number}", graph="agent") for number in range(20))
+    assert len(reads) == 1
+    (folder / "langgraph.json").write_text(json.dumps({"graphs": {"new": "./src/agent/graph.py:graph"}}))
+    scheduler.add_task(hourly(graph="new"))
+    assert len(reads) == 2
+    sys.path.remove(str(folder / "src"))
+    scheduler.add_task(hourly(graph="new"))
+    assert len(reads) == 3
+    scheduler.stop()
 
 
 @pytest.mark.parametrize(
