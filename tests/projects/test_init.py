@@ -69,6 +69,9 @@ def test_it_asks_for_an_input(folder):
     assert "the graph's input schema refuses it: " in asked.stderr
     [task] = tomllib.loads((folder / "tasks.toml").read_text())["task"]
     assert task["input"] == {"topic": "tea", "depth": 2}
+    assert "has examples" not in asked.stderr
+    (folder / "tasks.toml").unlink()
+    assert "tasks.toml has examples of what the graph takes; put your own values in" in init("--yes").stderr
 
 
 def test_a_graph_that_cannot_be_loaded(folder):

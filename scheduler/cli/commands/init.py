@@ -64,6 +64,8 @@ class NewTask(NamedTuple):
     input: dict[str, Any] | None = None
     """What the graph gets in place of the prompt."""
     context: dict[str, Any] | None = None
+    has_examples: bool = False
+    """Whether the input or the context was made up."""
 
     @property
     def feed(self) -> dict[str, Any]:
@@ -89,14 +91,14 @@ def fed_by(task: NewTask, seen: SeenGraph | str) -> NewTask:
         return task
     context = seen.example_context(_EXAMPLE_CONTEXT) or None
     if seen.takes_prompts:
-        return task._replace(context=context)
+        return task._replace(context=context, has_examples=context is not None)
     try:
         given = json.loads(task.prompt)
     except ValueError:
         given = None
-    if not isinstance(given, dict):
-        given = seen.example_input(task.prompt)
-    return task._replace(input=given, context=context)
+    is_given = isinstance(given, dict)
+    made = given if is_given else seen.example_input(task.prompt)
+    return task._replace(input=made, context=context, has_examples=not is_given or context is not None)
 
 
 def init(
@@ -150,6 +152,8 @@ def init(
         _check(task, timezone, seen)
     saver = persist is not False and isinstance(seen, SeenGraph) and seen.takes_saver
     written, lines = _write(first, timezone, Program(graph, persistent=persist is not False, saver=saver))
+    if any(task.has_examples for task in first):
+        note(f"{TASKS_FILE} has examples of what the graph takes; put your own values in their place.")
     problem = seen if isinstance(seen, str) else shadowing_module()
     if as_json:
         shown = [asdict(each) for each in lines]
