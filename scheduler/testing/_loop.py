@@ -1,6 +1,7 @@
 """An event loop in virtual time: where it would wait, time moves instead."""
 
 import asyncio
+import contextlib
 import selectors
 import threading
 from asyncio.events import _get_running_loop  # as asyncio's own loops use it: it does not raise
@@ -16,6 +17,8 @@ _OWN_FILES: Final = 1
 """How many files each loop has registered for itself: the end of a pipe by which threads wake it."""
 _OWN_THREADS: Final = ("MainThread", "asyncio_", "sync node", "scheduler")
 """How the names of threads begin for which the loop knows whether they have something to do."""
+_SUPERVISOR: Final = "task scheduler"
+"""The name of the task in which the engine writes the last outcomes when it is cancelled."""
 _MOMENT: Final = 0.02
 """Real seconds that threads have which may bring something, and of which the loop knows nothing."""
 
@@ -38,7 +41,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._waits = _Waits(time, patience, self.stop)
         super().__init__(self._waits)
         self._clock_resolution = 1e-6  # floats need not be exact for a timer to be due
-        self.set_exception_handler(_ignore_the_end_of_tasks)
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
@@ -51,6 +53,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self.run_forever()
         finally:
             self._waits.until = None
+
+    def end(self) -> None:
+        """Clear up after a process that was killed: its runs are cancelled, and nothing else of it runs; then close.
+
+        To let go of what is left would do, but code that is closed in the middle of an `await` complains.
+        """
+        self.set_exception_handler(lambda _loop, _context: None)
+        self._waits.patience = 0.0
+        for task in asyncio.all_tasks(self):
+            if task.get_name() != _SUPERVISOR:
+                task.cancel()
+        with contextlib.suppress(Exception):
+            self.run_until(self._virtual.micros)
+        for task in asyncio.all_tasks(self):
+            with contextlib.suppress(BaseException):
+                task.get_coro().close()
+        self.close()
 
     @property
     def next_wake(self) -> int | None:
@@ -85,7 +104,7 @@ class _Waits(selectors.DefaultSelector):
     def __init__(self, time: VirtualTime, patience: float, stop: Callable[[], None]) -> None:
         super().__init__()
         self._time = time
-        self._patience = patience
+        self.patience = patience
         self._stop = stop
         self._threads = {thread.ident for thread in threading.enumerate()}
         self.until: int | None = None
@@ -110,10 +129,10 @@ class _Waits(selectors.DefaultSelector):
         return []
 
     def _wait_for_thread(self) -> list[tuple[selectors.SelectorKey, int]]:
-        found = super().select(self._patience)
+        found = super().select(self.patience)
         if not found:
             raise RealWaitError(
-                f"a function has not returned after {self._patience:g} s of real time in its thread",
+                f"a function has not returned after {self.patience:g} s of real time in its thread",
                 "give it a stand-in that returns at once, or a larger real_wait_seconds",
             )
         return found
@@ -132,9 +151,3 @@ class _Waits(selectors.DefaultSelector):
             self._stop()  # nothing is to come
         else:
             self._time.move_to(wake)
-
-
-def _ignore_the_end_of_tasks(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Report what asyncio reports, except tasks of a process that was killed: nothing of them runs any more."""
-    if not loop.is_closed():
-        loop.default_exception_handler(context)

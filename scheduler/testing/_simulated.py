@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -85,8 +84,8 @@ class SimulatedScheduler(TaskScheduler):
             **options,
         }
         self._loop: VirtualLoop | None = None
-        self._dead: list[asyncio.Task[Any]] = []
-        """The tasks of processes that were killed: of what is dead not even a `finally` may run."""
+        self._dead: list[VirtualLoop] = []
+        """The loops of processes that were killed: of what is dead not even a `finally` may run, before `close`."""
         self._reported: set[str] = set()
         self._new_process()
 
@@ -144,9 +143,8 @@ class SimulatedScheduler(TaskScheduler):
         self._options["shutdown_grace_seconds"] = 0
         if self._loop is not None:
             self.crash()
-        for task in self._dead:
-            with suppress(BaseException):
-                task.get_coro().close()
+        for loop in self._dead:
+            self._outside(loop.end)
         self._dead = []
         self._machine.database.delete()
 
@@ -260,9 +258,9 @@ class SimulatedScheduler(TaskScheduler):
             raise RuntimeError("the scheduler does not run: there is nothing to kill")
         if self._is_inside():
             raise RuntimeError("crash() was called inside a run, on the loop of the scheduler; call it in the test")
-        self._dead += asyncio.all_tasks(self._loop)
+        self._dead.append(self._loop)
+        self._loop = None
         self._machine.processes.kill()
-        self._close_loop()
         self._new_process()
 
     def restart(self) -> None:

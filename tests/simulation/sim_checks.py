@@ -10,6 +10,7 @@ from scheduler.models import TaskDefinition
 
 EARLY = 250_000
 """So long before it comes a due time may be claimed, in microseconds."""
+STEPS = ["ask", "one", "two"]
 NEVER_STARTED = {"skipped", "missed"}
 _DIED, _STOPPED = "its process", "its process died or was stopped"
 _LONGEST_RETRY = 5
@@ -44,7 +45,10 @@ class Checks:
 
     def run(self):
         self.check_starts()
-        self.check_attempts()
+        if self.world.saver is None:
+            self.check_attempts()
+        else:
+            self.check_steps()
         self.check_overlaps()
         self.check_ends()
         self.check_deaths()
@@ -108,6 +112,21 @@ class Checks:
             and not self.kinds & {"crash", "stop"}
         ):
             self.fault("gave-up", f"{self.shown(run)}: {len(calls)} attempts of {min(limits)}")
+
+    def check_steps(self):
+        """Runs take turns on a thread, and no step is made again once the next one has begun."""
+        of_thread = defaultdict(list)
+        for call in self.world.calls:
+            of_thread[call.thread_id].append(call)
+        for thread_id, calls in of_thread.items():
+            for one, other in _at_once(calls, self.world.now):
+                if not self._may_overlap(one, other):
+                    what = f"{one.task_id} from {one.begin / SEC} and {other.task_id} from {other.begin / SEC}"
+                    self.fault("thread", f"{thread_id}: two runs at once, {what}")
+        for run_id, calls in self.calls_of.items():
+            steps = [STEPS.index(call.step) for call in calls]
+            if steps != sorted(steps) and not self.kinds & {"suspend", "clock"}:
+                self.fault("steps", f"{calls[0].task_id} run {run_id}: the steps {[call.step for call in calls]}")
 
     # --- Overlap, slots, limits ---
 
@@ -184,9 +203,11 @@ class Checks:
             if calls and calls[-1].is_killed and run["status"] in {"succeeded", "failed", "timed_out"}:
                 self.fault("killed", f"{self.shown(run)}: its last attempt was killed")
             may_repeat = any(task.rerun_after_crash for task in self._definitions(run["task_id"]))
+            may_repeat |= self.world.saver is not None
             if any(call.is_killed for call in calls[:-1]) and not may_repeat:
                 self.fault("repeated", f"{self.shown(run)} was repeated after a crash without rerun_after_crash")
-            self._check_repeated(run, calls)
+            if self.world.saver is None:
+                self._check_repeated(run, calls)
             if "clock" not in self.kinds and any(self._begins_after_end(call, run) for call in calls):
                 self.fault("after-end", f"{self.shown(run)} was over when its graph was called")
 
@@ -194,6 +215,7 @@ class Checks:
         """A run that may be repeated is, unless its task is gone."""
         model, definitions = self.world.models.get(run["task_id"]), self._definitions(run["task_id"])
         must_repeat = definitions and all(task.rerun_after_crash for task in definitions) and not model.was_removed
+        must_repeat = must_repeat and not run["cancel_requested"]
         if must_repeat and run["status"] == "interrupted" and run["attempt"] == 1 and calls and calls[0].is_killed:
             self.fault("not-repeated", f"{self.shown(run)}: {run['error']}, and its task has rerun_after_crash")
 
@@ -335,7 +357,7 @@ class Checks:
         for run in self.runs:
             calls = self.calls_of[run["id"]]
             is_simple = run["trigger"] == "schedule" and run["attempt"] == 1 and not run["earlier_attempts"]
-            if not calls or not is_simple or "suspend" in self.kinds:
+            if not calls or not is_simple or "suspend" in self.kinds or self.world.saver is not None:
                 continue
             due, begin = max(0, self._true_time(run["scheduled_at"])), calls[0].begin
             if begin - due <= bound or self._was_in_its_way(run, begin) or self._was_changed(run):

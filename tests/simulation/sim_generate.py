@@ -23,12 +23,26 @@ FEATURES = [
     "start_at", "end_at", "jitter", "max_runs", "grace", "timeout", "retry", "pause_after", "disabled", "session",
     "per_run", "raise", "hang", "resist", "long_runs", "rerun",
 ]  # fmt: skip
+CHECKPOINTS = 0.06
+"""The share of worlds whose graph is a real LangGraph with checkpoints, which takes ten times as long."""
 SIZES = ["tiny", "short", "long"]
 
 
 def make(seed, size=None):
     """Return the script of a seed."""
-    return Maker(seed, size).script()
+    return _with_checkpoints(Maker(seed, size).script())
+
+
+def _with_checkpoints(script):
+    """Let the graphs of some worlds keep checkpoints, and ask."""
+    r = random.Random(script["seed"] + 7)
+    if r.random() >= CHECKPOINTS:
+        return script
+    for manner in script["manners"].values():
+        manner["ask"] = r.choice([0, 0, 0.3, 1])
+    answers = [[round(r.uniform(0, script["horizon"]), 3), "call", "answer", None, None, 99] for _ in range(3)]
+    operations = sorted([*script["operations"], *answers], key=lambda each: each[0])
+    return {**script, "checkpoints": True, "operations": operations}
 
 
 class Maker:

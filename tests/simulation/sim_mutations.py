@@ -17,6 +17,7 @@ from scheduler.graphs import bounded
 from scheduler.store import adding, clock_steps, outcomes, session, tasks
 from scheduler.store.leases import Leases
 from scheduler.store.open_runs import OpenRuns
+from scheduler.store.threads import Threads
 from scheduler.timing import planning
 
 
@@ -112,6 +113,13 @@ def _one_slot_more():
     return mock.patch.object(RunSlots, "__init__", init)
 
 
+def _no_turns():
+    stack, is_free = ExitStack(), _returns(1)
+    for name in ("is_free_for", "take", "take_for", "take_if_free"):
+        stack.enter_context(mock.patch.object(Threads, name, is_free))
+    return stack
+
+
 def _impatient():
     async def cancel(task, patience):
         task.cancel()
@@ -151,6 +159,7 @@ MUTATIONS = {
         lambda self, at: (setattr(self, "_trusted_seconds", 1e9), setattr(self, "_confirmed", at))[0],
     ),
     "a run that ends slowly is not waited for": _impatient,
+    "runs that share a thread do not take turns": _no_turns,
     "an attempt may begin before its due time": lambda: mock.patch.object(
         outcomes, "_not_before_due", lambda instant, _row: instant
     ),

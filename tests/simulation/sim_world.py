@@ -6,6 +6,7 @@ import heapq
 import itertools
 import logging
 import random
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -44,6 +45,8 @@ class Call:
     thread_id: str
     begin: int
     end: int | None = None
+    step: str | None = None
+    """Which step of a graph with checkpoints it is; None: the whole graph."""
     is_killed: bool = False
     error: str | None = None
 
@@ -57,23 +60,12 @@ class Graph:
     async def ainvoke(self, given, config=None):
         call = self._world.begin_call(self._process, config)
         try:
-            return await self._work(call)
+            await self._world.make_step(self._process, call)
         except BaseException as error:
             call.error = type(error).__name__
             raise
         finally:
             self._world.end_call(call)
-
-    async def _work(self, call):
-        world, manner = self._world, self._world.manner(call.task_id)
-        try:
-            await (world.hang(self._process) if manner["hang"] else world.work(self._process, manner["seconds"]))
-        except asyncio.CancelledError:
-            if manner["resist"]:
-                await asyncio.sleep(0.7)
-            raise
-        if manner["raise"] and not world.is_quiet:
-            raise ValueError("the graph failed")
         return {"messages": [{"role": "ai", "content": "done"}]}
 
 
@@ -96,7 +88,8 @@ class World:
         self._commit_faults = (0, "", 0.0)
         self.calls, self._hanging = [], []
         self.faults = []
-        self.models, self.stored = {}, {}
+        self.models = {}
+        self.saver, self.asked = None, set()
         self.is_quiet = self.is_over = False
         self.unserved = []
         """When due times need not start: nobody served, or the store was locked, slow or broken."""
@@ -160,7 +153,33 @@ class World:
     # --- Graphs ---
 
     def graph_for(self, process):
-        return Graph(self, process)
+        if not self.script.get("checkpoints"):
+            return Graph(self, process)
+        import sim_langgraph
+
+        if self.saver is None:
+            self.saver = sim_langgraph.InMemorySaver()
+        return sim_langgraph.graph_for(self, process, self.saver)
+
+    async def make_step(self, process, call):
+        """Take the time of a graph, or of one of its steps, and fail if the script says so."""
+        manner = self.manner(call.task_id)
+        try:
+            await (self.hang(process) if manner["hang"] else self.work(process, manner["seconds"]))
+        except asyncio.CancelledError:
+            if manner["resist"]:
+                await asyncio.sleep(0.7)
+            raise
+        if manner["raise"] and not self.is_quiet:
+            raise ValueError("the graph failed")
+
+    def asks(self, call):
+        """Tell whether the graph asks in a run: at each of its attempts or at none; in the end no new run asks."""
+        if self.is_quiet and call.run_id not in self.asked:
+            return False
+        self.asked.add(call.run_id)
+        share = self.script["manners"].get(call.task_id, {}).get("ask", 0)
+        return random.Random(f"{self.seed} {call.task_id} {call.due}").random() < share
 
     def manner(self, task_id):
         given, chance = self.script["manners"].get(task_id, {}), self.graph_random
@@ -190,15 +209,14 @@ class World:
                 process.want_turn()
         self._hanging = []
 
-    def begin_call(self, process, config):
+    def begin_call(self, process, config, step=None):
         metadata = config["metadata"]
         thread = config["configurable"]["thread_id"]
-        call = Call(
-            process, metadata["task_id"], metadata["scheduler_run_id"], metadata["scheduled_at"], thread, self.now
-        )
+        task_id, run_id, due = metadata["task_id"], metadata["scheduler_run_id"], metadata["scheduled_at"]
+        call = Call(process, task_id, run_id, due, thread, self.now, step=step)
         self.calls.append(call)
         process.running += 1
-        self.note(process.name, "graph begins", call.task_id, call.due)
+        self.note(process.name, "graph begins", call.task_id, call.due, step or "")
         if process.running > self.script["settings"]["slots"]:
             self.fault("slots", f"{process.name} runs {process.running} graphs at once")
         return call
@@ -273,7 +291,7 @@ class World:
         if not process.is_alive:
             return
         now, commits, given = self.clock.now(), self.commits, value
-        found = self.rows("SELECT finished_at FROM scheduler_tasks WHERE id = ?", task_id)
+        found = self.rows("SELECT finished_at FROM scheduler_tasks WHERE id = ?", task_id or "")
         is_finished = bool(found) and found[0]["finished_at"] is not None
         if kind == "add" and isinstance(value, dict):
             given = self._definition(task_id, value)
@@ -298,6 +316,9 @@ class World:
     def _call(self, scheduler, kind, task_id, given):
         if kind == "add":
             scheduler.add_task(given)
+        elif kind == "answer":
+            for row in self.rows("SELECT id FROM scheduler_runs WHERE status = 'waiting'"):
+                scheduler.answer_run(row["id"], "yes")
         elif kind == "cancel":
             open_runs = self.rows("SELECT id FROM scheduler_runs WHERE finished_at IS NULL AND task_id = ?", task_id)
             for row in open_runs[:1]:
@@ -317,6 +338,8 @@ class World:
             return None
 
     def _has_changed(self, kind, task_id, given, now, *, is_finished):
+        if kind == "answer":
+            return
         model = self.models.setdefault(task_id, TaskModel())
         if kind == "add":
             model.add(given, now, is_finished=is_finished)
@@ -423,18 +446,10 @@ class World:
     def close(self):
         self.is_over = True
         for process in self.processes:
-            self._forget(process.loop)
+            process.loop.end()
+        if self.saver is not None:
+            sys.modules["sim_langgraph"].forget(self)
         logging.disable(logging.NOTSET)
-
-    @staticmethod
-    def _forget(loop):
-        for task in asyncio.all_tasks(loop):
-            task._log_destroy_pending = False
-            with contextlib.suppress(BaseException):
-                task.get_coro().close()
-        loop.set_exception_handler(lambda *_: None)
-        if not loop.is_closed():
-            loop.close()
 
     def _settle(self):
         self.is_quiet, self.settles_at = True, self.now
@@ -452,11 +467,12 @@ class World:
         while True:
             self.release_graphs()
             self._ensure_service()
+            self._change(self.cli, "answer", None, None)
             self.run_until(self.now + round(wait * SEC))
-            wait = (most - least) / 5
+            wait = (most - least) / 5 if self.saver is None else settings["poll"] / 2 + 0.1
             if self._is_settled() or self.now > 3 * end:
                 break
-            if self.now > end and all(p.serves or not p.is_alive for p in self.slots.values()):
+            if self.saver is None and self.now > end and all(p.serves or not p.is_alive for p in self.slots.values()):
                 break
         for _ in range(40):  # look when no graph works
             if all(call.end is not None for call in self.calls):
