@@ -1,9 +1,10 @@
 """TaskDefinition, TaskType, Run, RunStatus and their kin, in pydantic; validates, computes nothing."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -85,7 +86,9 @@ class OverlapPolicy(StrEnum):
 class SessionMode(StrEnum):
     """Which conversation the runs of a task belong to; it matters to a graph with a checkpointer."""
 
-    #: All runs continue the session's conversation, one at a time.
+    #: All runs of the task continue one conversation, which belongs to this task alone.
+    TASK = "task"
+    #: All runs continue the session's conversation, with those of other tasks of the session, one at a time.
     SHARED = "shared"
     #: Each run has a conversation of its own.
     PER_RUN = "per_run"
@@ -282,6 +285,8 @@ class TaskChanges(BaseModel):
     """Tasks of files that do not exist any more, and were not adopted; each with the file."""
 
 
+DEFAULT_SESSION: Final = "scheduler"
+"""The session of tasks that name none."""
 _MOMENTS: Final = ("run_at", "start_at", "end_at")
 _SCHEDULE_FIELDS: Final = {
     TaskType.CRON: "cron_expression",
@@ -325,11 +330,15 @@ class TaskDefinition(BaseModel):
     input: Annotated[JsonObject | None, Hint("give a dict of JSON values, or None")] = None
     """The graph's input, passed as it is, in place of a prompt; JSON."""
     session_id: Annotated[Identifier, Hint(f"give a text of 1 to {ID_LIMIT} characters without control characters")] = (
-        "scheduler"
+        DEFAULT_SESSION
     )
-    """The conversation that the task's runs belong to."""
-    session_mode: Annotated[SessionMode, Hint("give one of SessionMode: 'shared', 'per_run'")] = SessionMode.SHARED
-    """Whether the runs share that conversation, or each has one of its own."""
+    """The session, as the graph's input names it. One other than `scheduler` is a conversation that all its tasks
+    share, unless `session_mode` says otherwise."""
+    session_mode: Annotated[SessionMode, Hint("give one of SessionMode: 'task', 'shared', 'per_run'")] = (
+        SessionMode.TASK
+    )
+    """Whether the task has a conversation of its own, shares the session's, or has one for each run. If it is not
+    given: `shared` for a `session_id` other than `scheduler`, else `task`."""
     session_retention: Annotated[
         PositiveSeconds | None, Hint("give a number of seconds above 0, or None for no limit")
     ] = None
@@ -453,6 +462,8 @@ class TaskDefinition(BaseModel):
             task = handler(data)
         except ValidationError as error:
             raise reworded(id_of(data), error, cls.model_fields) from None
+        if "session_mode" not in task.model_fields_set:
+            task.__dict__["session_mode"] = usual_mode(task.session_id)
         problems = list(_placed_in_time(task, info)) or list(_contradictions(task))
         if problems:
             raise refused(task.id, ((field, getattr(task, field), problem) for field, problem in problems))
@@ -474,6 +485,28 @@ class TaskDefinition(BaseModel):
     def subject(self) -> str:
         """What people are shown that the task asks: the prompt, or the name where there is none."""
         return self.prompt or self.name
+
+
+def usual_mode(session_id: str) -> SessionMode:
+    """Return the session mode of a task that gives none."""
+    return SessionMode.TASK if session_id == DEFAULT_SESSION else SessionMode.SHARED
+
+
+def given_fields(task: TaskDefinition, *, mode: Literal["json", "python"] = "python") -> dict[str, Any]:
+    """Return the fields of a definition that are not what they are when nothing is given."""
+    fields = task.model_dump(mode=mode, exclude_defaults=True, exclude={"session_mode"})
+    is_usual = task.session_mode == usual_mode(task.session_id)
+    return fields if is_usual else {**fields, "session_mode": task.session_mode}
+
+
+def stored_text(task: TaskDefinition) -> str:
+    """Return a definition as JSON, without the fields that are what they are when nothing is given."""
+    if task.session_mode == usual_mode(task.session_id):
+        return task.model_dump_json(exclude_defaults=True, exclude=_SESSION_MODE)
+    return json.dumps(given_fields(task, mode="json"), ensure_ascii=False, separators=(",", ":"))
+
+
+_SESSION_MODE: Final = {"session_mode"}
 
 
 def is_as_checked(task: TaskDefinition) -> bool:

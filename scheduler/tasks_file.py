@@ -23,7 +23,7 @@ from scheduler._arguments import check_source
 from scheduler._definition_errors import id_of
 from scheduler._texts import escaped, shown
 from scheduler.errors import InvalidTaskError, TasksFileError
-from scheduler.models import TaskDefinition, TaskType
+from scheduler.models import TaskDefinition, TaskType, given_fields
 from scheduler.phrases import is_relative, parse_schedule
 from scheduler.redaction import beginning
 
@@ -308,7 +308,7 @@ def dump_tasks(tasks: Iterable[TaskDefinition]) -> str:
 
 
 def _table(task: TaskDefinition) -> str:
-    fields = task.model_dump(exclude_defaults=True)
+    fields = given_fields(task)
     tables = {name: fields.pop(name) for name in _JSON_FIELDS if name in fields}
     if "prompt" in fields:
         fields["prompt"] = fields.pop("prompt")  # last, as it may be long

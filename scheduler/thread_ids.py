@@ -2,11 +2,12 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import ClassVar, Final, assert_never
 
 from scheduler.models import SessionMode, TaskDefinition
 
 _PREFIX: Final = "scheduler:"
+_TASK_PREFIX: Final = "scheduler-task:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +18,23 @@ class ThreadId:
     run_id: str | None = None
 
     @classmethod
-    def of(cls, task: TaskDefinition, run_id: str) -> Self:
-        """Return the thread of a run of a task: its session's, or one of its own."""
-        return cls(task.session_id, None if task.session_mode is SessionMode.SHARED else run_id)
+    def of(cls, task: TaskDefinition, run_id: str) -> "ThreadId | TaskThread":
+        """Return the thread of a run of a task: its task's, its session's, or one of its own."""
+        match task.session_mode:
+            case SessionMode.TASK:
+                return TaskThread(task.id)
+            case SessionMode.SHARED:
+                return cls(task.session_id)
+            case SessionMode.PER_RUN:
+                return cls(task.session_id, run_id)
+            case _:
+                assert_never(task.session_mode)
 
     @classmethod
-    def parse(cls, text: str, run_id: str) -> Self:
+    def parse(cls, text: str, run_id: str) -> "ThreadId | TaskThread":
         """Return the thread that a run has stored."""
+        if text.startswith(_TASK_PREFIX):
+            return TaskThread(text.removeprefix(_TASK_PREFIX))
         session = text.removeprefix(_PREFIX)
         is_own = session.endswith(f":{run_id}")
         return cls(session.removesuffix(f":{run_id}"), run_id if is_own else None)
@@ -31,6 +42,23 @@ class ThreadId:
     def __str__(self) -> str:
         """Return `scheduler:<session>`, followed by `:<run id>` for a thread of one run."""
         return f"{_PREFIX}{self.session}{'' if self.run_id is None else f':{self.run_id}'}"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskThread:
+    """The thread that the runs of one task share; `str()` is LangGraph's `thread_id`."""
+
+    task_id: str
+    run_id: ClassVar[None] = None
+
+    def __str__(self) -> str:
+        """Return `scheduler-task:<task id>`."""
+        return f"{_TASK_PREFIX}{self.task_id}"
+
+
+def shared_thread(task: TaskDefinition) -> str | None:
+    """Return the thread that the runs of a task share, LangGraph's `thread_id`; None if each has its own."""
+    return None if task.session_mode is SessionMode.PER_RUN else str(ThreadId.of(task, ""))
 
 
 def server_thread(thread_id: str) -> str:

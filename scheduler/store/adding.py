@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select, update
 
 from scheduler._texts import shown
 from scheduler.errors import InvalidTaskError, TaskChangedError
-from scheduler.models import TaskChanges, TaskDefinition, is_as_checked
+from scheduler.models import TaskChanges, TaskDefinition, is_as_checked, stored_text
 from scheduler.store import tagging, unloadable
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement
 from scheduler.store.expiring import warning_time
@@ -64,7 +64,7 @@ def prepare(task: TaskDefinition, default_zone: str, source: str | None = None) 
     `source` is what brings it; None: a program or a person, by hand. Raises `ValueError`.
     """
     checked = task if is_as_checked(task) else TaskDefinition.model_validate(_given(task))
-    text = checked.model_dump_json(exclude_defaults=True)
+    text = stored_text(checked)
     zone = checked.timezone or default_zone
     return NewTask(checked, text, zone, _schedule_key(checked, zone), source)
 

@@ -5,12 +5,12 @@ from typing import Final, NamedTuple, Protocol
 
 from sqlalchemy import ColumnElement, FromClause, and_, bindparam, exists, not_, or_, select, tuple_, update
 
-from scheduler.models import RunStatus, SessionMode, TaskDefinition
+from scheduler.models import RunStatus, TaskDefinition
 from scheduler.store import unloadable
 from scheduler.store.claims import Claimer
 from scheduler.store.database.statements import Connection, Query, Statement
 from scheduler.store.schema import has_status, holds_thread, runs, tasks
-from scheduler.thread_ids import ThreadId
+from scheduler.thread_ids import shared_thread
 
 _in_thread = runs.alias("in_thread")
 
@@ -52,20 +52,20 @@ class Threads:
 
     def look_at(self, due: Iterable[TaskDefinition]) -> None:
         """See which threads of tasks that are due have an open run."""
-        found = (_shared_thread(task) for task in due if self._claimer.is_checkpointed(task))
+        found = (shared_thread(task) for task in due if self._claimer.is_checkpointed(task))
         shared = {thread_id for thread_id in found if thread_id is not None}
         if shared:
             self._open |= self._find_open(sorted(shared))
 
     def is_free_for(self, task: TaskDefinition) -> bool:
         """Tell whether no run has the thread of the session of a task that is due."""
-        thread_id = _shared_thread(task)
+        thread_id = shared_thread(task)
         is_taken = thread_id in self._taken or thread_id in self._open
         return not is_taken or not self._claimer.is_checkpointed(task)
 
     def is_asking(self, task: TaskDefinition) -> bool:
         """Tell whether a run waits for a human on the thread of the session of a task that is due."""
-        thread_id = _shared_thread(task)
+        thread_id = shared_thread(task)
         is_waiting = thread_id is not None and self._open.get(thread_id) == RunStatus.WAITING
         return is_waiting and self._claimer.is_checkpointed(task)
 
@@ -107,11 +107,6 @@ class Threads:
             if found.get(row.thread_id) != RunStatus.WAITING:
                 found[row.thread_id] = row.status
         return found
-
-
-def _shared_thread(task: TaskDefinition) -> str | None:
-    """Return the thread that the runs of a task share; None if each has its own."""
-    return str(ThreadId(task.session_id)) if task.session_mode is SessionMode.SHARED else None
 
 
 _MARK_CHECKPOINTED: Final = Statement(lambda: update(runs).where(runs.c.id == bindparam("run")).values(checkpointed=1))

@@ -19,8 +19,8 @@ from langgraph.prebuilt import ToolRuntime
 
 from scheduler._limits import ID_LIMIT
 from scheduler.current_run import current_run_id
-from scheduler.errors import RunNotFoundError
-from scheduler.models import Run, RunStatus, TaskDefinition
+from scheduler.errors import RunNotFoundError, TaskNotFoundError
+from scheduler.models import DEFAULT_SESSION, Run, RunStatus, TaskDefinition
 from scheduler.task_scheduler import TaskScheduler
 from scheduler.thread_ids import ThreadId, server_thread
 from scheduler.tools.refusal import Refusal
@@ -88,7 +88,7 @@ def caller_of(runtime: object, owner_of: OwnerOf, task_scheduler: TaskScheduler)
     thread = _thread_of(runtime)
     run = _scheduled_run(runtime, thread, task_scheduler)
     owner = _owner_in(run) or _checked(_found(runtime, owner_of))
-    session = _session_of(run) if run is not None else _new_session(owner, thread)
+    session = _session_of(run, task_scheduler) if run is not None else _new_session(owner, thread)
     return Caller(owner, session, thread, current_run_id() or _named_run(runtime))
 
 
@@ -137,8 +137,14 @@ def _owner_in(run: Run | None) -> str | None:
     return unquote(parts[1]) if parts[:1] == [_MARK] and len(parts) == 3 else None  # noqa: PLR2004 (mark, owner, name)
 
 
-def _session_of(run: Run) -> str:
-    return ThreadId.parse(run.thread_id, run.id).session
+def _session_of(run: Run, task_scheduler: TaskScheduler) -> str:
+    thread = ThreadId.parse(run.thread_id, run.id)
+    if isinstance(thread, ThreadId):
+        return thread.session
+    try:
+        return task_scheduler.get_task(run.task_id).session_id
+    except (TaskNotFoundError, ValueError):  # it was removed or changed meanwhile
+        return DEFAULT_SESSION
 
 
 def _new_session(owner: str, thread: str | None) -> str:

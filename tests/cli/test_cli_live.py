@@ -27,7 +27,7 @@ RUN = {
     "attempt": 1,
     "coalesced": 0,
     "trigger": "manual",
-    "thread_id": "scheduler:scheduler",
+    "thread_id": "scheduler-task:hello",
     "response": "Echo: Say hello.",
     "error": None,
     "earlier_attempts": [],
@@ -48,7 +48,7 @@ DEFINITION = {
     "enabled": True,
     "prompt": "Say hello.",
     "session_id": "scheduler",
-    "session_mode": "shared",
+    "session_mode": "task",
     "session_retention": None,
     "metadata": {"team": "ops", "n": 1},
     "tags": [],
@@ -154,6 +154,8 @@ def test_triggering_and_what_it_leaves(live):
     assert live.quick_json("runs", "hello", "--limit", "1") == [run]
     assert live.json("run", run["id"]) == {**run, "prompt": "Say hello."}
     shown = live.quick_json("show", "hello")
+    conversation = shown.pop("conversation")
+    assert conversation == {"thread_id": "scheduler-task:hello", "shared_with": [], "runs": len(shown["runs"])}
     assert steady({**shown, "runs": shown["runs"][:1]}) == {**TASK, "last_run": RUN, "due_times": "list", "runs": [RUN]}
     assert len(shown["due_times"]) == 5
     (listed,) = [task for task in live.quick_json("list") if task["id"] == "hello"]

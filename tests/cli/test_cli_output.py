@@ -417,6 +417,23 @@ def test_looking_for_tasks(tagged):
     assert "costly" in tagged.quick("show", "a").stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ("", "scheduler-task:a (its own; 0 runs)"),
+        ("--session team", "scheduler:team (shared with b, c; 0 runs)"),
+        ("--session team --session-mode task", "scheduler-task:a (its own; 0 runs)"),
+        ("--session-mode per_run", "each run has its own"),
+    ],
+)
+def test_the_conversation_of_a_task(place, options, shown):
+    """`show` says which one it is, and with whom it is shared."""
+    for name, of_task in {"a": options, "b": "--session team", "c": "--session team --session-mode shared"}.items():
+        place.quick("add", "--id", name, "--prompt", "Go.", "--every", "1h", *of_task.split())
+    (line,) = [line for line in place.quick("show", "a").stdout.splitlines() if line.startswith("conversation")]
+    assert line.removeprefix("conversation").strip() == shown
+
+
 def test_a_finished_task_is_shown(place):
     """`list` has it no more; `show` and `export` by its id have."""
     place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")

@@ -36,7 +36,7 @@ async def over(scheduler, run_id):
 async def waiting(scheduler_with):
     """Return a scheduler, and the run of its task `hourly` that waits for an answer."""
     scheduler = scheduler_with(asking(approve))
-    scheduler.add_task(hourly())
+    scheduler.add_task(hourly(session_id="talk"))
     scheduler.start()
     return scheduler, await asked(scheduler, scheduler.trigger_task("hourly"))
 
@@ -209,7 +209,7 @@ def test_a_kill_after_the_answer_was_taken(place, begin):
 
 
 def due(task_id, policy):
-    return one_time(task_id, soon(200), overlap=policy)
+    return one_time(task_id, soon(200), overlap=policy, session_id="talk")
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,12 @@ async def test_a_run_between_two_attempts_keeps_its_thread(scheduler_with):
     steps = Steps()
     steps.failures["b"] = 1
     scheduler = scheduler_with(steps.graph())
-    scheduler.add_tasks([hourly("one", max_attempts=2, retry_delay_seconds=0.2), hourly("two")])
+    scheduler.add_tasks(
+        [
+            hourly("one", max_attempts=2, retry_delay_seconds=0.2, session_id="talk"),
+            hourly("two", session_id="talk"),
+        ]
+    )
     scheduler.start()
     scheduler.trigger_task("one")
     await wait_until(lambda: steps.failures["b"] == 0, scheduler)

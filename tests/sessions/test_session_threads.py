@@ -15,6 +15,11 @@ def per_run(task_id="alone", **fields):
     return hourly(task_id, session_mode=SessionMode.PER_RUN, **fields)
 
 
+def talk(task_id, **fields):
+    """Return a task of a session that all of them share."""
+    return hourly(task_id, session_id="talk", **fields)
+
+
 def config(run):
     return {"configurable": {"thread_id": run.thread_id}}
 
@@ -29,7 +34,7 @@ async def triggered(scheduler, task_id):
 async def test_the_second_run_sees_the_messages_of_the_first(scheduler_with):
     """Of the same task, of another one with the same session, and after a restart; not of another session."""
     scheduler = scheduler_with(counting())
-    scheduler.add_tasks([hourly(), hourly("same"), hourly("other", session_id="other")])
+    scheduler.add_tasks([talk("hourly"), talk("same"), hourly("other", session_id="other")])
     scheduler.start()
     responses = [(await triggered(scheduler, task)).response for task in ("hourly", "hourly", "same", "other")]
     await scheduler.stop()
@@ -37,6 +42,45 @@ async def test_the_second_run_sees_the_messages_of_the_first(scheduler_with):
     again.start()
     responses.append((await triggered(again, "hourly")).response)
     assert responses == ["1", "3", "5", "1", "7"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "thread"),
+    [
+        ({}, "scheduler-task:t"),
+        ({"session_id": "scheduler"}, "scheduler-task:t"),
+        ({"session_id": "team"}, "scheduler:team"),
+        ({"session_mode": "shared"}, "scheduler:scheduler"),
+        ({"session_id": "team", "session_mode": "task"}, "scheduler-task:t"),
+        ({"session_id": "team", "session_mode": "shared"}, "scheduler:team"),
+    ],
+    ids=str,
+)
+async def test_the_thread_of_a_task(scheduler_with, fields, thread):
+    """Its own, unless it names a session or says that it shares one; also when it is read from the store again."""
+    scheduler = scheduler_with(counting())
+    scheduler.add_task(hourly("t", **fields))
+    scheduler.start()
+    assert (await triggered(scheduler, "t")).thread_id == thread
+    await scheduler.stop()
+    again = scheduler_with(counting())
+    again.start()
+    run = await triggered(again, "t")
+    assert (run.thread_id, run.response) == (thread, "3")
+    assert again.get_task("t") == hourly("t", **fields)
+
+
+async def test_tasks_that_name_no_session_do_not_wait_for_one_another(scheduler_with):
+    """Nor does one see what another one has said: each has its own conversation, and the input names the session."""
+    gate = Gate()
+    scheduler = scheduler_with(chain(MessagesState, count=gate).compile())
+    scheduler.add_tasks([hourly("one"), hourly("two")])
+    scheduler.start()
+    runs = [scheduler.trigger_task(name) for name in ("one", "two")]
+    await wait_until(lambda: gate.inside == 2, scheduler)
+    gate.opened.set()
+    await wait_until(lambda: all(scheduler.get_run(each).finished_at for each in runs), scheduler)
+    assert [scheduler.get_run(each).response for each in runs] == ["1", "1"]
 
 
 async def test_a_graph_brings_its_own_saver(new_scheduler):
@@ -54,12 +98,12 @@ async def test_runs_that_share_a_thread_go_one_at_a_time(scheduler_with):
         gate.opened.set()
     schedulers = [scheduler_with(chain(MessagesState, count=gate).compile()) for gate in gates]
     gates[1].__dict__ = gates[0].__dict__  # both count together
-    schedulers[0].add_tasks([hourly(f"t{number}") for number in range(10)])
+    schedulers[0].add_tasks([talk(f"t{number}") for number in range(10)])
     queued = [schedulers[0].trigger_task(f"t{number}") for number in range(10)]
     for scheduler in schedulers:
         scheduler.start()
     run_at = soon(100)
-    schedulers[0].add_tasks([one_time(f"once{number}", run_at) for number in range(10)])
+    schedulers[0].add_tasks([one_time(f"once{number}", run_at, session_id="talk") for number in range(10)])
     runs = await wait_for_runs(schedulers[0], 20)
     assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
     assert gates[0].most == 1
@@ -72,7 +116,7 @@ async def test_a_thread_that_is_taken_holds_nobody_else_up(scheduler_with, queue
     """However many runs wait for one thread, also those queued by a process that has not started, others begin."""
     gate = Gate()
     scheduler = scheduler_with(chain(MessagesState, count=gate).compile(), max_concurrent_runs=2, poll_interval=60)
-    scheduler.add_tasks([hourly(f"t{number}") for number in range(12)])
+    scheduler.add_tasks([talk(f"t{number}") for number in range(12)])
     scheduler.add_task(hourly("other", session_id="other"))
     if not queued_by_a_face:
         scheduler.start()
@@ -100,7 +144,7 @@ async def test_a_task_that_cannot_be_used_leaves_its_thread_to_others(scheduler_
     """A run of a quarantined task does not block other runs."""
     gate = Gate()
     scheduler = scheduler_with(chain(MessagesState, count=gate).compile())
-    scheduler.add_tasks([hourly("first"), hourly("broken"), hourly("last")])
+    scheduler.add_tasks([talk("first"), talk("broken"), talk("last")])
     scheduler.start()
     scheduler.trigger_task("first")
     await gate.entered.wait()
@@ -165,13 +209,13 @@ async def test_threads_of_single_runs_are_deleted(saver, scheduler_with):
 async def test_a_shared_session_is_never_deleted(saver, scheduler_with):
     """A run that was queued while its task shared a session leaves that session, whatever the task says by now."""
     scheduler = scheduler_with(counting())
-    scheduler.add_task(hourly("alone"))
+    scheduler.add_task(talk("alone"))
     run_id = scheduler.trigger_task("alone")
     scheduler.add_task(per_run(session_retention=0.01))
     scheduler.start()
     await wait_until(lambda: scheduler.get_run(run_id).finished_at, scheduler)
     await is_gone(saver, scheduler, await triggered(scheduler, "alone"))
-    assert scheduler.get_run(run_id).thread_id == "scheduler:scheduler"
+    assert scheduler.get_run(run_id).thread_id == "scheduler:talk"
     assert await saver.aget_tuple(config(scheduler.get_run(run_id))) is not None
 
 

@@ -114,7 +114,7 @@ async def test_runs_take_turns_on_a_thread(scheduler_with, lab, wrap, saver):
     """Two tasks that share a session lose no message."""
     graph = lab.graph("wait")
     scheduler = scheduler_with(wrap(graph))
-    scheduler.add_tasks([hourly("one"), hourly("two")])
+    scheduler.add_tasks([hourly(name, session_id="talk") for name in ("one", "two")])
     scheduler.start()
     runs = [scheduler.trigger_task(name) for name in ("one", "two")]
     await lab.entered.wait()
@@ -442,7 +442,7 @@ async def test_such_runs_take_turns_on_a_thread(new_scheduler, lab, make):
     """Two graphs at work on one thread would lose messages all the same."""
     lab.node = lambda name: node_of(lab, "wait" if name == "a" else name)
     scheduler = new_scheduler(make(lab, InMemorySaver()), poll_interval=0.05)
-    scheduler.add_tasks([hourly("one"), hourly("two")])
+    scheduler.add_tasks([hourly(name, session_id="talk") for name in ("one", "two")])
     scheduler.start()
     runs = [scheduler.trigger_task(name) for name in ("one", "two")]
     await lab.entered.wait()

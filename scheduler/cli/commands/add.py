@@ -87,7 +87,11 @@ def add(
     ] = None,
     session_mode: Annotated[
         SessionMode | None,
-        _what("--session-mode", "MODE", "Share one conversation (shared), or use one for each run (per_run)."),
+        _what(
+            "--session-mode",
+            "MODE",
+            "Use a conversation of the task (task), the session (shared) or each run (per_run).",
+        ),
     ] = None,
     session_retention: Annotated[
         str | None, _what("--session-retention", "TIME", "Keep the conversation of a run for this time; with per_run.")

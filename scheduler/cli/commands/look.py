@@ -18,10 +18,13 @@ from scheduler.cli.ui.moments import in_local_words, local, on_the_clock
 from scheduler.cli.ui.output import cell, note, one_line, say, show_json, show_pairs, show_table, status_cell, table
 from scheduler.cli.ui.output import show as show_parts
 from scheduler.cli.ui.shapes import due_times, has_clock, in_words, run_shape, task_shape
+from scheduler.models import SessionMode, usual_mode
+from scheduler.thread_ids import shared_thread
 from scheduler.views import TaskState, TaskView
 
 _DUE_TIMES: Final = 5
 _RUNS: Final = 5
+_MOST_RUNS: Final = 100_000
 _MOST: Final = 1000
 _SHOWN: Final = ("finished_at", "finish_reason", "pause_reason", "paused_since", "paused_until", "problem", "schedule")
 
@@ -112,15 +115,41 @@ def show(task_id: TaskId, db: Db = None, db_url: DbUrl = None, as_json: Json = F
     with opened(db, db_url) as scheduler:
         task = scheduler.task_view(task_id)
         runs = scheduler.list_runs(task_id, limit=_RUNS)
+        conversation = _conversation(scheduler, task)
     shape, times = task_shape(task, runs[0] if runs else None), due_times(task, _DUE_TIMES)
     if as_json:
         due = [moment.isoformat() for moment in times]
-        show_json({**shape, "due_times": due, "runs": [run_shape(run) for run in runs]})
+        about = {"conversation": conversation, "due_times": due, "runs": [run_shape(run) for run in runs]}
+        show_json({**shape, **about})
         return
-    show_pairs([*_facts(shape), *_due_lines(times, str(shape["timezone"]))])
+    spoken = [] if conversation is None else [("conversation", Text(_in_words(conversation)))]
+    show_pairs([*_facts(shape), *spoken, *_due_lines(times, str(shape["timezone"]))])
     if runs:
         columns, rows = run_rows(runs, with_task=False)
         show_parts(Text("\nLast runs", "bold"), table(columns, rows, keep=["ID"]))
+
+
+def _conversation(scheduler: TaskScheduler, task: TaskView) -> dict[str, Any] | None:
+    """Return the thread of a task's runs, which other tasks share it, and how many runs in the history were on it."""
+    if task.definition is None:
+        return None
+    thread = shared_thread(task.definition)
+    others = []
+    if task.definition.session_mode is SessionMode.SHARED:
+        found = (each.definition for each in scheduler.task_views() if each.id != task.id)
+        others = sorted(each.id for each in found if each is not None and shared_thread(each) == thread)
+    runs = [run for each in (task.id, *others) for run in scheduler.list_runs(each, limit=_MOST_RUNS)]
+    number = sum(1 for run in runs if run.started_at is not None and thread in {None, run.thread_id})
+    return {"thread_id": thread, "shared_with": others, "runs": number}
+
+
+def _in_words(conversation: dict[str, Any]) -> str:
+    if conversation["thread_id"] is None:
+        return "each run has its own"
+    others = ", ".join(conversation["shared_with"])
+    whose = f"shared with {others}" if others else "its own"
+    number = conversation["runs"]
+    return one_line(f"{conversation['thread_id']} ({whose}; {number} run{'' if number == 1 else 's'})")
 
 
 def describe_task(scheduler: TaskScheduler, task_id: str) -> dict[str, Any]:
@@ -141,13 +170,15 @@ def _facts(shape: dict[str, Any]) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = [("id", one_line(shape["id"])), ("state", shape["state"])]
     facts += [(name, one_line(shape[name])) for name in _SHOWN if shape[name]]
     for field, value in (shape["definition"] or {}).items():
-        if field != "id" and value != _default(field):
+        if field != "id" and value != _default(field, shape["definition"]["session_id"]):
             facts.append((field, value if field == "prompt" else one_line(str(value))))
     return facts
 
 
-def _default(field: str) -> Any:  # noqa: ANN401 (of any field)
-    """Return the default of a field as JSON has it."""
+def _default(field: str, session_id: str) -> Any:  # noqa: ANN401 (of any field)
+    """Return what a field is as JSON if it is not given, by its task's session."""
+    if field == "session_mode":
+        return usual_mode(session_id)
     default = TaskDefinition.model_fields[field].get_default(call_default_factory=True)
     return list(default) if isinstance(default, tuple) else default
 
