@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scheduler.models import Run, TaskDefinition
-from scheduler.store import adding, listing, queue, tasks
+from scheduler.store import adding, control, listing, queue, tasks
 from scheduler.store.database.statements import Connection
 from scheduler.store.listing import Listed
 from scheduler.store.run_pages import RunFilter, read_runs
@@ -43,3 +43,14 @@ class StoreTransaction:
     def trigger_task(self, task_id: str) -> str:
         """Queue a run by hand; return its id. Raises `TaskNotFoundError`."""
         return queue.trigger(self._connection, task_id, self._now, self._history_limit)
+
+    def cancel_run(self, run_id: str, reason: str | None = None) -> None:
+        """Cancel a run, or ask its owner to. Raises `RunNotFoundError`, `ValueError`: nothing is changed."""
+        control.cancel(self._connection, run_id, reason, self._now)
+
+    def retry_run(self, run_id: str, *, from_start: bool = False) -> str:
+        """Queue a run that repeats one; return its id.
+
+        Raises `RunNotFoundError`, `TaskNotFoundError`, `ValueError`: no run is added.
+        """
+        return control.retry(self._connection, run_id, self._now, self._history_limit, from_start=from_start)

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from helpers import hourly
 
-from scheduler import TaskDefinition
+from scheduler import StoreError, TaskDefinition
+from scheduler.cli.commands import control
+from scheduler.store import StoreTransaction
 
 
 @pytest.fixture
@@ -174,6 +176,57 @@ def test_runs_are_repeated(report):
     assert "No scheduler is running" in shown.stderr
     assert len(ids(report, status="pending")) == 3
     assert report.quick("retry", "--status", "cancelled", "--yes").stdout == "No such runs.\n"
+
+
+@pytest.mark.parametrize("command", [["cancel", "--task", "report"], ["retry", "--status", "cancelled"]])
+def test_many_runs_are_changed_in_one_transaction(report, command, monkeypatch):
+    """An error of the store at the last one leaves all as they are; one that is refused does not stop the others."""
+    for _ in range(3):
+        report.quick("trigger", "report")
+    if command[0] == "retry":
+        report.quick("cancel", "--task", "report", "--yes")
+    before, calls = ids(report, status="pending"), []
+    method = f"{command[0]}_run"
+    change = getattr(StoreTransaction, method)
+
+    def fail_third(store, *given, **options):
+        calls.append(given)
+        if len(calls) == 3:
+            raise StoreError("here", "the disk is full", "make room")
+        return change(store, *given, **options)
+
+    def end_first(store, *given, **options):
+        calls.append(given)
+        if len(calls) == 1:
+            raise ValueError("it has ended")
+        return change(store, *given, **options)
+
+    monkeypatch.setattr(StoreTransaction, method, fail_third)
+    report.quick(*command, "--yes", code=1)
+    assert ids(report, status="pending") == before
+    assert len(ids(report)) == 3
+    calls.clear()
+    monkeypatch.setattr(StoreTransaction, method, end_first)
+    changed = report.quick(*command, "--yes")
+    assert len(changed.stdout.splitlines()) == 2
+    assert "it has ended" in changed.stderr
+
+
+def test_what_somebody_else_repeats_meanwhile_is_not_repeated_again(report, monkeypatch):
+    """Between the question and the change, also if that run is over by then."""
+    for _ in range(2):
+        report.quick("trigger", "report")
+    report.quick("cancel", "--task", "report", "--yes")
+
+    def agree(question):
+        assert question == "Repeat 2 runs?"
+        with report.face() as face:
+            face.cancel_run(face.retry_run(ids(report)[0]))
+        return True
+
+    monkeypatch.setattr(control, "agreed", agree)
+    assert len(report.quick_json("retry", "--status", "cancelled")) == 1
+    assert len(ids(report)) == 4
 
 
 @pytest.mark.parametrize(

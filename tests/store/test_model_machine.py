@@ -296,6 +296,44 @@ class StoreMachine(RuleBasedStateMachine):
     def trigger(self, task_id):
         self.call(self.face.trigger, task_id)
 
+    @rule()
+    def trigger_all(self):
+        """Those that are not finished, also if nothing but a run by hand keeps them."""
+        with_rows = [row.id for row in self.face.sql("SELECT id FROM scheduler_tasks WHERE finished_at IS NULL")]
+        run_ids = self.face.store.trigger_tasks("all", instant(self.now))
+        assert sorted(self.face.store.get_run(run_id).task_id for run_id in run_ids) == sorted(with_rows)
+
+    @rule(which=st.integers(0, 30))
+    def cancel_run(self, which):
+        """An open run, newest first: one that has no owner ends at once, and the others are left alone."""
+        open_runs = self.face.sql("SELECT * FROM scheduler_runs WHERE finished_at IS NULL ORDER BY id DESC")
+        if open_runs:
+            run = open_runs[which % len(open_runs)]
+            self.face.store.cancel_run(run.id, "enough", instant(self.now))
+            status = self.face.store.get_run(run.id).status
+            assert status == (RunStatus.RUNNING if run.status == RunStatus.RUNNING else RunStatus.CANCELLED)
+
+    @rule(which=st.integers(0, 30), from_start=st.booleans())
+    def retry_run(self, which, from_start):
+        """A run that is over, newest first: a new run repeats it, unless one does or its task is gone."""
+        ended = self.face.sql("SELECT * FROM scheduler_runs WHERE finished_at IS NOT NULL ORDER BY id DESC")
+        if not ended:
+            return
+        run = ended[which % len(ended)]
+        number = "SELECT count(*) AS number FROM scheduler_runs WHERE finished_at IS NULL AND retry_of = :run"
+        is_repeated = self.face.sql(number, run=run.id)[0].number > 0
+        is_known = self.tasks[run.task_id].definition is not None
+        try:
+            new = self.face.store.retry_run(run.id, instant(self.now), from_start=from_start)
+        except TaskNotFoundError:
+            assert not is_known
+        except ValueError:
+            assert is_repeated
+        else:
+            assert is_known
+            assert not is_repeated
+            assert self.face.store.get_run(new).retry_of == run.id
+
     def call(self, method, task_id):
         """Call a method of the face; it knows the task if the model does."""
         known = self.tasks[task_id].definition is not None

@@ -13,8 +13,10 @@ from scheduler.cli.options import Db, DbUrl, Json, complete_run, complete_task, 
 from scheduler.cli.ui.moments import parse_since
 from scheduler.cli.ui.output import note, say, show_json
 from scheduler.cli.ui.shapes import run_shape
-from scheduler.errors import SchedulerError
+from scheduler.errors import RunNotFoundError, TaskNotFoundError
 from scheduler.models import OPEN_STATUSES, RunTrigger
+from scheduler.store import StoreTransaction
+from scheduler.timing.clock import to_micros
 
 _MOST: Final = 100_000
 
@@ -49,7 +51,8 @@ def cancel(
         else:
             found = _runs(scheduler, task, sorted(OPEN_STATUSES), tag=tag)
             runs = [run for run in found if not backfill or run.trigger is RunTrigger.BACKFILL]
-            done = _each(runs, "Cancel", lambda found: scheduler.cancel_run(found, reason), yes=yes)
+            _agree(runs, "Cancel", yes=yes)
+            done = _cancel_all(scheduler, runs, reason)
         _report([scheduler.get_run(each) for each in done], "Cancelled", one=run_id is not None, as_json=as_json)
 
 
@@ -78,17 +81,14 @@ def retry(
         raise CommandError(hint, ExitCode.USAGE)
     earliest = None if since is None else parse_since(since, datetime.now(UTC))
     with opened(db, db_url) as scheduler:
-        new: list[str] = []
-
-        def repeat(found: str) -> None:
-            new.append(scheduler.retry_run(found, from_start))
-
-        if status is None:
-            repeat(str(run_id))
+        if run_id is not None:
+            new = [scheduler.retry_run(run_id, from_start)]
         else:
-            runs = _runs(scheduler, task, [status], tag=tag, since=earliest)
-            repeated = {run.retry_of for run in scheduler.list_runs(task, tag=tag, since=earliest, limit=_MOST)}
-            _each([run for run in runs if run.id not in repeated], "Repeat", repeat, yes=yes)
+            looked_at = scheduler.now()
+            runs = _runs(scheduler, task, [status] if status else [], tag=tag, since=earliest)
+            runs = _not_repeated(runs, scheduler.list_runs(task, tag=tag, since=earliest, limit=_MOST))
+            _agree(runs, "Repeat", yes=yes)
+            new = _repeat_all(scheduler, runs, looked_at, from_start=from_start)
         if new and not scheduler.running_schedulers():
             note("No scheduler is running on this store; the runs wait until one does.")
         _report([scheduler.get_run(each) for each in new], "Repeats", one=run_id is not None, as_json=as_json)
@@ -108,19 +108,54 @@ def _runs(
     return scheduler.list_runs(task, statuses=statuses, tag=tag, since=since, limit=_MOST)[::-1]
 
 
-def _each(runs: Sequence[Run], verb: str, change: Callable[[str], object], *, yes: bool) -> list[str]:
-    """Change many runs, the oldest first, after a question; return those that were changed."""
+def _not_repeated(runs: Sequence[Run], history: Sequence[Run]) -> list[Run]:
+    """Return the runs that no run of a history repeats."""
+    repeated = {run.retry_of for run in history}
+    return [run for run in runs if run.id not in repeated]
+
+
+def _agree(runs: Sequence[Run], verb: str, *, yes: bool) -> None:
+    """Ask whether many runs shall be changed; end the command if not."""
     if runs and not yes and not agreed(f"{verb} {len(runs)} runs?"):
         note("Nothing was changed.")
         raise typer.Exit(ExitCode.FAILED)
-    done = []
-    for run in runs:
-        try:
-            change(run.id)
-        except (SchedulerError, ValueError) as error:  # it has ended meanwhile, or somebody repeats it
-            note(f"{error}")
-        else:
-            done.append(run.id)
+
+
+def _cancel_all(scheduler: TaskScheduler, runs: Sequence[Run], reason: str | None) -> list[str]:
+    """Cancel runs in one transaction; return those that were."""
+
+    def change(store: StoreTransaction, run_id: str) -> str:
+        store.cancel_run(run_id, reason)
+        return run_id
+
+    return _change_all(scheduler, lambda _: runs, change)
+
+
+def _repeat_all(scheduler: TaskScheduler, runs: Sequence[Run], since: datetime, *, from_start: bool) -> list[str]:
+    """Repeat runs in one transaction, but for those that were repeated since an instant; return the new runs."""
+
+    def choose(store: StoreTransaction) -> list[Run]:
+        return _not_repeated(runs, store.list_runs(since=to_micros(since), limit=_MOST))
+
+    return _change_all(scheduler, choose, lambda store, run_id: store.retry_run(run_id, from_start=from_start))
+
+
+def _change_all(
+    scheduler: TaskScheduler,
+    choose: Callable[[StoreTransaction], Sequence[Run]],
+    change: Callable[[StoreTransaction, str], str],
+) -> list[str]:
+    """Change runs in one transaction; return what each change returned."""
+    done, problems = [], []
+    with scheduler.transaction() as store:
+        for run in choose(store):
+            try:
+                done.append(change(store, run.id))
+            # It has ended meanwhile, or somebody repeats it. What is wrong with the store ends it all.
+            except (RunNotFoundError, TaskNotFoundError, ValueError) as error:
+                problems.append(f"{error}")
+    for problem in problems:  # after the transaction: a terminal may be slow
+        note(problem)
     return done
 
 
