@@ -212,6 +212,7 @@ class TaskScheduler:
             self._clock,
             self._observers.step_finished,
             self._store.before_run,
+            self._store.status_of,
             self._definitions,
         )
         session = SchedulerSession(

@@ -27,6 +27,7 @@ from scheduler.graphs.callbacks import (
     takes_run,
 )
 from scheduler.graphs.calling import GraphCaller, Reply
+from scheduler.graphs.clean_start import unsuccessful_by
 from scheduler.graphs.factories import GraphFactory
 from scheduler.graphs.graph_table import GraphTable, Loaded
 from scheduler.graphs.importing import enter_project
@@ -94,19 +95,21 @@ class _Call:
 class GraphRunner:
     """Invokes the graph for claims; `load()` must have succeeded before."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (what a runner needs of others)
         self,
         settings: RunnerSettings,
         clock: Clock,
         step_finished: Callable[[Claim, str], None] = lambda _claim, _step: None,
         before_run: BeforeRun = lambda _task, _run: (None, None),
+        status_of: Callable[[str], RunStatus | None] = lambda _run: None,
         stored_tasks: Callable[[], list[TaskDefinition]] = list,
     ) -> None:
         """Take the graph of tasks that name none, what else holds for all, whom to tell of streamed steps, the history.
 
-        `before_run` is called in threads. `stored_tasks` returns the tasks that there are at the start.
+        `before_run` and `status_of` are called in threads; `stored_tasks` returns the tasks at the start.
         """
         self._before_run = before_run
+        self._is_unsuccessful = unsuccessful_by(status_of)
         self._settings = settings
         self._clock = clock
         self._stored_tasks = stored_tasks
@@ -278,7 +281,9 @@ class GraphRunner:
         async def use(graph: Graph) -> Reply:
             if isinstance(prepared.graph, GraphFactory) and prepared.build is None and call.claim.task.input is None:
                 check_messages(prepared.graph.name, graph)
-            call.opening = await beginning(graph, call.claim, call.config, lambda: self._input(prepared, call.claim))
+            call.opening = await beginning(
+                graph, call.claim, call.config, lambda: self._input(prepared, call.claim), self._is_unsuccessful
+            )
             return await self._caller.call(graph, call.claim, call.opening, call.config)
 
         context = self._settings.context if call.claim.task.context is None else call.claim.task.context

@@ -6,12 +6,14 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from scheduler.graphs.breakpoints import breakpoint_id, breakpoint_question, next_nodes
+from scheduler.graphs.clean_start import IsUnsuccessful, start_clean
 from scheduler.graphs.local_langgraph import as_server_graph, keeps_threads
 from scheduler.graphs.position import Position, heard_answers, position_of, resume_command
 from scheduler.graphs.progress import is_stuck
 from scheduler.graphs.wrapped import WrappedGraph, graph_to_continue
 from scheduler.models import Question, RunStatus
 from scheduler.store import RESTART_LIMIT, Claim
+from scheduler.thread_ids import ThreadId
 
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
 _MOVED_ON: Final = "the thread has moved on since the question was asked, so that nobody is left to hear the answer"
@@ -70,15 +72,16 @@ async def beginning(
     claim: Claim,
     config: dict[str, Any],
     new_input: Callable[[], Awaitable[object]],
+    is_unsuccessful: IsUnsuccessful,
 ) -> Beginning:
-    """Look what a run has to continue.
+    """Look what a run has to continue; a new one begins behind what unsuccessful runs have left on its thread.
 
     A further attempt continues a checkpoint only if it is this run's own (its metadata carries the run's id), and the
     first one only that of the run which it repeats: on another run's thread LangGraph would return that one's old
     state. Raises what the saver raises, and `ValueError` if the answers come too late.
     """
     if claim.attempt == 1 and claim.answers is None and not claim.continues:
-        return Beginning(Begin.FROM_START, await new_input())
+        return await _anew(graph, claim, new_input, is_unsuccessful)
     inside = graph_to_continue(graph)
     position = await position_of(inside, config) if keeps_threads(inside) else None
     if position is not None and _may_continue(claim, position):
@@ -90,7 +93,19 @@ async def beginning(
         return Beginning(Begin.GIVEN_UP, reason=_NOTHING_SAVED + problem)
     if await is_stuck(inside, claim, config, None):
         return Beginning(Begin.GIVEN_UP, reason=_STUCK)
-    return Beginning(Begin.FROM_START, await new_input())
+    return await _anew(graph, claim, new_input, is_unsuccessful)
+
+
+async def _anew(
+    graph: Any,  # noqa: ANN401
+    claim: Claim,
+    new_input: Callable[[], Awaitable[object]],
+    is_unsuccessful: IsUnsuccessful,
+) -> Beginning:
+    given = await new_input()
+    if ThreadId.parse(claim.thread_id, claim.run_id).run_id is None:  # else the thread is new
+        await start_clean(graph_to_continue(graph), claim.thread_id, is_unsuccessful)
+    return Beginning(Begin.FROM_START, given)
 
 
 def _may_continue(claim: Claim, position: Position) -> bool:

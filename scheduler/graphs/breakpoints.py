@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from scheduler.graphs.clean_start import IN_ORDER
 from scheduler.graphs.local_langgraph import as_server_graph
 from scheduler.graphs.messages import member
 from scheduler.graphs.position import Position, position_of
@@ -70,4 +71,5 @@ async def answer_tool_calls(graph: Any, config: Mapping[str, Any], position: Pos
     if calls:
         reply = {"role": "tool", "content": _NOT_RUN, "status": "error"}
         replies = [{**reply, "tool_call_id": member(call, "id")} for call in calls]
-        await graph.aupdate_state(config, {"messages": replies}, as_node=position.next[0])
+        in_order = {**config, "metadata": {**config.get("metadata", {}), IN_ORDER: True}}
+        await graph.aupdate_state(in_order, {"messages": replies}, as_node=position.next[0])

@@ -164,7 +164,7 @@ class GraphCaller:
             return given
 
         claim = replace(attempt.claim, attempt=max(2, attempt.claim.attempt), last_status=RunStatus.FAILED)
-        return await beginning(graph, claim, attempt.config, same_input)
+        return await beginning(graph, claim, attempt.config, same_input, _no_run)
 
     async def _call_once(
         self,
@@ -241,6 +241,11 @@ class GraphCaller:
         if task.stream and task.id not in self._without_steps and not any(map(can_stream, graphs_of(graph))):
             self._without_steps.add(task.id)
             logbook.no_steps(task.name, task.id, type(graph).__name__)
+
+
+async def _no_run(_run_id: str) -> bool:
+    """Leave a thread as it is: the call before was of the same run."""
+    return False
 
 
 async def _is_unheard(attempt: _Attempt, call: GraphCall) -> bool:

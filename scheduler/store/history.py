@@ -244,6 +244,15 @@ def read_run(connection: Connection, run_id: str) -> Run:
     return to_run(row)
 
 
+_STATUS: Final = Statement(lambda: select(runs.c.status).where(runs.c.id == bindparam("run_id")))
+
+
+def status_of(connection: Connection, run_id: str) -> RunStatus | None:
+    """Return the status of a run; None if it is not in the history any more."""
+    found = connection.execute(_STATUS, {"run_id": run_id}).scalars()
+    return RunStatus(found[0]) if found else None
+
+
 _ENDED: Final = Statement(
     lambda: select(runs.c.id).where(runs.c.finished_at.is_not(None)).order_by(runs.c.finished_at, runs.c.id)
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scheduler.errors import StoreNotFoundError
-from scheduler.models import Run, TaskChanges, TaskDefinition
+from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import (
     adding,
     backfill,
@@ -214,6 +214,11 @@ class Store:
         """Return the ids of the runs that are over, in the order in which they ended."""
         with self.database.read() as connection:
             return history.ended(connection)
+
+    def status_of(self, run_id: str) -> RunStatus | None:
+        """Return the status of a run; None if it is not in the history any more."""
+        with self.database.read() as connection:
+            return history.status_of(connection, run_id)
 
     def before_run(self, task_id: str, run_id: str) -> tuple[Run | None, int | None]:
         """Return the run before a run, of those that have started, and when the task's newest success ended."""
