@@ -169,7 +169,7 @@ def test_a_run_that_waits_is_left_too(old, new_process):
 def test_a_session_does_not_wait_for_a_task_that_nobody_can_load(old):
     """A run that waits to begin does not keep its thread from the others, if no scheduler can run it."""
     old.is_checkpointed = lambda _task: True
-    old.add(every(DAY, graph="gone:graph"), every(DAY, "other"))
+    old.add(every(DAY, graph="gone:graph", session_id="talk"), every(DAY, "other", session_id="talk"))
     old.trigger(1)
     old.trigger(2, "other")
     old.sql("UPDATE scheduler_runs SET checkpointed = 1")
@@ -182,7 +182,7 @@ def test_a_session_waits_for_a_task_that_another_scheduler_can_load(old, new_pro
     new = new_process(missing={})
     for each in (old, new):
         each.is_checkpointed = lambda _task: True
-    old.add(every(DAY, graph="gone:graph"), every(DAY, "other"))
+    old.add(every(DAY, graph="gone:graph", session_id="talk"), every(DAY, "other", session_id="talk"))
     old.trigger(1)
     old.trigger(2, "other")
     old.sql("UPDATE scheduler_runs SET checkpointed = 1")
