@@ -19,6 +19,8 @@ _OWN_THREADS: Final = ("MainThread", "asyncio_", "sync node", "scheduler")
 """How the names of threads begin for which the loop knows whether they have something to do."""
 _SUPERVISOR: Final = "task scheduler"
 """The name of the task in which the engine writes the last outcomes when it is cancelled."""
+_LAST_SECONDS: Final = 60.0
+"""How much virtual time graphs have to end when the simulation is over."""
 _MOMENT: Final = 0.02
 """Real seconds that threads have which may bring something, and of which the loop knows nothing."""
 
@@ -62,13 +64,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.set_exception_handler(lambda _loop, _context: None)
         self._waits.patience = 0.0
         for task in asyncio.all_tasks(self):
-            if task.get_name() != _SUPERVISOR:
+            if task.get_name() == _SUPERVISOR:
+                _close(task)
+            else:
                 task.cancel()
         with contextlib.suppress(Exception):
-            self.run_until(self._virtual.micros)
+            self.run_until(self._virtual.after(_LAST_SECONDS))
         for task in asyncio.all_tasks(self):
-            with contextlib.suppress(BaseException):
-                task.get_coro().close()
+            _close(task)
         self.close()
 
     @property
@@ -92,6 +95,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if _get_running_loop() is self:
             return self.call_soon(callback, *args, context=context)
         return super().call_soon_threadsafe(callback, *args, context=context)
+
+
+def _close(task: "asyncio.Task[Any]") -> None:
+    with contextlib.suppress(BaseException):
+        task.get_coro().close()
 
 
 class VirtualExecutor(Executor):

@@ -233,9 +233,13 @@ class Checks:
         for run in self.runs:
             texts = f"{run['error']} {run['earlier_attempts']}".replace(_STOPPED, "")
             calls = self.calls_of[run["id"]]
-            never_called = run["attempt"] > len(calls)  # its process may have died before it could call the graph
+            # A process may have died before it could call the graph; with checkpoints, a call is a step.
+            never_called = run["attempt"] > len(calls) or (self.world.saver is not None and self._has_died())
             if _DIED in texts and not never_called and all(self._was_alive(call) for call in calls):
                 self.fault("false-death", f"{self.shown(run)}: {texts[:200]}, and its process was alive and awake")
+
+    def _has_died(self):
+        return any(process.died_at is not None and not process.ended_well for process in self.world.processes)
 
     def _was_alive(self, call):
         """Tell whether the process of a call was neither killed nor silent for a while, and did not stop."""

@@ -25,12 +25,32 @@ FEATURES = [
 ]  # fmt: skip
 CHECKPOINTS = 0.06
 """The share of worlds whose graph is a real LangGraph with checkpoints, which takes ten times as long."""
+STUBBORN = 0.03
+"""The share of worlds in which graphs do not end when they should."""
 SIZES = ["tiny", "short", "long"]
 
 
 def make(seed, size=None):
     """Return the script of a seed."""
-    return _with_checkpoints(Maker(seed, size).script())
+    return _with_stubborn_graphs(_with_checkpoints(Maker(seed, size).script()))
+
+
+def _with_stubborn_graphs(script):
+    """Let the graphs of some worlds take too long, and resist their cancellation, while the next due time comes."""
+    r = random.Random(script["seed"] + 11)
+    if r.random() >= STUBBORN or script.get("checkpoints"):
+        return script
+    for manner in script["manners"].values():
+        manner |= {"hang": 1, "resist": 1}
+    for operation in script["operations"]:
+        if operation[1:3] == ["call", "add"]:
+            fields = operation[4]
+            longest = fields.get("interval_seconds", 60)
+            fields |= {
+                "timeout_seconds": r.choice([longest, longest / 2]),
+                "overlap": r.choice(["cancel_other", "skip"]),
+            }
+    return script
 
 
 def _with_checkpoints(script):

@@ -76,6 +76,13 @@ def test_the_oracle_knows_the_cron_of_the_documentation(line):
     assert shown == times[0].split()
 
 
+def test_the_page_on_reliability_lists_each_planted_bug():
+    """With how soon it is found."""
+    page = (HERE.parents[1] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    table = page.split("\n| planted bug |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| (.*?) \| [\d,]+ \|", table, flags=re.MULTILINE) == list(sim_mutations.MUTATIONS)
+
+
 def test_every_kind_of_fault_has_a_check():
     """A check that can find nothing would be of no use: each is found by a planted bug, or is listed here."""
     source = (HERE / "sim_checks.py").read_text(encoding="utf-8")

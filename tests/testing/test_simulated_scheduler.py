@@ -1,6 +1,7 @@
 """A scheduler in virtual time is the real one: what a test proves with it holds in production."""
 
 import asyncio
+import gc
 import socket
 import threading
 import time
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
 from scheduler import StoreError, TaskDefinition, TaskScheduler
@@ -439,3 +441,34 @@ def test_two_at_once():
         other.advance(days=1)
         assert len(one.advance(hours=2)) == 2
         assert other.runs() == []
+
+
+def test_a_langgraph_that_is_killed_in_the_middle(recwarn):
+    """It is ended without a word when the simulation is over, also if it takes its time; then the checkpoint counts."""
+    began = []
+
+    async def node(_state):
+        began.append("node")
+        try:
+            await asyncio.sleep(180)
+        except asyncio.CancelledError:
+            await asyncio.sleep(5)
+            raise
+
+    async def first(_state):
+        began.append("first")
+
+    builder = StateGraph(MessagesState).add_node("first", first).add_node("node", node)
+    graph = builder.add_edge(START, "first").add_edge("first", "node").compile(checkpointer=InMemorySaver())
+    with simulated(graph) as s:
+        s.add_task(once(60))
+        s.advance(minutes=2)
+        s.crash()
+        s.restart()
+        [run] = s.advance(minutes=5)
+        assert (run.status, run.attempt, run.resumed) == ("succeeded", 2, True)
+        s.trigger_task("t")
+        s.advance(minutes=1)
+    assert began == ["first", "node", "node", "first", "node"]
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []
