@@ -421,8 +421,9 @@ def _within_max_runs(connection: Connection, row: TaskRow, new: NewTask, now: in
         account_for_owed(connection, row, now, _OWED_ENDED)
         return {"next_due": None}
     if row.next_due is None:
-        due = new.schedule(row.anchor).next_after(now)
-        return {} if due is None else {"next_due": due, "finished_at": None}
+        anchor = min(row.anchor, now)  # one that is still to come is of a clock that was ahead
+        due = new.schedule(anchor).next_after(now)
+        return {} if due is None else {"anchor": anchor, "next_due": due, "finished_at": None}
     return {}
 
 

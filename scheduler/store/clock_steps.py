@@ -163,7 +163,8 @@ _SCHEDULES: Final = Query(
             tasks.c.next_due > bindparam("now"),
             and_(
                 tasks.c.next_due.is_(None),
-                or_(tasks.c.finished_at.is_(None), tasks.c.finished_at > bindparam("now")),
+                # Now: with its last outcome, in the transaction that notices the step.
+                or_(tasks.c.finished_at.is_(None), tasks.c.finished_at >= bindparam("now")),
             ),
         ),
     ),

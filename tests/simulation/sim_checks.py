@@ -105,6 +105,7 @@ class Checks:
         if failed > max(limits):
             self.fault("failures", f"{self.shown(run)}: {failed} failed attempts of {max(limits)}")
         is_over = run["status"] == "failed" and len(limits) == 1 and not model.was_removed
+        is_over = is_over and not run["cancel_requested"]
         if (
             is_over
             and len(calls) < min(limits)

@@ -535,3 +535,30 @@ def test_a_process_that_is_behind_and_begins_again_and_again_moves_little(proces
     assert len([1 for task_id, _ in served if task_id == "interval"]) in {4, 5}
     assert len([1 for task_id, _ in served if task_id == "cron"]) == 4
     assert len([1 for task_id, _ in served if task_id == "often"]) in range(270, 331)
+
+
+@pytest.fixture
+def ended_as_noticed(process):
+    """Return a task whose last run in the wrong future ends in the pass that notices that the clock was set back."""
+    task = every(60, end_at=moment(YEARS + 70))
+    process.add(task, now=YEARS)
+    process.run_pass(YEARS + 60)
+    process.end(499)
+    process.run_pass(500)
+    return task
+
+
+def test_a_task_that_ends_as_the_step_is_noticed_goes_on(process, ended_as_noticed):
+    """Its end is still to come."""
+    assert process.due("t") <= 560
+    process.run_pass(process.due("t"))
+    assert process.statuses("t")[-1] == "running"
+
+
+def test_an_interval_that_is_added_again_begins_now(process, ended_as_noticed):
+    """If its anchor is years ahead, because the clock was."""
+    process.sql("UPDATE scheduler_tasks SET next_due = NULL, finished_at = :now", now=instant(505))
+    process.sql("UPDATE scheduler_tasks SET anchor = :years", years=instant(YEARS))
+    process.add(ended_as_noticed, now=510)
+    process.run_pass(511)
+    assert process.due("t") <= 570
