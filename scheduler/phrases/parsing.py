@@ -23,9 +23,11 @@ from scheduler.phrases.spelling import MAX_LENGTH, normalised
 from scheduler.redaction import beginning, redact
 from scheduler.timing.clock import WallClock, to_datetime
 from scheduler.timing.crontab import parse_crontab
+from scheduler.timing.rule_parser import parse_rule
 
 _NAMES: Final = rf"(?i)\b(?:{'|'.join((*WEEKDAY_NAMES, *MONTH_NAMES))})s?\b"
 _CRONTAB: Final = r"(?:@[A-Za-z]+$|[\d*][\d*/,-]*[ \t]+[\d*][\d*/,-]*[ \t]+[\d*?][\d*/,?-]*[ \t]+\S+[ \t]+\S)"
+_RULES: Final = ("FREQ=", "RRULE:")
 _LAST_CITY: Final = r" (?:in )?([a-z]{4,}|(?:new|los|san|hong|sao|mexico) [a-z]{4,})(?: time)?$"
 _PLAIN_ZONE: Final = r"(?i)utc|gmt|[a-z]+/[a-z_/+-]+\d*"
 _TWO_PRESENTS: Final = (datetime(2001, 1, 1, tzinfo=UTC), datetime(2002, 3, 5, 12, tzinfo=UTC))
@@ -128,7 +130,8 @@ def _read_with_zone(text: str, present: Present) -> dict[str, Any]:
 
 def _read_without_zone(text: str, present: Present) -> dict[str, Any]:
     """Read a phrase; a hint may explain why it cannot be read."""
-    if (fields := _read_crontab(text, present)) is not None:
+    fields = _read_crontab(text, present) or _read_rule(text, present)
+    if fields is not None:
         return fields
     spelt = normalised(text)
     phrase = arranged(spelt)
@@ -158,6 +161,21 @@ def _read_crontab(text: str, present: Present) -> dict[str, Any] | None:
     except ValueError as error:
         raise Refusal(f"it is no crontab expression: {str(error)[:200]}") from None
     fields = {"task_type": TaskType.CRON, "cron_expression": expression}
+    return fields if present.zone is None else fields | {"timezone": present.zone.key}
+
+
+def _read_rule(text: str, present: Present) -> dict[str, Any] | None:
+    """Read a recurrence rule, if that was given as words."""
+    rule = text.strip(" .!")
+    if not rule.upper().startswith(_RULES):
+        return None
+    try:
+        found = parse_rule(rule)
+    except ValueError as error:
+        raise Refusal(f"it is no recurrence rule: {str(error)[:200]}") from None
+    if found.missing() is not None:
+        raise Refusal(f"the rule does not say when it is due; add {found.missing()} to it")
+    fields = {"task_type": TaskType.RRULE, "rrule": found.text}
     return fields if present.zone is None else fields | {"timezone": present.zone.key}
 
 
