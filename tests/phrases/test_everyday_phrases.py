@@ -256,3 +256,16 @@ def test_every_other_monday_starts_when_it_is_added():
     definition = TaskDefinition(id="t", name="T", prompt="Go.", **fields)
     days = [due.date().isoformat() for due in next_due_times(definition, 3, after=NOW)]
     assert days == ["2026-06-08", "2026-06-22", "2026-07-06"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;BYHOUR=9", "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;BYHOUR=9"),
+        (" rrule:freq=daily;interval=3;byhour=9. ", "FREQ=DAILY;INTERVAL=3;BYHOUR=9"),
+    ],
+)
+def test_a_recurrence_rule_is_taken_as_one(text, rule):
+    """As a crontab expression is, with the zone after it."""
+    assert parse_schedule(text) == {"task_type": "rrule", "rrule": rule}
+    assert parse_schedule(f"{text.strip(' .')} (Europe/Berlin)")["timezone"] == "Europe/Berlin"
