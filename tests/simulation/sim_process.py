@@ -29,6 +29,8 @@ class Process:
         self.died_at = None
         self.suspended_until = 0
         self.suspensions = []
+        self.deferred = []
+        """What its store thread does when it is awake again."""
         self.crash = None
         """At which commit it is killed: ("pre" or "post", how many commits from now)."""
         self.running = 0
@@ -106,6 +108,11 @@ class Process:
             self.world.note_service()
 
     def resume(self):
+        if self.world.now < self.suspended_until:
+            return  # it was suspended once more
+        for function in self.deferred:
+            self.world.at(self.world.now, function)
+        self.deferred = []
         self.want_turn()
         self.world.note_service()
 
@@ -155,7 +162,7 @@ class StoreThread(VirtualExecutor):
             return
         again = lambda: self._call(function, arguments, named, done, give_up_at)  # noqa: E731 (it is the same call)
         if world.now < process.suspended_until:
-            world.at(process.suspended_until, again)
+            process.deferred.append(again)
             return
         if world.now < min(world.locked_until, give_up_at):
             world.at(min(world.locked_until, give_up_at), again)
@@ -173,7 +180,7 @@ class StoreThread(VirtualExecutor):
         if not process.is_alive:
             return
         if self._world.now < process.suspended_until:
-            self._world.at(process.suspended_until, lambda: self._give(done, result, error))
+            process.deferred.append(lambda: self._give(done, result, error))
             return
         if error is None:
             done.set_result(result)
