@@ -162,6 +162,17 @@ def test_a_run_is_cancelled(report):
     assert report.quick("cancel", "--task", "report", "--yes").stdout == "No such runs.\n"
 
 
+def test_watch_shows_what_has_ended_behind_many_open_runs(report):
+    """However many wait."""
+    ended = report.quick_json("trigger", "report")["id"]
+    report.quick("cancel", ended)
+    for _ in range(3):
+        report.quick("trigger", "report")
+    screen = report.quick_json("watch", "-n", "1")
+    assert [run["id"] for run in screen["lately"]] == [ended]
+    assert len(screen["now"]) == 1
+
+
 def test_runs_are_repeated(report):
     """One by its id, or all of a status; what has been repeated is not repeated once more."""
     for _ in range(3):

@@ -18,9 +18,11 @@ from scheduler.cli.options import Db, DbUrl, Json, opened
 from scheduler.cli.ui.moments import local, shown_seconds, took
 from scheduler.cli.ui.output import cell, console, one_line, show, show_json, status_cell, table
 from scheduler.cli.ui.shapes import in_words, run_shape, task_shape
+from scheduler.models import OPEN_STATUSES
 from scheduler.views import TaskView
 
 _OPEN: Final = (RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PENDING)
+_OVER: Final = tuple(status for status in RunStatus if status not in OPEN_STATUSES)
 _REFRESH_SECONDS: Final = 1.0
 
 
@@ -66,13 +68,13 @@ def _live(scheduler: TaskScheduler, number: int) -> None:
 
 def _look(scheduler: TaskScheduler, number: int) -> Screen:
     open_runs = [run for status in _OPEN for run in scheduler.list_runs(status=status, limit=number)]
-    ended = [run for run in scheduler.list_runs(limit=2 * number) if run.finished_at is not None]
+    ended = scheduler.list_runs(statuses=_OVER, limit=number)
     return Screen(
         now=datetime.now(UTC),
         schedulers=scheduler.running_schedulers(),
         open_runs=open_runs[:number],
         tasks=scheduler.task_views()[:number],
-        lately=ended[:number],
+        lately=ended,
     )
 
 
