@@ -435,13 +435,17 @@ def test_the_conversation_of_a_task(place, options, shown):
 
 
 def test_a_finished_task_is_shown(place):
-    """`list` has it no more; `show` and `export` by its id have."""
-    place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h")
+    """`list` has it only if it is asked for, with when and why; `show` and `export` have it by its id."""
+    place.quick("add", "--id", "a", "--prompt", "Go.", "--every", "1h", "--max-runs", "1")
     with sqlite3.connect(place.folder / "scheduler.db") as store:
-        store.execute("UPDATE scheduler_tasks SET next_due = NULL, finished_at = 1")
+        store.execute("UPDATE scheduler_tasks SET next_due = NULL, finished_at = 1, started_runs = 1")
     store.close()
     assert place.quick_json("list") == []
+    (listed,) = place.quick_json("list", "--state", "finished")
     shown = place.quick_json("show", "a")
+    assert listed["finished_at"] == shown["finished_at"] is not None
+    assert (listed["finish_reason"], listed["state"]) == (shown["finish_reason"], "finished")
+    assert f": {listed['finish_reason']}" in " ".join(place.quick("list", "--state", "finished").stdout.split())
     assert (shown["state"], shown["due_times"]) == ("finished", [])
     assert place.quick_json("export", "a")[0]["id"] == "a"
 
