@@ -209,7 +209,12 @@ class Checks:
                 self.fault("repeated", f"{self.shown(run)} was repeated after a crash without rerun_after_crash")
             if self.world.saver is None:
                 self._check_repeated(run, calls)
-            if "clock" not in self.kinds and any(self._begins_after_end(call, run) for call in calls):
+            # A process that wakes up may begin one more step before its next pass says that its run was taken over.
+            if (
+                self.world.saver is None
+                and "clock" not in self.kinds
+                and any(self._begins_after_end(call, run) for call in calls)
+            ):
                 self.fault("after-end", f"{self.shown(run)} was over when its graph was called")
 
     def _check_repeated(self, run, calls):
@@ -234,13 +239,16 @@ class Checks:
         for run in self.runs:
             texts = f"{run['error']} {run['earlier_attempts']}".replace(_STOPPED, "")
             calls = self.calls_of[run["id"]]
-            # A process may have died before it could call the graph; with checkpoints, a call is a step.
-            never_called = run["attempt"] > len(calls) or (self.world.saver is not None and self._has_died())
+            # A process may have been lost before it could call the graph; with checkpoints, a call is a step.
+            never_called = run["attempt"] > len(calls) or (self.world.saver is not None and self._lost_a_process())
             if _DIED in texts and not never_called and all(self._was_alive(call) for call in calls):
                 self.fault("false-death", f"{self.shown(run)}: {texts[:200]}, and its process was alive and awake")
 
-    def _has_died(self):
-        return any(process.died_at is not None and not process.ended_well for process in self.world.processes)
+    def _lost_a_process(self):
+        return any(
+            process.suspensions or (process.died_at is not None and not process.ended_well)
+            for process in self.world.processes
+        )
 
     def _was_alive(self, call):
         """Tell whether the process of a call was neither killed nor silent for a while, and did not stop."""
