@@ -119,6 +119,7 @@ class TaskScheduler:
         telemetry: bool = False,
         callback_timeout_seconds: float = 60.0,
         response_limit: int = 65_536,
+        misfire_grace_seconds: float | None = None,
         trusted_owner: str | None = None,
         machine: Machine | None = None,
     ) -> None:
@@ -155,6 +156,8 @@ class TaskScheduler:
             create: False looks for a store that is there already, and leaves the place as it is if there is none.
             on_event: an async function that receives every `RunEvent` and `TaskEvent`, as by `add_listener`.
             telemetry: True gives a span of each attempt, and metrics, to OpenTelemetry.
+            misfire_grace_seconds: that of tasks that set none: a due time that is served later than this is `missed`;
+                None: however late it is, it starts. A task that is always to start sets a long time itself.
             response_limit: how many characters of a response `get_response` gives; from 2,000 to 1,000,000.
             callback_timeout_seconds: how long a `result_callback` may take; of a task with a shorter `timeout_seconds`,
                 as long as that. Then it is cancelled, and the run records it.
@@ -179,6 +182,8 @@ class TaskScheduler:
         check_seconds(finished_retention_days=finished_retention_days)
         check_seconds(callback_timeout_seconds=callback_timeout_seconds)
         check_response_limit(response_limit)
+        if misfire_grace_seconds is not None:
+            check_seconds(least=0, misfire_grace_seconds=misfire_grace_seconds)
         check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
         if on_event is not None:
             check_callback(on_event, "on_event")
@@ -226,6 +231,7 @@ class TaskScheduler:
             thread=StoreThread(machine.store_executor),
             processes=machine.processes,
             chance=machine.chance,
+            grace=misfire_grace_seconds,
         )
         # A lease is renewed by the passes, so they must come often enough for it.
         longest_wait = min(poll_interval, lease_seconds / 3)

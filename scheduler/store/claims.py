@@ -90,6 +90,8 @@ class Claimer:
     """Runs that are left to others, if they wait."""
     needs_loading: NeedsLoading = lambda _task: None
     """Tells which code of a task is not loaded yet."""
+    grace: float | None = None
+    """`misfire_grace_seconds` of tasks that set none."""
 
 
 class Entry(NamedTuple):

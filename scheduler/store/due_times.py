@@ -159,6 +159,8 @@ class DueTimes:
 
     def _plan(self, task: TaskDefinition, schedule: Schedule, situation: Situation) -> tuple[Plan, int]:
         """Return what becomes of due times, and how many scheduled runs then count for `max_runs`."""
+        if task.misfire_grace_seconds is None and self._claimer.grace is not None:
+            task = task.model_copy(update={"misfire_grace_seconds": self._claimer.grace})
         if task.overlap is not OverlapPolicy.CANCEL_OTHER or not situation.buffered:
             planned = plan(task, schedule, situation)
         else:
@@ -224,7 +226,8 @@ class DueTimes:
 
     def account_for_late(self, until: int) -> None:
         """Decide over due times of tasks that are left to others as if no slot were free, so that nothing starts."""
-        rows = self._connection.execute(_LATE, {"until": until, "me": self._claimer.owner}).all()
+        query = _LATE if self._claimer.grace is None else _LATE_BY_ANY_GRACE
+        rows = self._connection.execute(query, {"until": until, "me": self._claimer.owner}).all()
         if rows:
             self._open_runs.look_at([row.id for row in rows])
         for row in rows:
@@ -288,19 +291,16 @@ _DUE: Final = Query(
         .offset(bindparam("met"))
     ),
 )
+
+
+def _late_tasks(*conditions: Any) -> Select[Any]:  # noqa: ANN401 (conditions of SQLAlchemy)
+    late = _due_tasks(tasks.c.next_due <= bindparam("until"), unloadable.is_left(tasks.c.id), *conditions)
+    return late.order_by(tasks.c.next_due).limit(_MOST_LATE)
+
+
 # Only due times that can be too late need a decision before the task can be loaded; a definition has no default values.
-_LATE: Final = Query(
-    DueTask,
-    lambda: (
-        _due_tasks(
-            tasks.c.next_due <= bindparam("until"),
-            unloadable.is_left(tasks.c.id),
-            tasks.c.definition.like('%"misfire_grace_seconds"%'),
-        )
-        .order_by(tasks.c.next_due)
-        .limit(_MOST_LATE)
-    ),
-)
+_LATE: Final = Query(DueTask, lambda: _late_tasks(tasks.c.definition.like('%"misfire_grace_seconds"%')))
+_LATE_BY_ANY_GRACE: Final = Query(DueTask, _late_tasks)
 _STORED: Final = Statement(lambda: select(runs.c.id).where(runs.c.id.in_(bindparam("ids", expanding=True))))
 _ADVANCE: Final = Bulk(
     lambda given: (

@@ -63,7 +63,9 @@ class Process:
     All times are seconds after `START`.
     """
 
-    def __init__(self, database, *, zone="UTC", history_limit=100, lease=LEASE, retention=RETENTION, missing=None):
+    def __init__(
+        self, database, *, zone="UTC", history_limit=100, lease=LEASE, retention=RETENTION, missing=None, grace=None
+    ):
         self.database = database
         #: What keeps graphs from being imported, by their paths; None: all are there from the start.
         self.missing = missing
@@ -81,6 +83,7 @@ class Process:
             needs_loading=self._needs_loading,
             is_checkpointed=lambda task: self.is_checkpointed(task),  # noqa: PLW0108 (tests replace it)
             is_observed=lambda: self.is_observed(),  # noqa: PLW0108 (the same)
+            grace=grace,
         )
         self.running = {}
         self._ended = []

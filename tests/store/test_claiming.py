@@ -252,3 +252,18 @@ def test_one_due_time_is_started_by_one_process(process, new_process):
     process.add(*(once(60, f"t{number}") for number in range(30)))
     started = [pair for _ in range(5) for each in processes for pair in each.started(60, slots=3)]
     assert len(started) == len(set(started)) == 30
+
+
+def test_how_late_tasks_may_start_that_do_not_say_so(new_process):
+    """The scheduler says it; a task that sets a time itself keeps it."""
+    process = new_process(grace=10)
+    process.add(
+        every(60), every(60, "patient", misfire_grace_seconds=1_000), every(60, "strict", misfire_grace_seconds=0)
+    )
+    process.run_pass(71)
+    assert process.history() == [("missed", 60, 0)]
+    assert process.history("patient") == [("running", 60, 0)]
+    assert process.history("strict") == [("missed", 60, 0)]
+    assert "later than misfire_grace_seconds=10" in process.runs()[0].error
+    process.run_pass(130)
+    assert process.history() == [("missed", 60, 0), ("running", 120, 0)]

@@ -329,9 +329,11 @@ def test_when_it_can_be_loaded_again_its_due_times_are_a_backlog(new_process, fi
     assert later.history() == history
 
 
-def test_what_nobody_can_load_is_missed_in_time(old):
+@pytest.mark.parametrize(("by_scheduler", "of_task"), [(None, 10), (10, None), (500, 10)])
+def test_what_nobody_can_load_is_missed_in_time(new_process, by_scheduler, of_task):
     """A due time that is too late is in the history while nobody can load its task; others have one lease length."""
-    old.add(named(misfire_grace_seconds=10, max_runs=100))
+    old = new_process(missing=dict(LACKS), grace=by_scheduler)
+    old.add(named(misfire_grace_seconds=of_task, max_runs=100))
     missed_at = None
     for now in range(60, 60 + 10 + LEASE + 60):
         old.run_pass(now)

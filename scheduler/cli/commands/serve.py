@@ -77,6 +77,14 @@ def serve(
         float,
         typer.Option("--callback-timeout", metavar="SECONDS", help="Cancel a result callback that takes longer."),
     ] = 60.0,
+    misfire_grace: Annotated[
+        float | None,
+        typer.Option(
+            "--misfire-grace",
+            metavar="SECONDS",
+            help="Record later due times as missed; for tasks that set no time.",
+        ),
+    ] = None,
     history_limit: Annotated[
         int, typer.Option("--history-limit", metavar="NUMBER", min=1, help="Keep this many runs per task.")
     ] = 1000,
@@ -116,6 +124,7 @@ def serve(
         "shutdown_grace_seconds": shutdown_grace,
         "lease_seconds": lease,
         "callback_timeout_seconds": callback_timeout,
+        "misfire_grace_seconds": misfire_grace,
         "history_limit": history_limit,
         "input_builder": input_builder,
         "durability": durability,
