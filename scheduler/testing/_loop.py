@@ -19,6 +19,8 @@ _OWN_THREADS: Final = ("MainThread", "asyncio_", "sync node", "scheduler")
 """How the names of threads begin for which the loop knows whether they have something to do."""
 _SUPERVISOR: Final = "task scheduler"
 """The name of the task in which the engine writes the last outcomes when it is cancelled."""
+_RUN: Final = "run "
+"""How the names of the tasks begin in which the engine makes runs."""
 _LAST_SECONDS: Final = 60.0
 """How much virtual time graphs have to end when the simulation is over."""
 _MOMENT: Final = 0.02
@@ -41,6 +43,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Take the time, and how many real seconds it waits for calls in threads."""
         self._virtual = time
         self._waits = _Waits(time, patience, self.stop)
+        self._is_ending = False
         super().__init__(self._waits)
         self._clock_resolution = 1e-6  # floats need not be exact for a timer to be due
 
@@ -63,6 +66,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """
         self.set_exception_handler(lambda _loop, _context: None)
         self._waits.patience = 0.0
+        self._is_ending = True
         for task in asyncio.all_tasks(self):
             if task.get_name() == _SUPERVISOR:
                 _close(task)
@@ -73,6 +77,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         for task in asyncio.all_tasks(self):
             _close(task)
         self.close()
+
+    def create_task(self, coro: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Create a task; at the end no run of the dead process begins that waited for a slot."""
+        task = super().create_task(coro, **options)
+        if self._is_ending and task.get_name().startswith(_RUN):
+            task.cancel()
+        return task
 
     @property
     def next_wake(self) -> int | None:

@@ -98,7 +98,7 @@ class Checks:
 
     def _check_failures(self, run, calls):
         model = self.world.models.get(run["task_id"])
-        if model is None or self.kinds & {"suspend", "commit"}:
+        if model is None or self.kinds & {"suspend", "commit", "crash"}:
             return
         failed = sum(call.error == "ValueError" for call in calls)
         limits = {task.max_attempts for task in model.definitions}

@@ -143,6 +143,8 @@ class World:
             self.trace.append(f"{self.now / SEC:12.6f}  {' '.join(map(str, what))}")
 
     def fault(self, kind, text):
+        if self.is_over:
+            return
         self.faults.append((kind, text))
         self.note("FAULT", kind, text)
 

@@ -472,3 +472,13 @@ def test_a_langgraph_that_is_killed_in_the_middle(recwarn):
     assert began == ["first", "node", "node", "first", "node"]
     gc.collect()
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_what_waited_for_a_slot_when_its_process_was_killed_never_runs():
+    """Not even when the simulation is over."""
+    graph = FakeGraph(takes="3m")
+    with simulated(graph, max_concurrent_runs=1) as s:
+        s.add_tasks([once(60, id=f"t{number}") for number in range(5)])
+        s.advance(minutes=2)
+        s.crash()
+    assert graph.calls == 1
