@@ -476,9 +476,10 @@ def test_a_langgraph_that_is_killed_in_the_middle(recwarn):
 
 def test_what_waited_for_a_slot_when_its_process_was_killed_never_runs():
     """Not even when the simulation is over."""
-    graph = FakeGraph(takes="3m")
-    with simulated(graph, max_concurrent_runs=1) as s:
-        s.add_tasks([once(60, id=f"t{number}") for number in range(5)])
+    graph = FakeGraph(takes=[*["2ms"] * 60, "3m"])
+    with simulated(graph, max_concurrent_runs=2) as s:
+        s.add_tasks([once(60, id=f"t{number}", session_mode="per_run") for number in range(150)])
         s.advance(minutes=2)
         s.crash()
-    assert graph.calls == 1
+        calls = graph.calls
+    assert graph.calls == calls == 62
