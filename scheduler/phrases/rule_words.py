@@ -73,13 +73,13 @@ def _weekly(rule: Rule) -> str:
 
 
 def _months(rule: Rule) -> str | None:
-    """Return `every month`, `every 3 months`, `January and July`, `March every other year`."""
+    """Return `every month`, `every 3 months`, `every January and July`, `March every other year`."""
     names = join_list([MONTH_NAMES[month - 1] for month in rule.months])
     if rule.freq is Frequency.MONTHLY:
-        return None if rule.months and rule.interval > 1 else names or _each(rule)
+        return None if rule.months and rule.interval > 1 else f"every {names}" if names else _each(rule)
     if not rule.months:
         return None if _is_of_year(rule) else "every month" if rule.interval == 1 else None
-    return names if rule.interval == 1 else f"{names} {_each(rule)}"
+    return f"every {names}" if rule.interval == 1 else f"{names} {_each(rule)}"
 
 
 def _is_of_year(rule: Rule) -> bool:

@@ -3,7 +3,7 @@
 from datetime import time
 from typing import Final, NamedTuple
 
-from scheduler.phrases.calendar_days import PLURAL, SINGULAR, read_weekdays
+from scheduler.phrases.calendar_days import MONTH_NUMBERS, PLURAL, SINGULAR, read_months, read_weekdays
 from scheduler.phrases.reader import Reader
 from scheduler.phrases.refusal import Refusal
 
@@ -87,7 +87,7 @@ def _listed(weekdays: frozenset[int]) -> str:
 
 
 def _read_of_month(reader: Reader) -> RuleDays | None:
-    """Read `on the first Monday of every month`."""
+    """Read `on the first Monday of every month`, or of some months."""
     reader.accept("on")
     reader.accept("the")
     number = reader.look_up(_ORDINALS)
@@ -96,16 +96,22 @@ def _read_of_month(reader: Reader) -> RuleDays | None:
     if number is None or not has_one_meaning:
         return None
     reader.position += 1
-    if not reader.accept("of", "every", "month"):
+    if not reader.accept("of", "every"):
         return None
+    months: frozenset[int] = frozenset()
+    if not reader.accept("month"):
+        if reader.next not in MONTH_NUMBERS:
+            return None
+        months = read_months(reader)
     if number == _FIFTH:
         hint = [" ".join("last" if word == "5th" else word for word in reader.words)]
         raise Refusal(f"not every month has a fifth {kind}", hint)
-    return _of_month(number, kind)
+    return _of_month(number, kind, months)
 
 
-def _of_month(number: int, kind: str) -> RuleDays:
-    head = "FREQ=MONTHLY"
+def _of_month(number: int, kind: str, months: frozenset[int]) -> RuleDays:
+    bounded = ",".join(map(str, sorted(months)))
+    head = f"FREQ=MONTHLY;BYMONTH={bounded}" if months else "FREQ=MONTHLY"
     if kind == "day":
         return RuleDays(f"{head};BYMONTHDAY={number}")
     weekdays = SINGULAR[kind]

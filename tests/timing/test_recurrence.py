@@ -377,7 +377,7 @@ def test_dateutil_is_imported_only_for_rules():
         ("FREQ=MONTHLY;BYDAY=1MO;BYHOUR=9", "On the first Monday of every month at 09:00"),
         ("FREQ=MONTHLY;INTERVAL=3;BYMONTHDAY=-1;BYHOUR=9", "On the last day of every 3 months at 09:00"),
         ("FREQ=DAILY;INTERVAL=2;BYHOUR=9,17;BYMINUTE=30", "Every other day at 09:30 and 17:30"),
-        ("FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=24;BYHOUR=18", "On the 24th of December at 18:00"),
+        ("FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=24;BYHOUR=18", "On the 24th of every December at 18:00"),
         ("FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO;BYHOUR=9", "By the rule FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO;BYHOUR=9"),
         ("FREQ=DAILY;BYMONTH=5;BYHOUR=9", "By the rule FREQ=DAILY;BYMONTH=5;BYHOUR=9"),
         ("FREQ=MONTHLY;BYDAY=1MO,2TU;BYHOUR=9", "By the rule FREQ=MONTHLY;BYDAY=1MO,2TU;BYHOUR=9"),
