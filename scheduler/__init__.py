@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from scheduler.calendars import Calendar
     from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskChangedError, TaskNotFoundError
     from scheduler.models import (
         CurrentRun,
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from scheduler.programs import run_until_signal
     from scheduler.task_scheduler import TaskScheduler
     from scheduler.tasks_file import load_tasks
-    from scheduler.timing.schedule import next_due_times
+    from scheduler.timing.schedule import DueTime, next_due_times
     from scheduler.views import TaskState, TaskView
 
 __all__ = [
+    "Calendar",
     "CurrentRun",
+    "DueTime",
     "OverlapPolicy",
     "Run",
     "RunEvent",
@@ -58,7 +61,9 @@ __all__ = [
 ]
 
 _MODULE_OF: Final = {
+    "Calendar": "calendars",
     "CurrentRun": "models",
+    "DueTime": "timing.schedule",
     "OverlapPolicy": "models",
     "Run": "models",
     "RunEvent": "observing",

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from scheduler._field_types import is_tag
 from scheduler._limits import ID_LIMIT, TAG_LIMIT, TEXT_LIMIT
 from scheduler._texts import is_unicode, shown
+from scheduler.calendars import Calendar, named_calendar
 from scheduler.errors import InvalidTaskError, RunNotFoundError, TaskNotFoundError
 from scheduler.models import TaskDefinition, is_reserved
 from scheduler.timing.clock import to_micros
@@ -207,3 +208,8 @@ def choice(kind: type[E], **arguments: Any) -> E:  # noqa: ANN401 (whatever a ca
     except ValueError:
         known = ", ".join(repr(str(member)) for member in kind)
         raise ValueError(f"{name}={shown(value)}; give one of {known}") from None
+
+
+def check_calendars(calendars: Mapping[str, Calendar] | None) -> dict[str, Calendar]:
+    """Return calendars, each under its name. Raises `ValueError`."""
+    return {name: named_calendar(name, calendar) for name, calendar in (calendars or {}).items()}

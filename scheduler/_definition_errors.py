@@ -58,7 +58,7 @@ def _sentence(field: str, line: dict[str, Any], fields: Mapping[str, FieldInfo])
         return f"{field} is required{_hint(fields[field])}"
     if line["type"] == "extra_forbidden":
         return f"{field} is no field of a task; the fields are {', '.join(fields)}"
-    if line["type"] == "crontab":
+    if line["type"] in {"crontab", "calendar"}:
         return str(line["msg"])
     if line["type"] == "server_url":
         return f"{field}={shown(shown_url(line['input']))}: {line['msg']}"

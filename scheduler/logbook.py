@@ -382,6 +382,11 @@ def task_left_out(task_id: str, reason: str) -> None:
     _logger.warning("Task %s is left out: %s", task_id, reason, task_id=task_id)
 
 
+def calendar_followed(task_id: str) -> None:
+    """Say that a stored task has another calendar now."""
+    _logger.info("Task %s: its calendar was changed, and the task follows it", task_id, task_id=task_id)
+
+
 def task_quarantined(task_id: str, problem: str) -> None:
     """Say that the row of a task is damaged."""
     _logger.error("Task %s is quarantined until it is added again: %s", task_id, problem, task_id=task_id)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -51,6 +52,7 @@ from scheduler._limits import (
     TEXT_LIMIT,
 )
 from scheduler._texts import shown
+from scheduler.calendars import Calendar, calendar_from
 from scheduler.timing.local_time import LocalTimeError, in_whole_minutes, instant_of
 from scheduler.timing.rule_parser import parse_rule
 
@@ -377,6 +379,13 @@ class TaskDefinition(BaseModel):
         Exceptions, Hint("give a list of datetimes, or of dates, such as '2026-12-24', which exclude whole days")
     ] = ()
     """Due times of `rrule` that do not come: datetimes, and dates, which are whole days in the task's zone."""
+    calendar: Annotated[
+        Calendar | str | None,
+        BeforeValidator(calendar_from),
+        Hint("give a Calendar, or the name of one that the scheduler has"),
+    ] = None
+    """Days and hours at which no run starts: a `Calendar`, or the name of one of the scheduler's `calendars`. The
+    stored task holds the calendar itself. Runs by hand start all the same."""
     result_callback: Annotated[
         CallbackPath | None, Hint("give the dotted path of an async function, such as 'my_package.callbacks.notify'")
     ] = None
@@ -490,6 +499,12 @@ class TaskDefinition(BaseModel):
 def usual_mode(session_id: str) -> SessionMode:
     """Return the session mode of a task that gives none."""
     return SessionMode.TASK if session_id == DEFAULT_SESSION else SessionMode.SHARED
+
+
+def calendar_of(task: TaskDefinition) -> Calendar | None:
+    """Return the calendar of a task; a name alone is one that closes nothing yet."""
+    calendar = task.calendar
+    return Calendar(name=calendar) if isinstance(calendar, str) else calendar
 
 
 def given_fields(task: TaskDefinition, *, mode: Literal["json", "python"] = "python") -> dict[str, Any]:

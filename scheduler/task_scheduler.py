@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from scheduler import gc_control, logbook
 from scheduler._arguments import (
     check_backfill,
+    check_calendars,
     check_configurable,
     check_definitions,
     check_future,
@@ -36,6 +37,7 @@ from scheduler._arguments import (
 )
 from scheduler._texts import shown
 from scheduler.apscheduler_adapter import StoreScheduler
+from scheduler.calendars import Calendar
 from scheduler.engine import Dependencies, Engine, Host, LoopSettings, Machine, RealMachine, ticker_for
 from scheduler.errors import InvalidTaskError
 from scheduler.graphs import GraphRunner, InputBuilder, RunnerSettings
@@ -56,7 +58,7 @@ from scheduler.store import (
     changed,
 )
 from scheduler.timing.clock import SECOND, to_datetime
-from scheduler.views import TaskView, view_of
+from scheduler.views import TaskView, refuse_closed, view_of
 
 DEFAULT_CONCURRENCY: Final = 32
 """For graphs that wait for a model. Short ones are over before so many have started: 16 took as long as 32."""
@@ -120,6 +122,7 @@ class TaskScheduler:
         callback_timeout_seconds: float = 60.0,
         response_limit: int = 65_536,
         misfire_grace_seconds: float | None = None,
+        calendars: Mapping[str, Calendar] | None = None,
         trusted_owner: str | None = None,
         machine: Machine | None = None,
     ) -> None:
@@ -158,6 +161,8 @@ class TaskScheduler:
             telemetry: True gives a span of each attempt, and metrics, to OpenTelemetry.
             misfire_grace_seconds: that of tasks that set none: a due time that is served later than this is `missed`;
                 None: however late it is, it starts. A task that is always to start sets a long time itself.
+            calendars: calendars that tasks may name: `calendars={"office": Calendar(holidays="DE-BY")}`. A task holds
+                the calendar itself; `start()` gives it to stored tasks whose calendar of this name was another one.
             response_limit: how many characters of a response `get_response` gives; from 2,000 to 1,000,000.
             callback_timeout_seconds: how long a `result_callback` may take; of a task with a shorter `timeout_seconds`,
                 as long as that. Then it is cancelled, and the run records it.
@@ -211,7 +216,8 @@ class TaskScheduler:
             response_limit=response_limit,
             session_prefix=session_prefix,
         )
-        self._store = Store(database, timezone, history_limit, machine.processes)
+        self._calendars = check_calendars(calendars)
+        self._store = Store(database, timezone, history_limit, machine.processes, self._calendars)
         self._runner = runner = GraphRunner(
             runner_settings,
             self._clock,
@@ -275,6 +281,10 @@ class TaskScheduler:
             self._engine.abandon()
         if not self.scheduler.running:
             self.scheduler.start()
+            if self._calendars:
+                for task_id in self._store.follow_calendars(self._clock.now()):
+                    logbook.calendar_followed(task_id)
+                self.scheduler.wakeup()
 
     async def ready(self) -> None:
         """Wait until the graph is there, if a function makes it: one that is async is called once `start()` is over.
@@ -498,7 +508,14 @@ class TaskScheduler:
         self._store.resume_task(task_id, self._clock.now())
         self.scheduler.wakeup()
 
-    def trigger_task(self, task_id: str, *, prompt: str | None = None, metadata: dict[str, Any] | None = None) -> str:
+    def trigger_task(
+        self,
+        task_id: str,
+        *,
+        prompt: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        respect_calendar: bool = False,
+    ) -> str:
         """Run a task now, as well as on schedule, even if it is paused or finished; return the run's id.
 
         It waits for a running run of the task, unless `overlap` is `ALLOW_ALL`. A task that cannot be loaded, or
@@ -508,11 +525,14 @@ class TaskScheduler:
             task_id: the task.
             prompt: what this run sends in place of the task's prompt.
             metadata: further metadata for this run, in addition to the task's; JSON.
+            respect_calendar: raise `InvalidTaskError` if the task's calendar is closed now; without it, the run starts.
 
         Raises what `remove_task` raises, `InvalidTaskError`, a `ValueError`, if the stored definition cannot be used,
         and `ValueError` for a prompt or metadata that a task cannot have.
         """
         check_task_id(task_id)
+        if respect_calendar:
+            refuse_closed(self.task_view(task_id), self._clock.now())
         run_id = self._store.trigger_task(task_id, self._clock.now(), prompt, metadata)
         self.scheduler.wakeup()
         return run_id

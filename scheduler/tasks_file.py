@@ -8,7 +8,7 @@ import select
 import sys
 import time
 import tomllib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,13 +22,16 @@ from scheduler import _toml, _watching
 from scheduler._arguments import check_source
 from scheduler._definition_errors import id_of
 from scheduler._texts import escaped, shown
+from scheduler.calendars import Calendar, named_calendar
 from scheduler.errors import InvalidTaskError, TasksFileError
-from scheduler.models import TaskDefinition, TaskType, given_fields
+from scheduler.models import TaskDefinition, TaskType, calendar_of, given_fields
 from scheduler.phrases import is_relative, parse_schedule
 from scheduler.redaction import beginning
 
 TABLE: Final = "task"
 """Each task is a table of this name."""
+CALENDARS: Final = "calendars"
+"""Each calendar that the tasks of the file may name is a table in this one."""
 SOURCE: Final = "source"
 """The key, at the top of a file, under which its tasks are remembered wherever it lies."""
 _SCHEDULE: Final = "schedule"
@@ -73,9 +76,10 @@ def _load(file: Path) -> list[TaskDefinition]:
     places = _Places(text)
     problems: list[tuple[int, str]] = []
     tasks: dict[str, tuple[TaskDefinition, int]] = {}
-    for number, table in enumerate(_tables(file, text)):
+    tables, calendars = _contents(file, text)
+    for number, table in enumerate(tables):
         try:
-            task = _task(table)
+            task = _task(table, calendars)
         except _WrongField as wrong:
             problems += [(places.line(number, name), problem) for name, problem in wrong.problems]
             continue
@@ -106,7 +110,7 @@ def located(path: str | os.PathLike[str], error: InvalidTaskError) -> TasksFileE
     line = None
     with suppress(TasksFileError):  # it may have been edited since
         text = _read(file)
-        ids = [table.get("id") for table in _tables(file, text)]
+        ids = [table.get("id") for table in _contents(file, text)[0]]
         if error.task_id in ids:
             line = _Places(text).line(ids.index(error.task_id), error.field or "")
     return TasksFileError(str(file), line, str(error), task_id=error.task_id)
@@ -149,9 +153,11 @@ def _next_bytes(stream: FileIO, end: float) -> bytes:
     return some
 
 
-def _tables(file: Path, text: str) -> list[dict[str, Any]]:
+def _contents(file: Path, text: str) -> tuple[list[dict[str, Any]], dict[str, Calendar]]:
+    """Return the tables of tasks, and the calendars that they may name."""
     document = _parsed_toml(file, text)
     tables = document.pop(TABLE, [])
+    calendars = _calendars(file, text, document.pop(CALENDARS, {}))
     _name_in(file, text, document)
     document.pop(SOURCE, None)
     for key in document:
@@ -160,7 +166,20 @@ def _tables(file: Path, text: str) -> list[dict[str, Any]]:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problem = f"{TABLE} is no array of tables; begin each task with [[{TABLE}]]"
         raise TasksFileError(str(file), _Places(text).line_of_key(TABLE), problem)
-    return tables
+    return tables, calendars
+
+
+def _calendars(file: Path, text: str, tables: object) -> dict[str, Calendar]:
+    if not isinstance(tables, dict):
+        problem = f"{CALENDARS} is no table; begin each calendar with [{CALENDARS}.NAME]"
+        raise TasksFileError(str(file), _Places(text).line_of_key(CALENDARS), problem)
+    found: dict[str, Calendar] = {}
+    for name, fields in tables.items():
+        try:
+            found[name] = named_calendar(name, fields)
+        except ValueError as error:
+            raise TasksFileError(str(file), _Places(text).line_of_key(CALENDARS, name), str(error)) from None
+    return found
 
 
 def _name_in(file: Path, text: str, document: dict[str, Any]) -> str | None:
@@ -217,9 +236,9 @@ class _Places:
         of_task = self._lines.get((TABLE, number), 1)
         return self._lines.get((TABLE, number, field), of_task)
 
-    def line_of_key(self, key: str) -> int:
-        """Return the line of a key that is in no table."""
-        return self._lines.get((key,), 1)
+    def line_of_key(self, *keys: str) -> int:
+        """Return the line of a key that is in no table, or of one in the table of that name."""
+        return self._lines.get(keys, 1)
 
 
 class _WrongField(Exception):  # noqa: N818 (it never leaves this file)
@@ -230,9 +249,11 @@ class _WrongField(Exception):  # noqa: N818 (it never leaves this file)
         self.problems = problems
 
 
-def _task(table: dict[str, Any]) -> TaskDefinition:
+def _task(table: dict[str, Any], calendars: Mapping[str, Calendar]) -> TaskDefinition:
     fields = dict(table)
     _refuse_unknown(fields)
+    if isinstance(name := fields.get("calendar"), str):
+        fields["calendar"] = calendars.get(name, name)  # or it is one of the scheduler's own
     if _SCHEDULE in fields:
         fields = _with_schedule(fields)
     elif not fields.keys() & set(_SAID_BY_WORDS):
@@ -304,11 +325,28 @@ def _parsed_json(fields: dict[str, Any], name: str) -> object:
 
 def dump_tasks(tasks: Iterable[TaskDefinition]) -> str:
     """Return the text of a file from which `load_tasks` reads equal definitions; defaults are left out."""
-    return "\n".join(_table(task) for task in tasks) or f"{TABLE} = []\n"
+    given = list(tasks)
+    calendars: dict[str, Calendar] = {}
+    for task in given:
+        calendar = calendar_of(task)
+        if calendar is not None and calendar.name is not None and not calendar.is_only_a_name:
+            calendars.setdefault(calendar.name, calendar)
+    tables = [_calendar_table(name, calendar) for name, calendar in sorted(calendars.items())]
+    tables += [_table(task, calendars) for task in given]
+    return "\n".join(tables) if given else f"{TABLE} = []\n"
 
 
-def _table(task: TaskDefinition) -> str:
+def _calendar_table(name: str, calendar: Calendar) -> str:
+    fields = calendar.model_dump(exclude_defaults=True, exclude={"name"})
+    lines = [f"{_toml.written_key(key)} = {_toml.written(value)}" for key, value in fields.items()]
+    return "\n".join([f"[{CALENDARS}.{_toml.written_key(name)}]", *lines]) + "\n"
+
+
+def _table(task: TaskDefinition, calendars: Mapping[str, Calendar]) -> str:
     fields = given_fields(task)
+    calendar = calendar_of(task)
+    if calendar is not None and calendar.name is not None and calendars.get(calendar.name, calendar) == calendar:
+        fields["calendar"] = calendar.name
     tables = {name: fields.pop(name) for name in _JSON_FIELDS if name in fields}
     if "prompt" in fields:
         fields["prompt"] = fields.pop("prompt")  # last, as it may be long

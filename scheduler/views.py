@@ -5,10 +5,13 @@ from datetime import datetime
 from typing import Any, assert_never
 from zoneinfo import ZoneInfo
 
-from scheduler.models import TaskDefinition
+from scheduler.errors import InvalidTaskError
+from scheduler.models import TaskDefinition, calendar_of
 from scheduler.store import Listed, TaskState
+from scheduler.timing.calendar_schedules import closing_of, open_only, times_of
 from scheduler.timing.clock import to_datetime
 from scheduler.timing.local_time import on_clock_of
+from scheduler.timing.schedule import schedule_of
 
 __all__ = ["TaskState", "TaskView", "view_of"]
 
@@ -74,7 +77,7 @@ def view_of(listed: Listed) -> TaskView:
         id=listed.id,
         name=listed.id if task is None else task.name,
         state=state,
-        next_due=_in_zone(due, listed.zone),
+        next_due=_in_zone(_first_open(due, listed), listed.zone),
         pause_reason=listed.pause_reason,
         problem=listed.trouble,
         timezone=listed.zone,
@@ -85,6 +88,31 @@ def view_of(listed: Listed) -> TaskView:
         finished_at=_in_zone(listed.finished_at, listed.zone),
         finish_reason=_why_finished(listed),
     )
+
+
+def _first_open(due: int | None, listed: Listed) -> int | None:
+    """Return the first due time from one on at which the task's calendar is open; if there is none, that one."""
+    task = listed.definition
+    if due is None or task is None or task.calendar is None or closing_of(task, listed.zone) is None:
+        return due
+    schedule = schedule_of(task, listed.zone, listed.anchor)
+    return open_only(task, listed.zone, schedule).next_after(due - 1) or due
+
+
+def refuse_closed(view: TaskView, now: int) -> None:
+    """Raise `InvalidTaskError` if the calendar of a task is closed at an instant."""
+    task = view.definition
+    calendar = None if task is None else calendar_of(task)
+    if calendar is None:
+        return
+    times = times_of(calendar, view.timezone or "UTC")
+    closed = times.closed_at(now)
+    if closed is None:
+        return
+    opens = times.moved(closed.until, 1)
+    when = "" if opens is None else f"; it is open again at {_in_zone(opens, str(times.zone))}"
+    problem = f"its calendar ({calendar}) is closed now: {closed.reason}{when}"
+    raise InvalidTaskError(view.id, problem, "wait, or run it without regard to the calendar", field="calendar")
 
 
 def _why_finished(listed: Listed) -> str | None:

@@ -10,8 +10,9 @@ from typing import Any, Final
 from sqlalchemy import bindparam, select, update
 
 from scheduler._texts import shown
+from scheduler.calendars import Calendar
 from scheduler.errors import InvalidTaskError, TaskChangedError
-from scheduler.models import TaskChanges, TaskDefinition, is_as_checked, stored_text
+from scheduler.models import TaskChanges, TaskDefinition, calendar_of, is_as_checked, stored_text
 from scheduler.store import tagging, unloadable
 from scheduler.store.database.statements import Bulk, Connection, Query, Statement
 from scheduler.store.expiring import warning_time
@@ -31,8 +32,9 @@ from scheduler.store.tasks import (
     remove,
     resumed,
 )
+from scheduler.timing.calendar_schedules import moves, open_only
 from scheduler.timing.clock import to_datetime, to_micros
-from scheduler.timing.schedule import Schedule, is_one_time, schedule_of
+from scheduler.timing.schedule import OnceSchedule, Schedule, is_one_time, schedule_of
 
 _OWED_CHANGED: Final = "the schedule of the task was changed before it could start"
 _OWED_ENDED: Final = "max_runs was reached before it could start"
@@ -58,15 +60,34 @@ class NewTask:
         return schedule_of(self.task, self.zone, anchor)
 
 
-def prepare(task: TaskDefinition, default_zone: str, source: str | None = None) -> NewTask:
+def prepare(
+    task: TaskDefinition, default_zone: str, calendars: Mapping[str, Calendar], source: str | None = None
+) -> NewTask:
     """Check a definition once more if it may have been changed since it was built, and put it into its stored form.
 
-    `source` is what brings it; None: a program or a person, by hand. Raises `ValueError`.
+    `calendars` are those that a task may name; `source` is what brings it; None: a program or a person, by hand. Raises
+    `ValueError`.
     """
     checked = task if is_as_checked(task) else TaskDefinition.model_validate(_given(task))
+    if checked.calendar is not None:
+        checked = with_calendar(checked, calendars)
     text = stored_text(checked)
     zone = checked.timezone or default_zone
     return NewTask(checked, text, zone, _schedule_key(checked, zone), source)
+
+
+def with_calendar(task: TaskDefinition, calendars: Mapping[str, Calendar]) -> TaskDefinition:
+    """Return a definition with the calendar that it names in place of the name. Raises `InvalidTaskError`."""
+    calendar = calendar_of(task)
+    if calendar is None or not calendar.is_only_a_name:
+        return task
+    found = calendars.get(str(calendar.name))
+    if found is None:
+        known = ", ".join(sorted(calendars)) or "none"
+        problem = f"calendar={shown(calendar.name)} is no calendar of this scheduler; its calendars are: {known}"
+        hint = "give one of them, a Calendar, or TaskScheduler(calendars=…)"
+        raise InvalidTaskError(task.id, problem, hint, field="calendar", value=calendar.name)
+    return task.model_copy(update={"calendar": found})
 
 
 def changed(task: TaskDefinition, changes: Mapping[str, Any]) -> TaskDefinition:
@@ -82,6 +103,7 @@ def change(  # noqa: PLR0913, PLR0917 (what to change, and what is known of it)
     task_id: str,
     changes: Mapping[str, Any],
     zone: str,
+    calendars: Mapping[str, Calendar],
     now: int,
     expected: TaskDefinition | None,
 ) -> TaskDefinition:
@@ -93,7 +115,7 @@ def change(  # noqa: PLR0913, PLR0917 (what to change, and what is known of it)
     task = definition_of(row)
     if expected is not None and task != expected:
         raise TaskChangedError(task_id)
-    new = prepare(changed(task, changes), zone, row.source)
+    new = prepare(changed(task, changes), zone, calendars, row.source)
     for _, reason in add(connection, [new], now):
         raise InvalidTaskError(task_id, reason, "give a schedule with a due time to come")
     return new.task
@@ -109,6 +131,14 @@ _MUTABLE: Final = frozenset({"metadata", "context"})
 
 
 def _schedule_key(task: TaskDefinition, zone: str) -> str:
+    """Return a text that differs for schedules that are due at other times: a calendar that skips changes none."""
+    calendar = calendar_of(task)
+    if calendar is None or not moves(calendar):
+        return _own_key(task, zone)
+    return json.dumps([_own_key(task, zone), zone, calendar.model_dump(mode="json", exclude={"name"})])
+
+
+def _own_key(task: TaskDefinition, zone: str) -> str:
     if task.rrule is not None:
         return _rule_key(task, zone)
     in_zone = None if task.cron_expression is None else zone
@@ -264,6 +294,8 @@ def _first_values(new: NewTask, first_due: _FirstDue, record: PurgedRow | None =
     due = first_due.of(new)
     if due is None:
         raise _refusal(new, first_due.now)
+    if open_only(new.task, new.zone, OnceSchedule(due)).next_after(due - 1) is None:
+        _refuse_never_open(new, first_due.now)
     return {
         "id": new.task.id,
         "definition": new.text,
@@ -373,6 +405,43 @@ _OF_SOURCE: Final = Statement(
 
 def _brought_by(connection: Connection, source: str) -> list[str]:
     return connection.execute(_OF_SOURCE, {"of_source": source}).scalars()
+
+
+def _refuse_never_open(new: NewTask, now: int) -> None:
+    """Raise `InvalidTaskError` for a task whose due times are all closed."""
+    if open_only(new.task, new.zone, new.schedule(now)).next_after(now) is not None:
+        return
+    calendar = calendar_of(new.task)
+    problem = f"calendar={shown(str(calendar))} is closed at every due time"
+    hint = "give another schedule, or a calendar with on_closed='next_open' or 'previous_open'"
+    raise InvalidTaskError(new.task.id, problem, hint, field="calendar", value=calendar)
+
+
+_HAS_CALENDAR: Final = Query(
+    TaskRow,
+    lambda: (
+        select(tasks)
+        .where(tasks.c.removed == 0, tasks.c.finished_at.is_(None), tasks.c.definition.like('%"calendar":{"name":"%'))
+        .order_by(tasks.c.id)
+    ),
+)
+
+
+def follow_calendars(connection: Connection, calendars: Mapping[str, Calendar], now: int) -> list[str]:
+    """Give tasks the calendars that their names now stand for; return the ids of those that had others.
+
+    A task whose due times move is computed from now, as one whose schedule was changed.
+    """
+    changed_tasks: list[NewTask] = []
+    for row in connection.execute(_HAS_CALENDAR):
+        task = read_definition(row)
+        calendar = None if task is None else calendar_of(task)
+        named = None if calendar is None else calendars.get(str(calendar.name))
+        if task is not None and named is not None and named != calendar:
+            followed = task.model_copy(update={"calendar": named})
+            changed_tasks.append(prepare(followed, row.zone, calendars, row.source))
+    left_out = {task_id for task_id, _ in add(connection, changed_tasks, now)}
+    return [new.task.id for new in changed_tasks if new.task.id not in left_out]
 
 
 def _refusal(new: NewTask, now: int) -> InvalidTaskError:

@@ -16,6 +16,7 @@ from scheduler.store import tasks as task_rows
 from scheduler.store.database.statements import Connection, Query, Statement
 from scheduler.store.rows import RunRow, TaskRow
 from scheduler.store.schema import IS_BACKFILL, IS_SCHEDULED, is_open, runs
+from scheduler.timing.calendar_schedules import open_only
 from scheduler.timing.clock import to_datetime
 from scheduler.timing.schedule import schedule_of
 
@@ -89,7 +90,7 @@ def _gaps(  # noqa: PLR0913, PLR0917 (the task, and the range)
 
 
 def _due_times(row: TaskRow, task: TaskDefinition, start: int, until: int) -> Iterator[int]:
-    schedule = schedule_of(task, row.zone, row.anchor)
+    schedule = open_only(task, row.zone, schedule_of(task, row.zone, row.anchor))
     due = schedule.next_after(start - 1)
     while due is not None and due <= until:
         yield due

@@ -25,6 +25,7 @@ from scheduler.store.schema import (
     runs,
     tasks,
 )
+from scheduler.timing.calendar_schedules import closing_of, open_only
 from scheduler.timing.clock import to_micros
 from scheduler.timing.planning import Decision, Firing, Plan, Situation, plan
 from scheduler.timing.schedule import Schedule, is_one_time, schedule_of
@@ -85,7 +86,7 @@ class DueTimes:
             rows = self._connection.execute(_DUE, values).all()
             found |= self._look_at([row for row in rows if row.id not in found])
             met += len(rows)
-            free = 0 if len(rows) < free else free - sum(self._may_start(found[row.id][1]) for row in rows)
+            free = 0 if len(rows) < free else free - sum(self._may_start(row, found[row.id][1]) for row in rows)
         for row, task in sorted(found.values(), key=lambda each: (each[0].next_due, each[0].id)):
             if task is not None:
                 yield Entry(row.next_due, partial(self._claim, row, task))
@@ -107,10 +108,15 @@ class DueTimes:
         self._threads.look_at(task for _, task in found.values() if task is not None)
         return found
 
-    def _may_start(self, task: TaskDefinition | None) -> bool:
-        """Tell whether the due time of a task may use a slot: what overlaps with a run mostly does not."""
+    def _may_start(self, row: DueTask, task: TaskDefinition | None) -> bool:
+        """Tell whether the due time of a task may use a slot: what overlaps, or is closed, mostly does not."""
         if task is None or not self._threads.is_free_for(task):
             return False
+        closing = closing_of(task, row.zone)
+        if closing is not None and closing.reason(row.next_due) is not None:
+            first = open_only(task, row.zone, schedule_of(task, row.zone, row.anchor)).next_after(row.next_due)
+            if first is None or first > self._until:
+                return False
         is_open = self._open_runs.is_busy(task.id) or self._open_runs.waiting(task.id) > 0
         return task.overlap is OverlapPolicy.ALLOW_ALL or not is_open
 
@@ -131,6 +137,9 @@ class DueTimes:
         waiting = self._open_runs.waiting(row.id)
         if due > self._now and (is_busy or waiting or not self._threads.is_free_for(task)):
             return 0  # What is in its way may be gone when it is due.
+        closing = closing_of(task, row.zone)
+        if due > self._now and closing is not None and closing.reason(due) is not None:
+            return 0  # Nothing is to be made ready.
         situation = Situation(due, max(self._now, due), row.started_runs, is_busy, waiting, slots)
         return self._decide(row, task, schedule, situation)
 
@@ -143,7 +152,7 @@ class DueTimes:
 
     def _decide(self, row: DueTask, task: TaskDefinition, schedule: Schedule, situation: Situation) -> int:
         """Note what becomes of one task's due times; return how many runs start."""
-        planned, started = self._plan(task, schedule, situation)
+        planned, started = self._plan(task, row.zone, schedule, situation)
         seq, claims = row.last_seq, len(self._batch.claims)
         for position, firing in enumerate(planned.firings):
             if position == 0 and firing.decision is Decision.SKIP:
@@ -157,16 +166,17 @@ class DueTimes:
             self._advance(task, planned.next_due, seq, started)
         return len(self._batch.claims) - claims
 
-    def _plan(self, task: TaskDefinition, schedule: Schedule, situation: Situation) -> tuple[Plan, int]:
+    def _plan(self, task: TaskDefinition, zone: str, schedule: Schedule, situation: Situation) -> tuple[Plan, int]:
         """Return what becomes of due times, and how many scheduled runs then count for `max_runs`."""
         if task.misfire_grace_seconds is None and self._claimer.grace is not None:
             task = task.model_copy(update={"misfire_grace_seconds": self._claimer.grace})
+        closing = closing_of(task, zone)
         if task.overlap is not OverlapPolicy.CANCEL_OTHER or not situation.buffered:
-            planned = plan(task, schedule, situation)
+            planned = plan(task, schedule, situation, closing)
         else:
             # The next due time cancels what waits before that has started: it does not count.
             without = replace(situation, started=situation.started - situation.buffered)
-            planned = plan(task, schedule, without)
+            planned = plan(task, schedule, without, closing)
             if not planned.cancel_running:
                 return planned, planned.started + situation.buffered
         if planned.cancel_running:

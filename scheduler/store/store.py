@@ -2,8 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from scheduler.calendars import Calendar
 from scheduler.errors import StoreNotFoundError
 from scheduler.models import Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.store import (
@@ -40,14 +42,21 @@ class Store:
     """
 
     def __init__(
-        self, database: Database, zone: str, history_limit: int, processes: owners.Processes | None = None
+        self,
+        database: Database,
+        zone: str,
+        history_limit: int,
+        processes: owners.Processes | None = None,
+        calendars: Mapping[str, Calendar] = MappingProxyType({}),
     ) -> None:
         """Take the database, the IANA zone of tasks that name none, and how many runs are kept for each task.
 
-        `processes` knows which processes have ended; None: those of this machine.
+        `processes` knows which processes have ended; None: those of this machine. `calendars` are those that tasks may
+        name.
         """
         self.database = database
         self._zone = zone
+        self._calendars = calendars
         self._history_limit = history_limit
         self._processes = owners.Processes() if processes is None else processes
 
@@ -69,7 +78,7 @@ class Store:
         Raises `ValueError`, and then nothing is stored. `refuse_passed`: also for a task that has no due time left and
         whose id was never stored.
         """
-        prepared = [adding.prepare(definition, self._zone) for definition in definitions]
+        prepared = [adding.prepare(definition, self._zone, self._calendars) for definition in definitions]
         with self._change(now) as connection:
             return adding.add(connection, prepared, now, refuse_passed=refuse_passed)
 
@@ -87,7 +96,7 @@ class Store:
 
         A dry run does it all, and is undone.
         """
-        prepared = [adding.prepare(definition, self._zone, source) for definition in definitions]
+        prepared = [adding.prepare(definition, self._zone, self._calendars, source) for definition in definitions]
         with self._change(now) as connection:
             changes = adding.apply(connection, prepared, source, now, others, prune=prune)
             if dry_run:
@@ -99,6 +108,11 @@ class Store:
         with self.database.read() as connection:
             return adding.sources(connection)
 
+    def follow_calendars(self, now: int) -> list[str]:
+        """Give tasks the calendars that their names stand for in this process; return the ids of those that change."""
+        with self._change(now) as connection:
+            return adding.follow_calendars(connection, self._calendars, now)
+
     def remove_task(self, task_id: str, now: int) -> None:
         """Remove a task. Raises `TaskNotFoundError`."""
         with self._change(now) as connection:
@@ -109,7 +123,7 @@ class Store:
     ) -> TaskDefinition:
         """Change fields of a task; return its definition. Raises `TaskNotFoundError`, `ValueError`."""
         with self._change(now) as connection:
-            return adding.change(connection, task_id, changes, self._zone, now, expected)
+            return adding.change(connection, task_id, changes, self._zone, self._calendars, now, expected)
 
     def pause_task(self, task_id: str, now: int, reason: str | None = None, until: int | None = None) -> None:
         """Pause a task, with a reason, and until an instant. Raises `TaskNotFoundError`."""
@@ -264,7 +278,7 @@ class Store:
     def transaction(self, now: int) -> Iterator[StoreTransaction]:
         """Give a transaction in which to look and then change; what is raised inside undoes it."""
         with self._change(now) as connection:
-            yield StoreTransaction(connection, now, self._zone, self._history_limit)
+            yield StoreTransaction(connection, now, self._zone, self._calendars, self._history_limit)
 
     @contextlib.contextmanager
     def _change(self, now: int) -> Iterator[Connection]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from scheduler.calendars import Calendar
 from scheduler.models import Run, TaskDefinition
 from scheduler.store import adding, control, listing, queue, tasks
 from scheduler.store.database.statements import Connection
@@ -13,11 +14,14 @@ from scheduler.store.run_pages import RunFilter, read_runs
 class StoreTransaction:
     """One transaction of a writer; it ends with the `with` of `Store.transaction`, and only then is it stored."""
 
-    def __init__(self, connection: Connection, now: int, zone: str, history_limit: int) -> None:
-        """Take the open transaction, the present instant, and what `Store` knows of zones and history."""
+    def __init__(
+        self, connection: Connection, now: int, zone: str, calendars: Mapping[str, Calendar], history_limit: int
+    ) -> None:
+        """Take the open transaction, the present instant, and what `Store` knows of zones, calendars and history."""
         self._connection = connection
         self._now = now
         self._zone = zone
+        self._calendars = calendars
         self._history_limit = history_limit
 
     def list_tasks(self) -> list[Listed]:
@@ -30,11 +34,12 @@ class StoreTransaction:
 
     def add_task(self, definition: TaskDefinition) -> None:
         """Add a task. Raises `ValueError`, also if it has no due time left."""
-        adding.add(self._connection, [adding.prepare(definition, self._zone)], self._now, refuse_passed=True)
+        prepared = adding.prepare(definition, self._zone, self._calendars)
+        adding.add(self._connection, [prepared], self._now, refuse_passed=True)
 
     def update_task(self, task_id: str, changes: Mapping[str, Any]) -> TaskDefinition:
         """Change fields of a task; return its definition. Raises `TaskNotFoundError`, `ValueError`."""
-        return adding.change(self._connection, task_id, changes, self._zone, self._now, None)
+        return adding.change(self._connection, task_id, changes, self._zone, self._calendars, self._now, None)
 
     def resume_task(self, task_id: str) -> None:
         """Resume a task. Raises `TaskNotFoundError`."""

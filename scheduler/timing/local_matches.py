@@ -111,6 +111,14 @@ class LocalMatches(ABC):
             opening = max(opening, resumed)
         return total + self._matches(opening, end + offset + _TICK)
 
+    def swallowed_at(self, due: datetime, zone: ZoneInfo) -> datetime | None:
+        """Return the first match that a gap swallowed, if a due time, an instant, is the end of that gap."""
+        change = next(changes(zone, due - _TICK, due), None)
+        if change is None:
+            return None
+        match = self._match_after(change.opening(wildcard=self.is_wildcard) - _TICK)
+        return match if match is not None and match < change.at + change.after else None
+
     def between(self, after: datetime, until: datetime, zone: ZoneInfo) -> Iterator[datetime]:
         """Yield the due times later than one instant and not later than another, as aware datetimes in UTC."""
         due = self.next_after(after.replace(tzinfo=UTC), zone)

@@ -5,13 +5,14 @@ those of Temporal's schedules; misfire grace and coalescing mean what they mean 
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final, assert_never
 
-from scheduler.models import OverlapPolicy, TaskDefinition
+from scheduler.models import OverlapPolicy, TaskDefinition, calendar_of
+from scheduler.timing.calendar_schedules import Closing, OpenSchedule, moves
 from scheduler.timing.clock import SECOND
-from scheduler.timing.schedule import Schedule
+from scheduler.timing.schedule import Schedule, folded
 
 BUFFER_LIMIT: Final = 1_000
 """How many due times of one task wait for their turn under `BUFFER_ALL`."""
@@ -85,11 +86,44 @@ class _Draft:
         return Plan(next_due, tuple(self.firings), self.started, self.cancel_running)
 
 
-def plan(task: TaskDefinition, schedule: Schedule, situation: Situation) -> Plan:
+def plan(task: TaskDefinition, schedule: Schedule, situation: Situation, closing: Closing | None = None) -> Plan:
     """Decide over the due times of a task from `next_due` to `now`.
 
-    Due times that have to wait for a free slot stay due: `next_due` of the plan is then the first of them.
+    Due times that have to wait for a free slot stay due: `next_due` of the plan is then the first of them. `closing` is
+    when due times are skipped for the task's calendar.
     """
+    if closing is not None:
+        return _plan_open(task, schedule, situation, closing)
+    planned = _plan(task, schedule, situation)
+    if not moves(calendar_of(task)):
+        return planned
+    moved = (replace(each, coalesced=each.coalesced + folded(schedule, each.scheduled_at)) for each in planned.firings)
+    return replace(planned, firings=tuple(moved))
+
+
+def _plan_open(task: TaskDefinition, schedule: Schedule, situation: Situation, closing: Closing) -> Plan:
+    """Decide over the due times that are open, and account for the closed ones before them."""
+    due, now = situation.next_due, situation.now
+    is_open = OpenSchedule(schedule, closing.times)
+    first = due if closing.reason(due) is None else is_open.next_after(due)
+    until = now
+    if first is None or first > now:
+        planned = Plan(schedule.next_after(now), (), situation.started, cancel_running=False)
+    else:
+        planned = _plan(task, is_open, replace(situation, next_due=first))
+        if planned.next_due is not None and planned.next_due <= now:
+            until = planned.next_due - 1  # it waits for a slot, and so does what comes after it
+        elif task.max_runs is None or planned.started < task.max_runs:
+            planned = replace(planned, next_due=schedule.next_after(now))
+    last = is_open.latest_closed(due, until)
+    if last is None:
+        return planned
+    others = schedule.count(due - 1, last) - is_open.count(due - 1, last) - 1
+    skipped = Firing(Decision.SKIP, last, others, closing.reason(last))
+    return replace(planned, firings=tuple(sorted((skipped, *planned.firings), key=lambda each: each.scheduled_at)))
+
+
+def _plan(task: TaskDefinition, schedule: Schedule, situation: Situation) -> Plan:
     draft = _Draft(situation.started, situation.busy, situation.buffered, situation.slots)
     following = schedule.next_after(situation.next_due)
     single = following is None or following > situation.now

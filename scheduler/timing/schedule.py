@@ -9,13 +9,16 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, overload
 from zoneinfo import ZoneInfo
 
 from scheduler._arguments import check_definitions, check_whole, micros_of
 from scheduler._limits import LAST_YEAR
-from scheduler.models import TaskDefinition, TaskType
+from scheduler.calendars import OnClosed
+from scheduler.models import TaskDefinition, TaskType, calendar_of
+from scheduler.timing.calendar_schedules import MovedSchedule, closing_of, moves, open_only, times_of
 from scheduler.timing.clock import SECOND, WallClock, to_datetime, to_micros
+from scheduler.timing.closed_times import OpenTimes
 from scheduler.timing.crontab import Crontab, parse_crontab
 from scheduler.timing.local_matches import LocalMatches
 from scheduler.timing.recurrence import Recurrence, recurrence, started_after
@@ -143,13 +146,15 @@ class BoundedSchedule:
 class JitteredSchedule:
     """Another schedule, each of whose due times is delayed by a share of `most` that depends on it and the task alone.
 
-    The delay stays below the distance to the base's next due time (and to `end`), so the order never changes.
+    The delay stays below the distance to the base's next due time (and to `end`), so the order never changes; and
+    within what is open, or closed.
     """
 
     base: Schedule
     task_id: str
     most: int
     end: int | None
+    times: OpenTimes | None = None
 
     def next_after(self, instant: int) -> int | None:
         """See `Schedule`."""
@@ -182,6 +187,8 @@ class JitteredSchedule:
         room = self.most if following is None else min(self.most, following - base_due)
         if self.end is not None:
             room = min(room, self.end - base_due + 1)
+        if self.times is not None and (change := self.times.next_change(base_due, base_due + room)) is not None:
+            room = min(room, change - base_due)
         digest = hashlib.blake2b(f"{self.task_id}\0{base_due}".encode(), digest_size=_HASH_BYTES).digest()
         return base_due + (int.from_bytes(digest) * room >> 8 * _HASH_BYTES)
 
@@ -220,6 +227,18 @@ class UnservedSchedule:
         return place < len(self.served) and self.served[place] == due
 
 
+@dataclass(frozen=True, slots=True)
+class DueTime:
+    """A due time, and what has shaped it."""
+
+    at: datetime
+    """In the zone of the task."""
+    runs: bool
+    """False: it is skipped."""
+    notes: tuple[str, ...] = ()
+    """Sentences for people, such as "moved from Sunday 3 May, 09:00"; mostly none."""
+
+
 def schedule_of(task: TaskDefinition, zone: str, anchor: int) -> Schedule:
     """Return the due times of a task.
 
@@ -231,9 +250,29 @@ def schedule_of(task: TaskDefinition, zone: str, anchor: int) -> Schedule:
     schedule = _base(task, zone, anchor, start)
     if start is not None or end is not None:
         schedule = BoundedSchedule(schedule, start, end)
+    calendar = calendar_of(task)
+    times = None if calendar is None else times_of(calendar, zone)
+    if calendar is not None and times is not None and moves(calendar):
+        schedule = MovedSchedule(schedule, times, 1 if calendar.on_closed is OnClosed.NEXT_OPEN else -1)
+        if start is not None or end is not None:
+            schedule = BoundedSchedule(schedule, start, end)
     if task.jitter_seconds:
-        schedule = JitteredSchedule(schedule, task.id, task.jitter_seconds * SECOND, end)
+        schedule = JitteredSchedule(schedule, task.id, task.jitter_seconds * SECOND, end, times)
     return schedule
+
+
+def folded(schedule: Schedule, due: int) -> int:
+    """Return how many further due times have moved to the instant of one."""
+    match schedule:
+        case MovedSchedule():
+            return max(0, len(schedule.sources(due)) - 1)
+        case JitteredSchedule():
+            nominal = schedule.base.latest(due - schedule.most, due)
+            return 0 if nominal is None else folded(schedule.base, nominal)
+        case BoundedSchedule() | UnservedSchedule():
+            return folded(schedule.base, due)
+        case _:
+            return 0
 
 
 def longest_gap(task: TaskDefinition) -> int | None:
@@ -281,8 +320,21 @@ def _matches_of(task: TaskDefinition, rule: str, zone: ZoneInfo, anchor: int, st
     return started_after(rule, begin, days) if start is None else recurrence(rule, begin, days)
 
 
-def next_due_times(task: TaskDefinition, n: int = 5, after: datetime | None = None) -> list[datetime]:
+@overload
+def next_due_times(
+    task: TaskDefinition, n: int = 5, after: datetime | None = None, *, explain: Literal[False] = False
+) -> list[datetime]: ...
+@overload
+def next_due_times(
+    task: TaskDefinition, n: int = 5, after: datetime | None = None, *, explain: Literal[True]
+) -> list[DueTime]: ...
+def next_due_times(
+    task: TaskDefinition, n: int = 5, after: datetime | None = None, *, explain: bool = False
+) -> list[datetime] | list[DueTime]:
     """Return the next `n` due times of a task, as aware datetimes in its zone (UTC if it names none).
+
+    Those at which its calendar is closed are left out. With `explain` they are there, as `DueTime`s, each with what
+    has shaped it; `n` counts those that run.
 
     `after` is aware, None means now; due times lie strictly after it. An interval task or a rule without `start_at` is
     taken as added at `after`. Nothing is read or stored, and pauses and `max_runs` already used up are not known here.
@@ -296,7 +348,12 @@ def next_due_times(task: TaskDefinition, n: int = 5, after: datetime | None = No
     check_whole(least=0, n=n)
     zone = task.timezone or "UTC"
     bound = n if task.max_runs is None else min(n, task.max_runs)
-    due_times = islice(_due_times(schedule_of(task, zone, start), start), bound)
+    schedule = schedule_of(task, zone, start)
+    if explain:
+        from scheduler.timing.explained import explained  # noqa: PLC0415 (it is above this module)
+
+        return explained(schedule, closing_of(task, zone), start, bound, ZoneInfo(zone))
+    due_times = islice(_due_times(open_only(task, zone, schedule), start), bound)
     return [to_datetime(due).astimezone(ZoneInfo(zone)) for due in due_times]
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from scheduler import OverlapPolicy, TaskDefinition, TaskNotFoundError, TaskScheduler
+from scheduler.cli.calendar_options import calendar_value, with_stored_calendar
 from scheduler.cli.commands.changes import report
 from scheduler.cli.commands.look import exists
 from scheduler.cli.errors import CommandError
@@ -79,6 +80,10 @@ def add(
         _when("--exdate", "DATE", "Declare that a rule has no due time on this day, or at this time; can be repeated."),
     ] = None,
     end_at: Annotated[str | None, _when("--end-at", "INSTANT", "Set the latest due time.")] = None,
+    calendar: Annotated[
+        str | None,
+        _when("--calendar", "NAME", "Start no run while this calendar, a name or JSON, is closed."),
+    ] = None,
     jitter_seconds: Annotated[str | None, _when("--jitter", "TIME", "Delay each due time by up to this time.")] = None,
     max_runs: Annotated[int | None, _when("--max-runs", "NUMBER", "Finish the task after this many runs.")] = None,
     paused: Annotated[bool, _when("--paused", None, "Add the task paused.")] = False,
@@ -176,8 +181,11 @@ def add(
     for field, text in (("context", context), ("configurable", configurable), ("input", literal_input)):
         if text is not None:
             fields[field] = json_object(f"--{field}", text)
+    if calendar is not None:
+        fields["calendar"] = calendar_value(calendar)
     task = TaskDefinition(**{**fields, **when})
     with opened(db, db_url, create=True) as scheduler:
+        task = with_stored_calendar(scheduler, task)
         is_known = exists(scheduler, task_id)
         if is_known and not replace:
             raise CommandError(f"task {task_id!r} exists; give --replace to replace it, or another --id")

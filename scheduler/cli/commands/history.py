@@ -50,6 +50,10 @@ def trigger(
     edit: Annotated[
         bool, typer.Option("--edit", help="Edit the prompt of this run in the editor that $VISUAL or $EDITOR names.")
     ] = False,
+    respect_calendar: Annotated[
+        bool,
+        typer.Option("--respect-calendar", help="Refuse while the task's calendar is closed."),
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the run; exit with 1 if it fails.")] = False,
     timeout: Annotated[
         str | None,
@@ -75,7 +79,7 @@ def trigger(
         if edit:
             prompt = edit_text(scheduler.get_task(task_id).subject if prompt is None else prompt)
         with unusable_tasks_fail():
-            run_id = scheduler.trigger_task(task_id, prompt=prompt, metadata=own)
+            run_id = scheduler.trigger_task(task_id, prompt=prompt, metadata=own, respect_calendar=respect_calendar)
         _warn_if_nobody_runs(scheduler)
         run = _follow(scheduler, run_id, seconds) if wait else scheduler.get_run(run_id)
     if as_json:

@@ -12,6 +12,7 @@ from scheduler._definition_errors import problems_in
 from scheduler.cli.commands.history import run_rows
 from scheduler.cli.commands.many import OnlyTag, found_tasks
 from scheduler.cli.errors import CommandError, ExitCode
+from scheduler.cli.metadata_options import json_object
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
 from scheduler.cli.schedule_options import schedule_fields
 from scheduler.cli.ui.moments import in_local_words, local, on_the_clock
@@ -202,23 +203,32 @@ def next_(
     count: Annotated[
         int, typer.Option("--count", metavar="NUMBER", min=1, max=_MOST, help="Show this many due times.")
     ] = _DUE_TIMES,
+    calendar: Annotated[
+        str | None,
+        typer.Option("--calendar", metavar="JSON", help='Apply this calendar, such as \'{"closed": "sun"}\'.'),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Preview the due times of a schedule, without a store."""
+    """Preview the due times of a schedule, and what shapes each, without a store."""
     fields = schedule_fields(schedule, timezone)
+    if calendar is not None:
+        fields["calendar"] = json_object("--calendar", calendar)
     try:
         task = TaskDefinition(id="preview", name="preview", prompt="preview", **fields)
     except ValidationError as error:
         raise CommandError("; ".join(problems_in(error)), ExitCode.USAGE) from None
     zone = task.timezone or timezone or "UTC"
-    times = next_due_times(task.model_copy(update={"timezone": zone}), count)
+    times = next_due_times(task.model_copy(update={"timezone": zone}), count, explain=True)
     words = in_words(task, zone if has_clock(task) else task.timezone)
     if as_json:
         given = task.model_dump(mode="json", include=set(fields))
-        due = [moment.isoformat() for moment in times]
-        show_json({"schedule": words, "timezone": zone, "fields": given, "due_times": due})
+        due = [each.at.isoformat() for each in times if each.runs]
+        shaped = [{"at": each.at.isoformat(), "runs": each.runs, "notes": each.notes} for each in times]
+        show_json({"schedule": words, "timezone": zone, "fields": given, "due_times": due, "explained": shaped})
         return
     say(words)
     now = datetime.now(UTC)
-    for moment in times:
-        say(f"{on_the_clock(moment)} {zone}  {in_local_words(moment, now)}")
+    for each in times:
+        notes = "; ".join(each.notes)
+        said = f"{on_the_clock(each.at)} {zone}  {in_local_words(each.at, now)}" if each.runs else on_the_clock(each.at)
+        say(f"{said}  {notes}" if notes else said)
