@@ -36,6 +36,8 @@ _ALLOWED = [
     ("scheduler/task_scheduler.py", _FACE),
     ("scheduler/apscheduler_adapter/store_scheduler.py", {"start"}),
     ("scheduler/apscheduler_adapter/jobstore.py", {"get_all_jobs", "lookup_job", "remove_job"}),
+    # Whoever names holidays by a code has their package imported, once; passes build theirs in the store's thread.
+    ("scheduler/timing/holiday_days.py", {"_maker", "holiday_names"}),
     # A file of tasks is read where its caller asks for it.
     ("scheduler/tasks_file.py", {"load_tasks", "watch_tasks"}),
     # Building a definition looks a time zone up; passes build theirs in the store's thread.

@@ -13,7 +13,16 @@ from helpers import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler import OverlapPolicy, SchedulerError, TaskDefinition, TaskScheduler, TaskType, _watching, load_tasks
+from scheduler import (
+    Calendar,
+    OverlapPolicy,
+    SchedulerError,
+    TaskDefinition,
+    TaskScheduler,
+    TaskType,
+    _watching,
+    load_tasks,
+)
 from scheduler.errors import InvalidTaskError, TasksFileError
 from scheduler.models import Durability
 from scheduler.tasks_file import dump_tasks, located, watch_tasks
@@ -594,3 +603,53 @@ def test_watchfiles_is_imported_by_who_watches_alone():
     code = "import scheduler.tasks_file, sys; print('watchfiles' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False"
+
+
+# --- Calendars ---
+
+OFFICE = (
+    '[calendars.office]\nclosed = ["sat", "sun"]\nquiet_hours = { mon-fri = "22:00-07:00" }\non_closed = "next_open"\n'
+)
+DAILY = 'schedule = "every day at 9am"\n'
+
+
+def test_tasks_name_the_calendars_of_their_file(load):
+    [task] = load(OFFICE + HEAD + DAILY + 'calendar = "office"\n')
+    assert task.calendar == Calendar(
+        name="office", closed=["sat", "sun"], quiet_hours={"mon-fri": "22:00-07:00"}, on_closed="next_open"
+    )
+
+
+def test_a_calendar_of_the_task_itself(load):
+    [task] = load(HEAD + DAILY + 'calendar = { closed = "sun" }\n')
+    assert task.calendar == Calendar(closed=["sun"])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ('[calendars.office]\nclosed = "someday"\n' + HEAD + DAILY, 1, "calendars.office: closed='someday' is no day"),
+        ("calendars = 1\n" + HEAD + DAILY, 1, "begin each calendar with [calendars.NAME]"),
+        (HEAD + DAILY + 'calendar = { closed = "someday" }\n', 6, "closed='someday' is no day"),
+    ],
+)
+def test_a_calendar_that_means_nothing_is_refused_with_its_line(load, text, line, said):
+    with pytest.raises(TasksFileError) as refused:
+        load(text)
+    assert refused.value.line == line
+    assert said in str(refused.value)
+
+
+def test_calendars_come_back_as_they_were_written(load):
+    office = Calendar(name="office", holidays=["2026-12-24 Closed"], quiet_hours="22:00-07:00")
+    fields = {"name": "T", "prompt": "Go.", "task_type": "cron", "cron_expression": "0 9 * * *"}
+    tasks = [
+        TaskDefinition(id="a", calendar=office, **fields),
+        TaskDefinition(id="b", calendar=office, **fields),
+        TaskDefinition(id="c", calendar=Calendar(name="office", closed="sun"), **fields),
+        TaskDefinition(id="d", calendar=Calendar(closed="sun"), **fields),
+        TaskDefinition(id="e", calendar="home", **fields),
+    ]
+    text = dump_tasks(tasks)
+    assert load(text) == tasks
+    assert text.count("[calendars.office]") == 1

@@ -167,13 +167,23 @@ class MovedSchedule:
         return self._days[day]
 
     def _reach(self, day: date) -> tuple[int, int]:
-        """Return from when until when due times of the base may move to a day, its own included."""
-        first, last = day, day
+        """Return from when until when due times of the base may move to a day, its own included.
+
+        What is last on a day moves furthest to later days, and what is first on it furthest to earlier ones.
+        """
+        begin, end = self.times.begin_of(day), self.times.begin_of(day + _ONE_DAY)
         if self.step > 0:
-            first = self.times.open_day(day - _ONE_DAY, -1) or day
+            while (target := self._target(begin - 1)) is not None and target >= day:
+                begin = self.times.begin_of(self.times.day_of(begin - 1))
         else:
-            last = self.times.open_day(day + _ONE_DAY, 1) or day
-        return self.times.begin_of(first), self.times.begin_of(last + _ONE_DAY)
+            while (target := self._target(end)) is not None and target <= day:
+                end = self.times.begin_of(self.times.day_of(end) + _ONE_DAY)
+        return begin, end
+
+    def _target(self, source: int) -> date | None:
+        """Return the day to which an instant moves."""
+        due = self.times.moved(source, self.step)
+        return None if due is None else self.times.day_of(due)
 
     def _between(self, begin: int, end: int) -> Iterator[int]:
         due = self.base.next_after(begin - 1)
@@ -182,24 +192,36 @@ class MovedSchedule:
             due = self.base.next_after(due)
 
     def _following(self, day: date) -> date | None:
-        """Return a later day to which a due time moves, with none between; None: there is none."""
+        """Return the next later day that has a due time; None: there is none."""
         source = self.base.next_after(self._reach(day)[0] - 1)
-        while source is not None:
-            due = self.times.moved(source, self.step)
-            target = None if due is None else self.times.day_of(due)
-            if target is not None and target > day:
-                return target
-            source = self.base.next_after(source) if due is not None else None
+        while source is not None and (target := self._target(source)) is not None:
+            if target > day:
+                return self._nearer(day, target, source)
+            source = self.base.next_after(source)
         return None
 
     def _preceding(self, day: date, not_before: int) -> date | None:
-        """Return an earlier day to which a due time moves, with none between; None: there is none in reach."""
+        """Return the last earlier day that has a due time; None: there is none in reach of `not_before`."""
         earliest = self._reach(self.times.day_of(not_before))[0]
         source = self.base.latest(earliest, self._reach(day)[1] - 1)
-        while source is not None:
-            due = self.times.moved(source, self.step)
-            target = None if due is None else self.times.day_of(due)
-            if target is not None and target < day:
-                return target
+        while source is not None and (target := self._target(source)) is not None:
+            if target < day:
+                return self._nearer(day, target, source)
             source = self.base.latest(earliest, source - 1) if source > earliest else None
         return None
+
+    def _nearer(self, day: date, target: date, source: int) -> date:
+        """Return the day between `day` and `target` that has a due time and is nearest to `day`; else `target`.
+
+        `source` moves to `target`. Only what comes behind it, seen from `day`, can move to a day between.
+        """
+        nearest, step = target, _ONE_DAY if target < day else -_ONE_DAY
+        between = target + step
+        while between != day:
+            begin, end = self._reach(between)
+            if source >= end if step < timedelta() else source < begin:
+                break
+            if self._on(between):
+                nearest = between
+            between += step
+        return nearest

@@ -56,6 +56,7 @@ DEFINITION = {
     "interval_seconds": None,
     "run_at": None,
     "rrule": None,
+    "calendar": None,
     "exdates": [],
     "result_callback": None,
     "timezone": "Europe/Berlin",

@@ -321,13 +321,21 @@ def test_add_refuses(place, options, message):
 def test_preview_without_a_store(place):
     """Cron or words, in a zone; the shape of `next --json`."""
     found = place.quick_json("next", "0 9 * * 1", "--timezone", "Europe/Berlin", "--count", "2")
-    assert len(found.pop("due_times")) == 2
+    due = found.pop("due_times")
+    assert len(due) == 2
+    assert found.pop("explained") == [{"at": each, "runs": True, "notes": []} for each in due]
     assert found == {
         "schedule": "Every Monday at 09:00 (Europe/Berlin)",
         "timezone": "Europe/Berlin",
         "fields": {"task_type": "cron", "cron_expression": "0 9 * * 1", "timezone": "Europe/Berlin"},
     }
     assert place.quick("next", "every 90 minutes", "--count", "1").stdout.count("\n") == 2
+    closed = place.quick(
+        "next", "every Sunday at 9am", "--count", "1", "--calendar", '{"closed": "sun", "on_closed": "next_open"}'
+    )
+    assert "moved from Sunday " in closed.stdout
+    refused = place.quick("next", "every Sunday at 9am", "--calendar", '{"closed": "someday"}', code=2)
+    assert "calendar: closed='someday' is no day" in refused.stderr
     place.quick("next", "0 9 30 2 *", code=2)
     place.quick("next", "every Moonday", code=2)
     assert not (place.folder / "scheduler.db").exists()

@@ -220,7 +220,19 @@ CALENDARS = st.builds(
     quiet_hours=WINDOWS,
     on_closed=st.sampled_from(["next_open", "previous_open"]),
 )
-CRON = st.sampled_from(["0 9 * * *", "30 1,13 * * *", "15 */7 * * *", "0 9 * * sun", "30 2 * * *", "0 0 * * *"])
+CRON = st.sampled_from(
+    [
+        "0 9 * * *",
+        "30 23 * * sat",
+        "30 0 * * *",
+        "0 9 1 * *",
+        "30 1,13 * * *",
+        "15 */7 * * *",
+        "0 9 * * sun",
+        "30 2 * * *",
+        "0 0 * * *",
+    ]
+)
 START = st.datetimes(datetime(2026, 3, 20), datetime(2026, 11, 5)).map(lambda each: each.replace(tzinfo=UTC))  # noqa: DTZ001
 
 

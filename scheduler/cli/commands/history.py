@@ -52,7 +52,7 @@ def trigger(
     ] = False,
     respect_calendar: Annotated[
         bool,
-        typer.Option("--respect-calendar", help="Refuse while the task's calendar is closed."),
+        typer.Option("--respect-calendar", help="Start nothing while the task's calendar is closed."),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the run; exit with 1 if it fails.")] = False,
     timeout: Annotated[

@@ -1,0 +1,99 @@
+"""Recurrence rules and calendars in the store: added again, and when the clock is set back."""
+
+from datetime import timedelta
+
+from store_kit import DAY, HOUR, MINUTE, moment
+
+from scheduler import Calendar, TaskDefinition
+
+EVERY_OTHER_MONDAY = "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;BYHOUR=9"
+WEEK = 7 * DAY
+
+
+def rule(text=EVERY_OTHER_MONDAY, **fields):
+    """Return a task with a rule; `START` is a Monday."""
+    return TaskDefinition(id="t", name="T", prompt="Go on.", task_type="rrule", rrule=text, **fields)
+
+
+def test_a_rule_without_a_start_keeps_its_weeks_when_it_is_added_again(process):
+    """Also a week later, in the week that it leaves out, and with another prompt."""
+    process.add(rule(), now=HOUR)
+    assert process.due() == 9 * HOUR
+    process.run_pass(9 * HOUR)
+    process.complete(9 * HOUR + 1)
+    assert process.due() == 2 * WEEK + 9 * HOUR
+    process.add(rule(), now=WEEK + HOUR)
+    assert process.due() == 2 * WEEK + 9 * HOUR
+    process.add(rule().model_copy(update={"prompt": "Something else."}), now=WEEK + 2 * HOUR)
+    assert process.due() == 2 * WEEK + 9 * HOUR
+
+
+def test_another_rule_begins_anew(process):
+    process.add(rule(), now=10 * HOUR)
+    assert process.due() == WEEK + 9 * HOUR
+    process.add(rule("FREQ=WEEKLY;INTERVAL=2;BYDAY=TU;BYHOUR=9"), now=11 * HOUR)
+    assert process.due() == DAY + 9 * HOUR
+
+
+def test_excluded_days_belong_to_the_schedule(process):
+    process.add(rule("FREQ=DAILY;BYHOUR=9"), now=HOUR)
+    assert process.due() == 9 * HOUR
+    today = moment(HOUR).date()
+    process.add(rule("FREQ=DAILY;BYHOUR=9", exdates=[today, today + timedelta(days=1)]), now=2 * HOUR)
+    assert process.due() == 2 * DAY + 9 * HOUR
+
+
+def test_a_rule_is_not_served_twice_when_the_clock_is_set_back(process):
+    """The due time that has run does not come again; the weeks stay the same."""
+    process.add(rule(), now=HOUR)
+    process.run_pass(9 * HOUR)
+    process.complete(9 * HOUR + 1)
+    process.run_pass(8 * HOUR)  # an hour back
+    assert process.due() == 2 * WEEK + 9 * HOUR
+    process.run_pass(9 * HOUR + MINUTE)
+    assert len(process.runs()) == 1
+
+
+def test_a_rule_that_ran_ahead_of_time_continues_after_the_clock_is_corrected(process):
+    """The clock was four weeks ahead: what comes then is due again on the days of the rule."""
+    process.add(rule(), now=HOUR)
+    process.run_pass(4 * WEEK + 10 * HOUR)
+    process.complete(4 * WEEK + 10 * HOUR + 1)
+    process.run_pass(HOUR)
+    due = process.due()
+    assert due is not None
+    assert due <= 6 * WEEK + 9 * HOUR
+    assert (due - 9 * HOUR) % (2 * WEEK) == 0
+
+
+def test_a_closed_due_time_is_skipped_once_when_the_clock_is_set_back(process):
+    process.add(rule("FREQ=DAILY;BYHOUR=9", calendar=Calendar(closed="mon")), now=HOUR)
+    process.run_pass(9 * HOUR)
+    assert process.history() == [("skipped", 9 * HOUR, 0)]
+    process.run_pass(8 * HOUR)
+    process.run_pass(9 * HOUR + MINUTE)
+    assert process.history() == [("skipped", 9 * HOUR, 0)]
+    process.run_pass(DAY + 9 * HOUR)
+    assert [each[:2] for each in process.history()] == [("skipped", 9 * HOUR), ("running", DAY + 9 * HOUR)]
+
+
+def test_a_moved_due_time_runs_once_when_the_clock_is_set_back(process):
+    """Sunday and Monday are one run on Tuesday, which does not come again."""
+    calendar = Calendar(closed=["sun", "mon"], on_closed="next_open")
+    process.add(rule("FREQ=DAILY;BYHOUR=9", calendar=calendar), now=HOUR)
+    process.run_pass(DAY + 9 * HOUR)
+    assert process.history() == [("running", DAY + 9 * HOUR, 1)]
+    process.complete(DAY + 10 * HOUR)
+    process.run_pass(DAY + 8 * HOUR)
+    process.run_pass(DAY + 9 * HOUR + MINUTE)
+    assert len(process.runs()) == 1
+    assert process.due() == 2 * DAY + 9 * HOUR
+
+
+def test_what_is_closed_takes_no_slot(process):
+    """With one slot, a younger task that is open starts beside an older one that is closed."""
+    closed = rule("FREQ=DAILY;BYHOUR=8", calendar=Calendar(closed="mon"))
+    is_open = TaskDefinition(id="u", name="U", prompt="Go.", task_type="cron", cron_expression="0 9 * * *")
+    process.add(closed, is_open, now=HOUR)
+    claimed = process.run_pass(9 * HOUR + 1, 1).claims
+    assert [each.task.id for each in claimed] == ["u"]
