@@ -21,7 +21,8 @@ _HOLD_TOGETHER: Final = frozenset(
     ("and", "or", "but", "then", "of", "to", "through", "every", "the", "on", "between", "from")
 )
 _MONTH: Final = "|".join(sorted(MONTH_NUMBERS, key=len, reverse=True))
-_NTH: Final = r"(?:1st|second|2nd|3rd|4th|5th|last)"
+_ONE_NTH: Final = r"(?:1st|second|2nd|3rd|4th|5th|last)"
+_NTH: Final = rf"{_ONE_NTH}(?:(?: , and| and| ,)(?: the)? {_ONE_NTH})*"
 _DATE: Final = r"\b(\d{1,2})[./](\d{1,2})[./](\d{4})\b"
 _DECIMAL: Final = r"\b(every|in) (\d{1,6}\.\d{1,2}) (hours?|h|minutes?|m)\b"
 _EXCEPT: Final = (

@@ -38,7 +38,8 @@ def describe_crontab(expression: str) -> str:
     minutes, hours = expand(minute, MINUTES), expand(hour, HOURS)
     if not crontab.is_wildcard and len(minutes) * len(hours) <= MOST_TIMES:
         return _at_times(minutes, hours, days)
-    return _steps(minutes, hours, wildcard=crontab.is_wildcard) + days.as_tail()
+    tail = days.as_tail()
+    return _steps(minutes, hours, wildcard=crontab.is_wildcard, over_midnight=not tail) + tail
 
 
 def _schedule(task: TaskDefinition) -> str:
@@ -104,21 +105,31 @@ def _clock(hour: int, minute: int) -> str:
     return f"{hour:02}:{minute:02}"
 
 
-def _steps(minutes: frozenset[int], hours: frozenset[int], *, wildcard: bool) -> str:
+def _steps(minutes: frozenset[int], hours: frozenset[int], *, wildcard: bool, over_midnight: bool) -> str:
     """Return what is due at certain minutes of certain hours.
 
     `wildcard` is what `Crontab.is_wildcard` says: where clocks are changed, a schedule that is not is due otherwise, so
-    the grammar's words for steps of the clock are not for it.
+    the grammar's words for steps of the clock are not for it. Hours may be said `over_midnight` where all days have
+    them.
     """
     minute_step, hour_step = even_step(minutes, MINUTES), even_step(hours, HOURS)
     if wildcard and hour_step == 1 and minute_step is not None:
         return f"Every {_unit(minute_step, 'minute')}"
     if wildcard and hour_step is not None and len(minutes) <= MOST_TIMES:
         return f"Every {_unit(hour_step, 'hour')}{_marks(minutes)}"
-    if minute_step is not None and len(list(runs(sorted(hours)))) == 1:
-        return f"Every {_unit(minute_step, 'minute')} from {_clock(min(hours), 0)} to {_clock(max(hours), 59)}"
+    if minute_step is not None and (span := _span(hours, over_midnight=over_midnight)) is not None:
+        return f"Every {_unit(minute_step, 'minute')} from {_clock(span[0], 0)} to {_clock(span[1], 59)}"
     at = f"At {join_list(_ranges(minutes, lambda minute: f':{minute:02}'))}"
     return f"{at} of every hour" if hours == HOURS else f"{at} in {_hours(hours)}"
+
+
+def _span(hours: frozenset[int], *, over_midnight: bool) -> tuple[int, int] | None:
+    """Return the first and the last of hours that follow one another; None: they do not."""
+    found = list(runs(sorted(hours)))
+    if len(found) == 1:
+        return found[0][0], found[0][-1]
+    is_round = over_midnight and len(found) == 2 and found[0][0] == 0 and found[1][-1] == max(HOURS)  # noqa: PLR2004
+    return (found[1][0], found[0][-1]) if is_round else None
 
 
 def _unit(step: int, unit: str) -> str:

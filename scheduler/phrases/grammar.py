@@ -43,6 +43,7 @@ _CLOCK_UNITS: Final = frozenset({"minute", "hour"})
 _SIZES: Final = {"minute": len(MINUTES), "hour": len(HOURS)}
 _FEWEST_HOURS: Final = 3
 _DAY_MINUTES: Final = 1_440
+_LAST_HOUR: Final = 23
 _HOUR_MINUTES: Final = 60
 _LAST_MINUTE: Final = 59
 
@@ -193,18 +194,27 @@ def _step(number: int) -> str:
 
 
 def _read_hours(reader: Reader, present: Present) -> dict[str, Any]:
-    """Read `9am to 5pm`, both included, and the days after it."""
+    """Read `9am to 5pm`, both included, and the days after it; or `10pm to 6am`, over midnight."""
+    start = reader.position
     first = read_time(reader, midnight=False)
     reader.expect("to")
     last = read_time(reader, midnight=False)
     if first is None or last is None:
         raise reader.unreadable()
+    end = reader.position
     days = _read_tail(reader)
-    return _cron(present, f"{_hours(reader, first, last)} {days.fields}")
+    if last < first and days != Days():
+        before = f"{_LAST_HOUR:02}:{first.minute:02}"
+        parts = [f"from {first:%H:%M} to {before}", f"from 00:{first.minute:02} to {last:%H:%M}"]
+        raise _over_midnight(reader, start - 1, end, parts)
+    return _cron(present, f"{_hours(reader, first, last, reader.words[end : reader.position])} {days.fields}")
 
 
 def _read_window(reader: Reader, present: Present) -> dict[str, Any]:
-    """Read `15 minutes between 9am and 5pm on weekdays`: without the end; or `from 09:00 to 16:59`, up to it."""
+    """Read `15 minutes between 9am and 5pm on weekdays`: without the end; or `from 09:00 to 16:59`, up to it.
+
+    A window without days may reach over midnight.
+    """
     single = next((unit for unit in _CLOCK_UNITS if reader.accept(unit)), None)
     length = read_length(reader) if single is None else {single: 1}
     start = reader.position
@@ -231,19 +241,24 @@ def _read_window(reader: Reader, present: Present) -> dict[str, Any]:
     if not is_clock_step(length) or (step != _HOUR_MINUTES and begin % step):
         whole = " ".join(["every hour", *reader.words[start:]])
         raise Refusal(f"no cron expression has steps of {_spoken(length)} in these hours", [whole])
-    if stop <= begin:
+    if stop == begin:
         hint = reader.replaced(last_words, last_words + 1, "midnight")
-        raise Refusal("it runs backwards: the hours of one day end at midnight", hint)
+        raise Refusal("it begins and ends at the same time", hint)
+    if stop < begin:
+        if days != Days():
+            parts = [f"between {first:%H:%M} and midnight", f"between midnight and {stop // 60:02}:{stop % 60:02}"]
+            raise _over_midnight(reader, start, end, parts)
+        stop += _DAY_MINUTES
     return _cron(present, f"{_window(reader, begin, stop, step, (start, end))} {days.fields}")
 
 
 def _window(reader: Reader, begin: int, stop: int, step: int, span: tuple[int, int]) -> str:
     """Return the fields of the steps from `begin` to before `stop`, in minutes of a day."""
-    due = range(begin, stop, step)
+    due = [minute % _DAY_MINUTES for minute in range(begin, stop, step)]
     hours = sorted({minute // _HOUR_MINUTES for minute in due})
     minutes = {minute % _HOUR_MINUTES for minute in due}
     if len(due) != len(hours) * len(minutes):
-        whole = f"between {hours[0] + (begin % 60 > 0):02}:00 and {stop // 60:02}:00"
+        whole = f"between {(begin + 59) // 60 % 24:02}:00 and {stop // 60 % 24:02}:00"
         raise Refusal(
             "no one cron expression has just these times: begin and end at a full hour", reader.replaced(*span, whole)
         )
@@ -256,15 +271,26 @@ def _window(reader: Reader, begin: int, stop: int, step: int, span: tuple[int, i
     return f"{compact(minutes) if even is None else _step(even)} {of_day}"
 
 
-def _hours(reader: Reader, first: time, last: time) -> str:
+def _hours(reader: Reader, first: time, last: time, days: list[str]) -> str:
+    """Return the first two fields of the hours from one time to another; `days` are the words after them."""
     if first.minute != last.minute:
         hint = " ".join(reader.words).partition(" from ")[0]
         phrase = f"{hint} from {first:%H:%M} to {last.hour:02}:{first.minute:02}"
         raise Refusal("the first and the last hour have other minutes", [phrase])
-    if last.hour - first.hour < _FEWEST_HOURS - 1:
-        reason = "it runs backwards" if last <= first else "these are two times"
-        raise Refusal(f"{reason}: from {first:%H:%M} to {last:%H:%M}", [f"every day at {first:%H:%M} and {last:%H:%M}"])
-    return f"{first.minute} {first.hour}-{last.hour}"
+    if last == first:
+        raise Refusal(f"it begins and ends at {first:%H:%M}", [f"every day at {first:%H:%M}"])
+    hours = [hour % 24 for hour in range(first.hour, last.hour + (24 if last < first else 0) + 1)]
+    if len(hours) < _FEWEST_HOURS:
+        times = f"{first:%H:%M} and {last:%H:%M}"
+        at = " ".join([*days, "at"]) if days[:1] == ["on"] else " ".join(["every", "day", *days, "at"])
+        raise Refusal(f"these are two times: {times}", [f"{at} {times}"])
+    return f"{first.minute} {compact(hours)}"
+
+
+def _over_midnight(reader: Reader, start: int, end: int, parts: list[str]) -> Refusal:
+    """Return the refusal of hours that begin on some days and end on the days after them."""
+    reason = "the hours after midnight may be those of these days or of the days after: make a task of each"
+    return Refusal(reason, [phrase for part in parts for phrase in reader.replaced(start, end, part)])
 
 
 def _read_tail(reader: Reader) -> Days:

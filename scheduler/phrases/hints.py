@@ -240,7 +240,7 @@ _HINTS: Final[tuple[tuple[str, str, Callable[[re.Match[str]], Iterable[str]]], .
         _templates("on the last day of every month{at}"),
     ),
     (
-        rf"\b(?P<nth>{_NTH}) (?P<day>{_WEEKDAY}|weekday)s? (?:of|in)\b",
+        rf"\b(?P<nth>{_NTH}(?:(?: ,)?(?: and)?(?: the)? {_NTH})*) (?P<day>{_WEEKDAY}|weekday)s? (?:of|in)\b",
         "it may mean once or every month",
         _templates(r"on the \g<nth> \g<day> of every month{at}", r"every \g<day>{at}"),
     ),

@@ -33,7 +33,8 @@ def read_once(reader: Reader, present: Present) -> dict[str, Any]:
     if _is_one_weekday(reader):
         return _read_next_weekday(reader, present)
     if reader.accept("at"):
-        return _read_next_time(reader, present) if read_date(reader, peek=True) is None else _read_date(reader, present)
+        is_date = _names_weekday(reader) or read_date(reader, peek=True) is not None
+        return _read_date(reader, present) if is_date else _read_next_time(reader, present)
     if reader.next in RELATIVE or reader.words[:4] == _OVERMORROW:
         return _read_relative(reader, present)
     reader.accept("on")
@@ -127,6 +128,7 @@ def _next_instant(clock: time, days: Iterable[date], present: Present) -> dict[s
 
 def _read_date(reader: Reader, present: Present) -> dict[str, Any]:
     """Read a date and a time of day, as in `at 2027-03-15 14:00`."""
+    weekday = _read_weekday_of_date(reader)
     day = read_date(reader)
     if day is None:
         raise reader.unreadable()
@@ -135,10 +137,40 @@ def _read_date(reader: Reader, present: Present) -> dict[str, Any]:
     reader.accept("at")
     clock, offset = read_exact_time(reader)
     if day.year is None:
-        return _read_next_date(day, clock, offset, present)
+        fields = _read_next_date(day, clock, offset, present)
+        _refuse_other_weekday(weekday, fields["run_at"])
+        return fields
     local = datetime.combine(day.in_year(day.year), clock)
     due = local.replace(tzinfo=offset) if offset else place(local, present.clock)
+    _refuse_other_weekday(weekday, due)
     return _once_later(due, present, [f"at {_next_year(due, present)}", f"tomorrow at {clock:%H:%M}"])
+
+
+def _names_weekday(reader: Reader) -> bool:
+    """Tell whether the day of the week and a date come next."""
+    start = reader.position
+    try:
+        return _read_weekday_of_date(reader) is not None
+    finally:
+        reader.position = start
+
+
+def _read_weekday_of_date(reader: Reader) -> int | None:
+    """Read the day of the week before a date, `Friday, 13 November`; None: there is none."""
+    start = reader.position
+    days = reader.look_up(SINGULAR)
+    reader.accept(",")
+    if days is not None and len(days) == 1 and read_date(reader, peek=True) is not None:
+        return days[0]
+    reader.position = start
+    return None
+
+
+def _refuse_other_weekday(weekday: int | None, due: datetime) -> None:
+    """Raise `Refusal` if a date is not on the day of the week that is said before it."""
+    if weekday is not None and due.isoweekday() % len(WEEK) != weekday % len(WEEK):
+        day = f"{due.day} {MONTH_NAMES[due.month - 1]} {due.year}"
+        raise Refusal(f"{day} is a {due:%A}", [f"on {due:%Y-%m-%d} at {due:%H:%M}"])
 
 
 def _read_next_date(day: CalendarDate, clock: time, offset: tzinfo | None, present: Present) -> dict[str, Any]:

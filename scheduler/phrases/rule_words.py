@@ -95,11 +95,12 @@ def _day_of_month(rule: Rule) -> str | None:
         return None
     if rule.positions:
         return _picked(rule)
-    numbers = {part.nth for part in rule.weekdays}
-    (number, *others) = numbers
-    if others or number not in _ORDINALS:
+    numbers = sorted({part.nth or 0 for part in rule.weekdays}, key=lambda number: (number < 0, abs(number)))
+    days = list(dict.fromkeys(part.weekday for part in rule.weekdays))
+    names = [_ORDINALS[number] for number in numbers if number in _ORDINALS]
+    if len(names) < len(numbers) or len(numbers) * len(days) != len(rule.weekdays) or min(len(numbers), len(days)) > 1:
         return None
-    return f"{_ORDINALS[number]} {join_list([_DAYS[part.weekday] for part in rule.weekdays])}"
+    return f"{join_list(names)} {join_list([_DAYS[day] for day in days])}"
 
 
 def _month_days(days: tuple[int, ...]) -> str | None:

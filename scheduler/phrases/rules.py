@@ -90,11 +90,19 @@ def _read_of_month(reader: Reader) -> RuleDays | None:
     """Read `on the first Monday of every month`, or of some months."""
     reader.accept("on")
     reader.accept("the")
-    number = reader.look_up(_ORDINALS)
+    start = reader.position
+    numbers = _read_ordinals(reader)
     kind = reader.next
-    has_one_meaning = number == -1 if kind == "day" else kind in SINGULAR and kind != "weekend"
-    if number is None or not has_one_meaning:
+    has_one_meaning = numbers == [-1] if kind == "day" else kind in SINGULAR and kind != "weekend"
+    if not numbers or not has_one_meaning:
         return None
+    if len(numbers) > 1 and len(SINGULAR[kind]) > 1:
+        hints = [
+            phrase
+            for name in reader.words[start : reader.position : 2]
+            for phrase in reader.replaced(start, reader.position, name)
+        ]
+        raise Refusal("no one rule picks several of these days: make a task of each", hints)
     reader.position += 1
     if not reader.accept("of", "every"):
         return None
@@ -103,18 +111,35 @@ def _read_of_month(reader: Reader) -> RuleDays | None:
         if reader.next not in MONTH_NUMBERS:
             return None
         months = read_months(reader)
-    if number == _FIFTH:
+    if len(set(numbers)) < len(numbers):
+        raise Refusal(f"a {kind} is there twice")
+    if _FIFTH in numbers:
         hint = [" ".join("last" if word == "5th" else word for word in reader.words)]
         raise Refusal(f"not every month has a fifth {kind}", hint)
-    return _of_month(number, kind, months)
+    return _of_month(sorted(numbers, key=lambda number: (number < 0, number)), kind, months)
 
 
-def _of_month(number: int, kind: str, months: frozenset[int]) -> RuleDays:
+def _read_ordinals(reader: Reader) -> list[int]:
+    """Read `first`, `2nd and 4th`; none if other words come next."""
+    numbers: list[int] = []
+    while (number := reader.look_up(_ORDINALS)) is not None:
+        numbers.append(number)
+        before = reader.position
+        reader.accept(",")
+        reader.accept("and")
+        reader.accept("the")
+        if reader.next not in _ORDINALS:
+            reader.position = before
+            break
+    return numbers
+
+
+def _of_month(numbers: list[int], kind: str, months: frozenset[int]) -> RuleDays:
     bounded = ",".join(map(str, sorted(months)))
     head = f"FREQ=MONTHLY;BYMONTH={bounded}" if months else "FREQ=MONTHLY"
     if kind == "day":
-        return RuleDays(f"{head};BYMONTHDAY={number}")
+        return RuleDays(f"{head};BYMONTHDAY={numbers[0]}")
     weekdays = SINGULAR[kind]
     if len(weekdays) == 1:
-        return RuleDays(f"{head};BYDAY={number}{_NAMES[weekdays[0]]}")
-    return RuleDays(f"{head};BYDAY={_listed(frozenset(weekdays))};BYSETPOS={number}", picks_one=True)
+        return RuleDays(f"{head};BYDAY={','.join(f'{number}{_NAMES[weekdays[0]]}' for number in numbers)}")
+    return RuleDays(f"{head};BYDAY={_listed(frozenset(weekdays))};BYSETPOS={numbers[0]}", picks_one=True)

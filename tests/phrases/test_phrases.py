@@ -285,7 +285,7 @@ REFUSED = [
     ("on the 2th of every month at 9am", "misspelt", "on the 2nd of every month at 9am"),
     ("every hour at :60", "no minute of an hour", "every hour at :59"),
     ("every hour at :15 and :15", ":15 is there twice", "every day at 9am"),
-    ("every hour from 5pm to 9am", "runs backwards", "every day at 17:00 and 09:00"),
+    ("every hour from 9am to 9am", "begins and ends at 09:00", "every day at 09:00"),
     ("every hour from 9am to 5:30pm", "other minutes", "every hour from 09:00 to 17:00"),
     ("every 0 minutes", "no length of time", "every 1 minute"),
     ("in 0 minutes", "no length of time", "in 1 minute"),
