@@ -1,7 +1,7 @@
 """What is said of a definition that is refused: the task, the field, the value and how to correct it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from scheduler._limits import ID_LIMIT
-from scheduler._texts import shown
+from scheduler._texts import escaped, shown
 from scheduler.redaction import beginning, redact, shown_url
 
 
@@ -57,7 +57,7 @@ def _sentence(field: str, line: dict[str, Any], fields: Mapping[str, FieldInfo])
     if line["type"] == "missing":
         return f"{field} is required{_hint(fields[field])}"
     if line["type"] == "extra_forbidden":
-        return f"{field} is no field of a task; the fields are {', '.join(fields)}"
+        return no_field(field, list(fields))
     if line["type"] in {"crontab", "calendar"}:
         return str(line["msg"])
     if line["type"] == "server_url":
@@ -65,6 +65,17 @@ def _sentence(field: str, line: dict[str, Any], fields: Mapping[str, FieldInfo])
     reason = re.sub("^(Input|String|Value)", "it", line["msg"])
     hint = _hint(fields[field]) if field in fields else ""
     return f"{field}={redact(shown(line['input']))}: {reason}{hint}"
+
+
+def no_field(name: str, known: Sequence[str]) -> str:
+    """Return the sentence about something that is no field of a task, with the field that is most like it."""
+    from difflib import get_close_matches  # noqa: PLC0415 (only a mistake needs it)
+
+    word = name.lower()
+    same = [each for each in known if each == word or each.startswith(f"{word}_")]
+    likely = same or [each for each in known if word in each.split("_")] or get_close_matches(word[:80], known, 1)
+    likely = likely[:1] or [f"one of {', '.join(known)}"]
+    return f"{beginning(escaped(name), 80)} is no field of a task; write {likely[0]}"
 
 
 def _hint(field: FieldInfo) -> str:

@@ -122,6 +122,7 @@ class TaskScheduler:
         callback_timeout_seconds: float = 60.0,
         response_limit: int = 65_536,
         misfire_grace_seconds: float | None = None,
+        default_timeout_seconds: float | None = None,
         calendars: Mapping[str, Calendar] | None = None,
         trusted_owner: str | None = None,
         machine: Machine | None = None,
@@ -161,6 +162,8 @@ class TaskScheduler:
             telemetry: True gives a span of each attempt, and metrics, to OpenTelemetry.
             misfire_grace_seconds: that of tasks that set none: a due time that is served later than this is `missed`;
                 None: however late it is, it starts. A task that is always to start sets a long time itself.
+            default_timeout_seconds: `timeout_seconds` of tasks that set none; None: their runs may take any time. A
+                task that needs more sets a longer time itself.
             calendars: calendars that tasks may name: `calendars={"office": Calendar(holidays="DE-BY")}`. A task holds
                 the calendar itself; `start()` gives it to stored tasks whose calendar of this name was another one.
             response_limit: how many characters of a response `get_response` gives; from 2,000 to 1,000,000.
@@ -190,6 +193,8 @@ class TaskScheduler:
         if misfire_grace_seconds is not None:
             check_seconds(least=0, misfire_grace_seconds=misfire_grace_seconds)
         check_seconds(least=0, shutdown_grace_seconds=shutdown_grace_seconds)
+        if default_timeout_seconds is not None:
+            check_seconds(default_timeout_seconds=default_timeout_seconds)
         if on_event is not None:
             check_callback(on_event, "on_event")
         machine = RealMachine() if machine is None else machine
@@ -238,6 +243,7 @@ class TaskScheduler:
             processes=machine.processes,
             chance=machine.chance,
             grace=misfire_grace_seconds,
+            timeout=default_timeout_seconds,
         )
         # A lease is renewed by the passes, so they must come often enough for it.
         longest_wait = min(poll_interval, lease_seconds / 3)

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from scheduler import _toml, _watching
 from scheduler._arguments import check_source
-from scheduler._definition_errors import id_of
+from scheduler._definition_errors import id_of, no_field
 from scheduler._texts import escaped, shown
 from scheduler.calendars import Calendar, named_calendar
 from scheduler.errors import InvalidTaskError, TasksFileError
@@ -30,6 +30,8 @@ from scheduler.redaction import beginning
 
 TABLE: Final = "task"
 """Each task is a table of this name."""
+DEFAULTS: Final = "defaults"
+"""The table of what all tasks of the file have that do not say otherwise."""
 CALENDARS: Final = "calendars"
 """Each calendar that the tasks of the file may name is a table in this one."""
 SOURCE: Final = "source"
@@ -76,12 +78,16 @@ def _load(file: Path) -> list[TaskDefinition]:
     places = _Places(text)
     problems: list[tuple[int, str]] = []
     tasks: dict[str, tuple[TaskDefinition, int]] = {}
-    tables, calendars = _contents(file, text)
+    tables, calendars, defaults = _contents(file, text)
     for number, table in enumerate(tables):
         try:
-            task = _task(table, calendars)
+            task = _task({**defaults, **table}, calendars)
         except _WrongField as wrong:
-            problems += [(places.line(number, name), problem) for name, problem in wrong.problems]
+            for name, problem in wrong.problems:
+                is_default = name in defaults and name not in table
+                problems.append(
+                    (places.line_of_key(DEFAULTS, name) if is_default else places.line(number, name), problem)
+                )
             continue
         if task.id in tasks:
             earlier = f"id={task.id!r} stands in line {places.line(tasks[task.id][1], 'id')} already"
@@ -153,11 +159,12 @@ def _next_bytes(stream: FileIO, end: float) -> bytes:
     return some
 
 
-def _contents(file: Path, text: str) -> tuple[list[dict[str, Any]], dict[str, Calendar]]:
-    """Return the tables of tasks, and the calendars that they may name."""
+def _contents(file: Path, text: str) -> tuple[list[dict[str, Any]], dict[str, Calendar], dict[str, Any]]:
+    """Return the tables of tasks, the calendars that they may name, and the fields that they have by default."""
     document = _parsed_toml(file, text)
     tables = document.pop(TABLE, [])
     calendars = _calendars(file, text, document.pop(CALENDARS, {}))
+    defaults = _defaults(file, text, document.pop(DEFAULTS, {}))
     _name_in(file, text, document)
     document.pop(SOURCE, None)
     for key in document:
@@ -166,7 +173,19 @@ def _contents(file: Path, text: str) -> tuple[list[dict[str, Any]], dict[str, Ca
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problem = f"{TABLE} is no array of tables; begin each task with [[{TABLE}]]"
         raise TasksFileError(str(file), _Places(text).line_of_key(TABLE), problem)
-    return tables, calendars
+    return tables, calendars, defaults
+
+
+def _defaults(file: Path, text: str, fields: object) -> dict[str, Any]:
+    """Return the fields of tasks that do not say otherwise; each has its own id and schedule."""
+    if not isinstance(fields, dict):
+        problem = f"{DEFAULTS} is no table; begin it with [{DEFAULTS}]"
+        raise TasksFileError(str(file), _Places(text).line_of_key(DEFAULTS), problem)
+    own = [name for name in ("id", "name", _SCHEDULE, *_SAID_BY_WORDS) if name in fields]
+    wrong = [(name, f"{DEFAULTS}: {name} is each task's own; write it in the tasks") for name in own]
+    for name, problem in (_unknown(fields, DEFAULTS) + wrong)[:1]:
+        raise TasksFileError(str(file), _Places(text).line_of_key(DEFAULTS, name), problem)
+    return fields
 
 
 def _calendars(file: Path, text: str, tables: object) -> dict[str, Calendar]:
@@ -251,7 +270,8 @@ class _WrongField(Exception):  # noqa: N818 (it never leaves this file)
 
 def _task(table: dict[str, Any], calendars: Mapping[str, Calendar]) -> TaskDefinition:
     fields = dict(table)
-    _refuse_unknown(fields)
+    if problems := _unknown(fields, f"Task {id_of(fields)}"):
+        raise _WrongField(*problems)
     if isinstance(name := fields.get("calendar"), str):
         fields["calendar"] = calendars.get(name, name)  # or it is one of the scheduler's own
     if _SCHEDULE in fields:
@@ -269,18 +289,10 @@ def _task(table: dict[str, Any], calendars: Mapping[str, Calendar]) -> TaskDefin
         raise _WrongField(*((str(line["loc"][0]), line["msg"]) for line in lines)) from None
 
 
-def _refuse_unknown(fields: dict[str, Any]) -> None:
-    """Refuse a field that there is not, before what may be missing because of it."""
+def _unknown(fields: dict[str, Any], owner: str) -> list[tuple[str, str]]:
+    """Return what is no field of a task, before what may be missing because of it, each with a sentence."""
     known = [*TaskDefinition.model_fields, _SCHEDULE]
-    problems = []
-    for name in fields.keys() - known:
-        from difflib import get_close_matches  # noqa: PLC0415 (only a mistake needs it)
-
-        likely = get_close_matches(name[:80], known, 1) or [f"one of {', '.join(known)}"]
-        problem = f"{beginning(escaped(name), 80)} is no field of a task; write {likely[0]}"
-        problems.append((name, f"Task {id_of(fields)}: {problem}"))
-    if problems:
-        raise _WrongField(*problems)
+    return [(name, f"{owner}: {no_field(name, known)}") for name in fields if name not in known]
 
 
 def _with_schedule(fields: dict[str, Any]) -> dict[str, Any]:

@@ -368,11 +368,26 @@ def test_start_and_end_in_two_zones():
     assert a_task(start_at=datetime(2090, 1, 1, 5), end_at=datetime(2089, 12, 31, 22, tzinfo=west))
 
 
-@pytest.mark.parametrize("field", ["intervall_seconds", "cron", "Id", "next_run", "model_config"])
-def test_unknown_field(field):
-    """A misspelt field is refused, and the message tells the fields that there are."""
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        ("intervall_seconds", "interval_seconds"),
+        ("cron", "cron_expression"),
+        ("timeout", "timeout_seconds"),
+        ("seconds", "interval_seconds"),
+        ("Id", "id"),
+    ],
+)
+def test_a_misspelt_field(field, meant):
+    """It is refused, and the message tells the field that is most like it."""
+    assert f"{field} is no field of a task; write {meant}" in refusal(**{field: 1})
+
+
+@pytest.mark.parametrize("field", ["x", "qqqqqq"])
+def test_an_unknown_field(field):
+    """The message tells the fields that there are."""
     said = refusal(**{field: 1})
-    assert "is no field of a task; the fields are id, name, task_type" in said
+    assert "is no field of a task; write one of id, name, task_type" in said
     assert all(name in said for name in TaskDefinition.model_fields)
 
 

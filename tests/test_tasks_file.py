@@ -653,3 +653,37 @@ def test_calendars_come_back_as_they_were_written(load):
     text = dump_tasks(tasks)
     assert load(text) == tasks
     assert text.count("[calendars.office]") == 1
+
+
+# --- Defaults ---
+
+
+def test_what_tasks_have_in_common_stands_once(load):
+    """What a task says itself takes its place."""
+    defaults = '[defaults]\ntimeout_seconds = 600\ntimezone = "Europe/Berlin"\nmetadata = { team = "a" }\n'
+    other = HEAD.replace('"t"', '"u"') + DAILY + "timeout_seconds = 5\nmetadata = { n = 1 }\n"
+    first, second = load(defaults + HEAD + DAILY + other)
+    assert (first.timeout_seconds, first.timezone, first.metadata) == (600, "Europe/Berlin", {"team": "a"})
+    assert (second.timeout_seconds, second.timezone, second.metadata) == (5, "Europe/Berlin", {"n": 1})
+
+
+@pytest.mark.parametrize(
+    ("defaults", "line", "said"),
+    [
+        ("[defaults]\ntimeout_seconds = -1\n", 2, "timeout_seconds=-1"),
+        (
+            "[defaults]\nmax_attempts = 2\ntimeout = 5\n",
+            3,
+            "defaults: timeout is no field of a task; write timeout_seconds",
+        ),
+        ('[defaults]\nid = "x"\n', 2, "defaults: id is each task's own"),
+        ('[defaults]\nschedule = "every hour"\n', 2, "defaults: schedule is each task's own"),
+        ('[defaults]\ncron_expression = "@daily"\n', 2, "defaults: cron_expression is each task's own"),
+        ("defaults = 1\n", 1, "begin it with [defaults]"),
+    ],
+)
+def test_a_default_that_means_nothing_is_refused_with_its_line(load, defaults, line, said):
+    with pytest.raises(TasksFileError) as refused:
+        load(defaults + HEAD + DAILY)
+    assert refused.value.line == line
+    assert said in str(refused.value)

@@ -92,6 +92,8 @@ class Claimer:
     """Tells which code of a task is not loaded yet."""
     grace: float | None = None
     """`misfire_grace_seconds` of tasks that set none."""
+    timeout: float | None = None
+    """`timeout_seconds` of tasks that set none."""
 
 
 class Entry(NamedTuple):

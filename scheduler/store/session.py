@@ -62,6 +62,7 @@ class SchedulerSession:
         processes: owners.Processes | None = None,
         chance: Chance = random.random,
         grace: float | None = None,
+        timeout: float | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -77,6 +78,7 @@ class SchedulerSession:
             processes: knows who this process is, and which others have ended; None: those of this machine.
             chance: returns a random number from 0 to 1, by which the waits between attempts vary.
             grace: `misfire_grace_seconds` of tasks that set none.
+            timeout: `timeout_seconds` of tasks that set none.
         """
         self.database = database
         self.thread: StoreThread = StoreThread() if thread is None else thread
@@ -89,6 +91,7 @@ class SchedulerSession:
         self._processes = owners.Processes() if processes is None else processes
         self._chance = chance
         self._grace = grace
+        self._timeout = timeout
         self._owner = self._processes.new_owner()
         self._leases = Leases(lease, self._processes)
         self._left = LeftOutcomes(database.file, chance)
@@ -285,7 +288,8 @@ class SchedulerSession:
 
     def _claimer(self) -> Claimer:
         owner, limit = self._owner.id, self._history_limit
-        return Claimer(owner, limit, self._is_checkpointed, self._disowned, self._needs_loading, self._grace)
+        needs_loading, grace, timeout = self._needs_loading, self._grace, self._timeout
+        return Claimer(owner, limit, self._is_checkpointed, self._disowned, needs_loading, grace, timeout)
 
     def _notice_clock(self, now: int) -> None:
         """Look at how far the clock has moved since the last pass.

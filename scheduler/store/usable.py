@@ -34,9 +34,15 @@ class UsableTasks:
             return None
         code = self._claimer.needs_loading(task)
         if code is None:
-            return task
+            return self._with_timeout(task)
         self._obstacles[task_id], self._to_load[code] = Obstacle(code), task
         return None
+
+    def _with_timeout(self, task: TaskDefinition) -> TaskDefinition:
+        """Give a task that sets no time-out the scheduler's."""
+        if task.timeout_seconds is not None or self._claimer.timeout is None:
+            return task
+        return task.model_copy(update={"timeout_seconds": self._claimer.timeout})
 
     def quarantine(self, task_id: str, problem: str) -> None:
         """Note that nobody can run a task."""

@@ -215,6 +215,7 @@ def test_a_project_gets_a_scheduler(place):
         '    "langgraph-task-scheduler",\n'
     )
     assert tomllib.loads((place.folder / "tasks.toml").read_text()) == {
+        "defaults": {"timeout_seconds": 600},
         "task": [
             {
                 "id": "summarise-the-news",
@@ -223,7 +224,7 @@ def test_a_project_gets_a_scheduler(place):
                 "timezone": "Europe/Berlin",
                 "prompt": "Summarise the news.",
             }
-        ]
+        ],
     }
     with place.start("main.py") as process:
         wait_for(process, "Scheduler running. Press Ctrl+C to stop.")

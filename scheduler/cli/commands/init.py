@@ -278,7 +278,13 @@ def _length(file: Path) -> int:
 def _tasks_text(tasks: Sequence[NewTask], timezone: str | None) -> str:
     taken: set[str] = set()
     tables = [toml_task(_new_id(task.prompt, taken), task.words, timezone, task.feed) for task in tasks]
-    return "\n".join(tables)
+    return "\n".join([_DEFAULTS, *tables])
+
+
+_DEFAULTS: Final = """\
+[defaults]
+timeout_seconds = 600  # an attempt that takes longer is cancelled; a task may set another time
+"""
 
 
 def _new_id(prompt: str, taken: set[str]) -> str:

@@ -172,7 +172,8 @@ def _facts(shape: dict[str, Any]) -> list[tuple[str, str | Text]]:
     facts += [(name, one_line(shape[name])) for name in _SHOWN if shape[name]]
     for field, value in (shape["definition"] or {}).items():
         if field != "id" and value != _default(field, shape["definition"]["session_id"]):
-            facts.append((field, value if field == "prompt" else one_line(str(value))))
+            shown = int(value) if isinstance(value, float) and value.is_integer() else value
+            facts.append((field, value if field == "prompt" else one_line(str(shown))))
     return facts
 
 

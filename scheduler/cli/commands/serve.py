@@ -85,6 +85,12 @@ def serve(
             help="Record later due times as missed; for tasks that set no time.",
         ),
     ] = None,
+    default_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--default-timeout", metavar="SECONDS", help="Cancel longer attempts; for tasks that set no time-out."
+        ),
+    ] = None,
     history_limit: Annotated[
         int, typer.Option("--history-limit", metavar="NUMBER", min=1, help="Keep this many runs per task.")
     ] = 1000,
@@ -125,6 +131,7 @@ def serve(
         "lease_seconds": lease,
         "callback_timeout_seconds": callback_timeout,
         "misfire_grace_seconds": misfire_grace,
+        "default_timeout_seconds": default_timeout,
         "history_limit": history_limit,
         "input_builder": input_builder,
         "durability": durability,
