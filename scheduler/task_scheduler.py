@@ -820,7 +820,7 @@ class TaskScheduler:
             StoreError: the store cannot be read.
         """
         check_run_id(run_id)
-        return self._store.get_run(run_id)
+        return self._store.get_run(run_id, self._clock.now())
 
     def get_response(self, run_id: str) -> str | None:
         """Return the whole response of a run, up to `response_limit`; `Run.response` has its first 2,000 characters.
@@ -870,7 +870,9 @@ class TaskScheduler:
             until=None if until is None else micros_of(until=until),
             before=before,
         )
-        return [] if statuses is not None and not wanted.statuses else self._store.list_runs(wanted)
+        if statuses is not None and not wanted.statuses:
+            return []
+        return self._store.list_runs(wanted, self._clock.now())
 
     def now(self) -> datetime:
         """Return the present instant in UTC, by the clock that decides what is due."""

@@ -19,6 +19,7 @@ from scheduler.store import (
     listing,
     outcomes,
     owners,
+    pending,
     queue,
     responses,
     run_pages,
@@ -208,10 +209,11 @@ class Store:
         with self.database.read() as connection:
             return tasks.get(connection, task_id)
 
-    def get_run(self, run_id: str) -> Run:
-        """Return a run. Raises `RunNotFoundError`."""
+    def get_run(self, run_id: str, now: int | None = None) -> Run:
+        """Return a run; if it is pending, with the reason, if `now` is given. Raises `RunNotFoundError`."""
         with self.database.read() as connection:
-            return history.read_run(connection, run_id)
+            run = history.read_run(connection, run_id)
+            return run if now is None else pending.with_reasons(connection, [run], now)[0]
 
     def get_response(self, run_id: str) -> str | None:
         """Return the whole response of a run. Raises `RunNotFoundError`."""
@@ -219,10 +221,11 @@ class Store:
             run = history.read_run(connection, run_id)
             return responses.read(connection, run_id) or run.response
 
-    def list_runs(self, wanted: RunFilter) -> list[Run]:
-        """Return runs, newest first."""
+    def list_runs(self, wanted: RunFilter, now: int | None = None) -> list[Run]:
+        """Return runs, newest first; those that are pending with the reason, if `now` is given."""
         with self.database.read() as connection:
-            return run_pages.read_runs(connection, wanted)
+            found = run_pages.read_runs(connection, wanted)
+            return found if now is None else pending.with_reasons(connection, found, now)
 
     def ended_runs(self) -> list[str]:
         """Return the ids of the runs that are over, in the order in which they ended."""

@@ -130,6 +130,8 @@ def _follow(scheduler: TaskScheduler, run_id: str, seconds: float | None) -> Run
 def _show_end(run: Run) -> None:
     took_ = shown_seconds(took(run.started_at, run.finished_at))
     console().print(Text(str(run.status), STYLES[run.status]), Text(f"run {run.id}, {took_}"))
+    if run.pending_reason:
+        say(run.pending_reason)
     if run.error or run.response:
         say(run.error or run.response or "")
 
@@ -315,5 +317,5 @@ def _run_row(run: Run, *, with_task: bool) -> list[str | Text]:
         local(run.scheduled_at),
         local(run.started_at),
         shown_seconds(took(run.started_at, run.finished_at)),
-        one_line(run.error or run.response)[:200],
+        one_line(run.pending_reason or run.error or run.response)[:200],
     ]
