@@ -405,24 +405,24 @@ async def test_callback_that_never_returns(name, timeout_seconds, hanging, caplo
 
 async def test_callback_of_a_task_that_is_to_be_quick(hanging):
     """The task's own limit bounds its callback as well, if it is the shorter one."""
-    task = a_task(result_callback="hanging_callbacks.hang", timeout_seconds=0.02)
+    task = a_task(result_callback="hanging_callbacks.hang", timeout_seconds=0.3)
     outcome = await a_runner(EchoGraph()).run(a_claim(task))
     assert (outcome.status, outcome.error) == (
         RunStatus.SUCCEEDED,
-        "result_callback: TimeoutError: longer than timeout_seconds=0.02",
+        "result_callback: TimeoutError: longer than timeout_seconds=0.3",
     )
 
 
 async def test_callback_has_a_time_of_its_own(module):
     """What the graph took is not taken from it."""
-    module("slow_callbacks", "import asyncio\nasync def notify(task, result): await asyncio.sleep(0.15)")
+    module("slow_callbacks", "import asyncio\nasync def notify(task, result): await asyncio.sleep(0.6)")
 
     class Slow(EchoGraph):
         async def ainvoke(self, given, config=None):
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.6)
             return {}
 
-    task = a_task(result_callback="slow_callbacks.notify", timeout_seconds=0.25)
+    task = a_task(result_callback="slow_callbacks.notify", timeout_seconds=1)
     outcome = await a_runner(Slow()).run(a_claim(task))
     assert (outcome.status, outcome.error) == (RunStatus.SUCCEEDED, None)
 

@@ -213,7 +213,7 @@ async def test_a_streamed_run_times_out(new_scheduler, recorder):
     scheduler = new_scheduler(steps.graph())
     scheduler.add_listener(recorder)
     scheduler.start()
-    scheduler.add_task(one_time(stream=True, timeout_seconds=0.2))
+    scheduler.add_task(one_time(stream=True, timeout_seconds=1))
     (event,) = await recorder.wait_for("timed_out")
     assert event.run.current_step == "a"
 
