@@ -39,6 +39,17 @@ class RunNotFoundError(SchedulerError, KeyError):
         return f"Run {shown(self.run_id)} does not exist, or is too old to be kept; list_runs() shows the ids that do"
 
 
+class AmbiguousRunError(SchedulerError, ValueError):
+    """Several runs have ids that begin with what was given; `run_ids` are the newest of them."""
+
+    def __init__(self, reference: str, run_ids: list[str], *, has_more: bool) -> None:
+        """Name the beginning, and the ids that have it."""
+        others = f"{', '.join(run_ids)}{' and others' if has_more else ''}"
+        super().__init__(f"{shown(reference)} is the beginning of several runs: {others}; give more of the id")
+        self.reference = reference
+        self.run_ids = run_ids
+
+
 class InvalidTaskError(SchedulerError, ValueError):
     """A definition that cannot be stored: the sentence names the task, the field, the value and the hint.
 

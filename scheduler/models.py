@@ -243,6 +243,8 @@ class Run(BaseModel):
     """Further metadata of this run alone, in addition to the task's."""
     retry_of: str | None = None
     """The run that this one repeats."""
+    number: int = 0
+    """Its number among the runs of its task, from 1 on, in the order of their making; 0 where it is not known."""
     pending_reason: str | None = None
     """Why a `pending` run does not run yet, such as which run holds its conversation; None for other runs."""
 

@@ -822,6 +822,20 @@ class TaskScheduler:
         check_run_id(run_id)
         return self._store.get_run(run_id, self._clock.now())
 
+    def find_run(self, reference: str) -> Run:
+        """Return the run that a person names: `digest#42`, `digest#last`, its id, or the beginning of its id.
+
+        The number is `Run.number`, after the id of the task; a beginning has six characters or more.
+
+        Raises:
+            RunNotFoundError: no run is meant, or it was too old to be kept.
+            TaskNotFoundError: no task has the id before the `#`.
+            AmbiguousRunError: several ids begin so; a `ValueError` that names the newest of them.
+            StoreError: the store cannot be read.
+        """
+        check_run_id(reference)
+        return self._store.find_run(reference, self._clock.now())
+
     def get_response(self, run_id: str) -> str | None:
         """Return the whole response of a run, up to `response_limit`; `Run.response` has its first 2,000 characters.
 

@@ -100,4 +100,5 @@ DbUrl = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_STORE)]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="Name the task by its id.", autocompletion=complete_task)]
-RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="Name the run by its id.", autocompletion=complete_run)]
+RUN_HELP: Final = "Name the run by its id, the beginning of it, or as TASK#NUMBER or TASK#last."
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help=RUN_HELP, autocompletion=complete_run)]

@@ -316,6 +316,7 @@ def to_run(row: RunRow) -> Run:
         prompt=row.prompt,
         metadata=read_metadata(row.metadata),
         retry_of=row.retry_of,
+        number=row.seq,
     )
 
 

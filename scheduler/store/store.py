@@ -23,6 +23,7 @@ from scheduler.store import (
     queue,
     responses,
     run_pages,
+    run_references,
     tasks,
 )
 from scheduler.store.adding import OtherSources
@@ -214,6 +215,11 @@ class Store:
         with self.database.read() as connection:
             run = history.read_run(connection, run_id)
             return run if now is None else pending.with_reasons(connection, [run], now)[0]
+
+    def find_run(self, reference: str, now: int) -> Run:
+        """Return the run that somebody names. Raises `RunNotFoundError`, `TaskNotFoundError`, `AmbiguousRunError`."""
+        with self.database.read() as connection:
+            return pending.with_reasons(connection, [run_references.find_run(connection, reference)], now)[0]
 
     def get_response(self, run_id: str) -> str | None:
         """Return the whole response of a run. Raises `RunNotFoundError`."""

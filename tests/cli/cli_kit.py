@@ -163,7 +163,17 @@ def without_changes(text):
     return text
 
 
-CHANGING = {"id", "scheduled_at", "started_at", "finished_at", "duration_seconds", "next_due", "due_times", "at"}
+CHANGING = {
+    "id",
+    "number",
+    "scheduled_at",
+    "started_at",
+    "finished_at",
+    "duration_seconds",
+    "next_due",
+    "due_times",
+    "at",
+}
 
 
 def steady(shape, *, keep=()):

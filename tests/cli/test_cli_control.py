@@ -297,3 +297,19 @@ def test_past_due_times_are_run(daily):
 def test_a_wrong_backfill_is_refused(daily, arguments, code):
     """With the exit codes of all commands."""
     daily.quick(*arguments, code=code)
+
+
+def test_runs_are_named_by_task_and_number(daily):
+    """As `runs` shows them; and by the beginning of an id."""
+    place = daily
+    first = place.quick_json("trigger", "daily")["id"]
+    shown = place.quick_json("run", "daily#last")
+    assert (shown["id"], shown["number"]) == (first, shown["number"])
+    assert place.quick_json("run", f"daily#{shown['number']}")["id"] == first
+    assert place.quick_json("run", first[:30])["id"] == first
+    assert "there is no run 'daily#9999'" in place.quick("run", "daily#9999", code=3).stderr
+    assert "there is no task 'nightly'" in place.quick("cancel", "nightly#last", code=3).stderr
+    cancelled = place.quick_json("cancel", "daily#last")
+    assert (cancelled["id"], cancelled["status"]) == (first, "cancelled")
+    repeated = place.quick_json("retry", "daily#last")
+    assert repeated["retry_of"] == first

@@ -38,6 +38,7 @@ RUN = {
     "prompt": None,
     "metadata": None,
     "retry_of": None,
+    "number": "int",
     "pending_reason": None,
     "duration_seconds": "float",
 }

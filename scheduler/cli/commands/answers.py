@@ -63,6 +63,7 @@ def answer(
     parsed = [value if as_text else _parsed(value) for value in values]
     given = _by_id(ids, parsed) if ids else _single(parsed)
     with opened(db, db_url) as scheduler:
+        run_id = scheduler.find_run(run_id).id
         scheduler.answer_run(run_id, given)
         if not scheduler.running_schedulers():
             note("No scheduler is running on this store; the run continues when one does.")

@@ -9,7 +9,7 @@ import typer
 from scheduler import Run, RunStatus, TaskScheduler
 from scheduler.cli.commands.many import OnlyTag, Yes, agreed
 from scheduler.cli.errors import CommandError, ExitCode
-from scheduler.cli.options import Db, DbUrl, Json, complete_run, complete_task, opened
+from scheduler.cli.options import RUN_HELP, Db, DbUrl, Json, complete_run, complete_task, opened
 from scheduler.cli.ui.moments import parse_since
 from scheduler.cli.ui.output import note, say, show_json
 from scheduler.cli.ui.shapes import run_shape
@@ -20,9 +20,7 @@ from scheduler.timing.clock import to_micros
 
 _MOST: Final = 100_000
 
-MaybeRun = Annotated[
-    str | None, typer.Argument(metavar="[RUN_ID]", help="Name the run by its id.", autocompletion=complete_run)
-]
+MaybeRun = Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help=RUN_HELP, autocompletion=complete_run)]
 OfTask = Annotated[
     str | None,
     typer.Option("--task", metavar="ID", help="Use all such runs of this task.", autocompletion=complete_task),
@@ -46,8 +44,8 @@ def cancel(
         raise CommandError("give a run's id, or --task or --tag, with or without --backfill", ExitCode.USAGE)
     with opened(db, db_url) as scheduler:
         if run_id is not None:
-            scheduler.cancel_run(run_id, reason)
-            done = [run_id]
+            done = [scheduler.find_run(run_id).id]
+            scheduler.cancel_run(done[0], reason)
         else:
             found = _runs(scheduler, task, sorted(OPEN_STATUSES), tag=tag)
             runs = [run for run in found if not backfill or run.trigger is RunTrigger.BACKFILL]
@@ -82,7 +80,7 @@ def retry(
     earliest = None if since is None else parse_since(since, datetime.now(UTC))
     with opened(db, db_url) as scheduler:
         if run_id is not None:
-            new = [scheduler.retry_run(run_id, from_start)]
+            new = [scheduler.retry_run(scheduler.find_run(run_id).id, from_start)]
         else:
             looked_at = scheduler.now()
             runs = _runs(scheduler, task, [status] if status else [], tag=tag, since=earliest)

@@ -255,9 +255,9 @@ def run(
 ) -> None:
     """Show one run: prompt, response, error, attempts and their durations."""
     with opened(db, db_url) as scheduler:
-        found = scheduler.get_run(run_id)
+        found = scheduler.find_run(run_id)
         if full:
-            found = found.model_copy(update={"response": scheduler.get_response(run_id)})
+            found = found.model_copy(update={"response": scheduler.get_response(found.id)})
         try:
             prompt = found.prompt or scheduler.get_task(found.task_id).subject
         except TaskNotFoundError:
@@ -272,6 +272,7 @@ def _run_facts(run: Run, prompt: str | None) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = [
         ("id", run.id),
         ("task", one_line(run.task_id)),
+        ("number", str(run.number)),
         ("status", status_cell(run.status)),
         ("trigger", str(run.trigger)),
         ("due", local(run.scheduled_at)),
@@ -305,7 +306,7 @@ def _run_facts(run: Run, prompt: str | None) -> list[tuple[str, str | Text]]:
 
 def run_rows(runs: Sequence[Run], *, with_task: bool) -> tuple[list[str], list[list[str | Text]]]:
     """Return runs as a table: its columns, and its rows."""
-    columns = ["ID", *(["TASK"] if with_task else []), "STATUS", "DUE", "STARTED", "TOOK", "RESPONSE OR ERROR"]
+    columns = ["ID", *(["TASK"] if with_task else []), "NO", "STATUS", "DUE", "STARTED", "TOOK", "RESPONSE OR ERROR"]
     return columns, [_run_row(run, with_task=with_task) for run in runs]
 
 
@@ -313,6 +314,7 @@ def _run_row(run: Run, *, with_task: bool) -> list[str | Text]:
     return [
         run.id,
         *([cell(run.task_id, "bold")] if with_task else []),
+        str(run.number),
         status_cell(run.status),
         local(run.scheduled_at),
         local(run.started_at),
