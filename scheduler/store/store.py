@@ -12,6 +12,7 @@ from scheduler.store import (
     adding,
     backfill,
     bulk,
+    calendar_changes,
     clock_steps,
     control,
     finding,
@@ -113,7 +114,7 @@ class Store:
     def follow_calendars(self, now: int) -> list[str]:
         """Give tasks the calendars that their names stand for in this process; return the ids of those that change."""
         with self._change(now) as connection:
-            return adding.follow_calendars(connection, self._calendars, now)
+            return calendar_changes.follow_calendars(connection, self._calendars, now)
 
     def remove_task(self, task_id: str, now: int) -> None:
         """Remove a task. Raises `TaskNotFoundError`."""

@@ -1,10 +1,12 @@
 """Recurrence rules and calendars in the store: added again, and when the clock is set back."""
 
+import sys
 from datetime import timedelta
 
 from store_kit import DAY, HOUR, MINUTE, moment
 
 from scheduler import Calendar, TaskDefinition
+from scheduler.timing import closed_times, holiday_days
 
 EVERY_OTHER_MONDAY = "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;BYHOUR=9"
 WEEK = 7 * DAY
@@ -97,3 +99,21 @@ def test_what_is_closed_takes_no_slot(process):
     process.add(closed, is_open, now=HOUR)
     claimed = process.run_pass(9 * HOUR + 1, 1).claims
     assert [each.task.id for each in claimed] == ["u"]
+
+
+def test_a_calendar_whose_holidays_are_not_known_here_holds_its_task(process, new_process, monkeypatch):
+    """Without the package of holidays nothing fires here and nothing is quarantined; another process runs it."""
+    process.add(rule("FREQ=DAILY;BYHOUR=9", calendar=Calendar(holidays="DE-BY")), now=HOUR)
+    caches = [holiday_days._maker, holiday_days.holiday_names, closed_times.closed_days, closed_times.open_times]
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "holidays", None)
+        for each in caches:
+            each.cache_clear()
+        assert process.run_pass(9 * HOUR).claims == []
+        listed = process.listed(now=9 * HOUR)
+        assert listed.problem is None
+        assert "needs the package holidays; pip install 'langgraph-task-scheduler[calendars]'" in listed.trouble
+    for each in caches:
+        each.cache_clear()
+    other = new_process(9 * HOUR)
+    assert [claim.task.id for claim in other.run_pass(9 * HOUR + 1).claims] == ["t"]
