@@ -91,6 +91,9 @@ class Calendar(BaseModel):
             raise _refused([str(error)]) from None
         if is_never_open(days, windows):
             raise _refused(["closed and quiet_hours close the whole week; leave some of it open"])
+        if calendar.is_only_a_name and (calendar.zone or calendar.on_closed is not OnClosed.SKIP):
+            hint = "give holidays, closed or quiet_hours, or the name alone"
+            raise _refused([f"name={shown(calendar.name)} closes nothing, so zone and on_closed do nothing; {hint}"])
         return calendar
 
     @property
@@ -127,7 +130,7 @@ def named_calendar(name: str, given: object) -> Calendar:
 
 
 def calendar_from(value: object) -> object:
-    """Return what stands in the `calendar` of a task as a `Calendar`: a name alone stands for one.
+    """Return the `calendar` of a task as a `Calendar`; a text becomes one that is only a name.
 
     Raises `PydanticCustomError` of the type "calendar", whose text is a whole sentence.
     """

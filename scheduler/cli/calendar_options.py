@@ -16,14 +16,19 @@ def with_stored_calendar(scheduler: TaskScheduler, task: TaskDefinition) -> Task
     calendar = calendar_of(task)
     if calendar is None or not calendar.is_only_a_name:
         return task
+    return task.model_copy(update={"calendar": stored_calendar(scheduler, str(calendar.name))})
+
+
+def stored_calendar(scheduler: TaskScheduler, name: str) -> Calendar:
+    """Return the calendar of this name that a task of the store has. Raises `CommandError`."""
     known: dict[str, Calendar] = {}
     for entry in scheduler.list_tasks():
         stored = None if entry["definition"] is None else calendar_of(entry["definition"])
         if stored is not None and stored.name is not None:
             known[stored.name] = stored
-    if calendar.name not in known:
+    if name not in known:
         names = ", ".join(sorted(known)) or "none"
-        hint = """give the calendar itself, such as --calendar '{"closed": ["sat", "sun"]}'"""
-        message = f"no task of this store has a calendar named {calendar.name!r} (there are: {names}); {hint}"
+        hint = """give the calendar itself, such as '{"closed": ["sat", "sun"]}'"""
+        message = f"no task of this store has a calendar named {name!r} (there are: {names}); {hint}"
         raise CommandError(message, ExitCode.USAGE)
-    return task.model_copy(update={"calendar": known[calendar.name]})
+    return known[name]

@@ -229,20 +229,17 @@ def _corrected(
     schedule = schedule_of(task, row.zone, row.anchor)
     due = UnservedSchedule(schedule, served).next_after(since)
     longest = longest_gap(task)
-    is_anchored = longest is None or task.start_at is not None
-    if longest is None or is_anchored or not _is_silent(*_by_anchor(row, task, served, since), now + longest):
+    if longest is None or task.start_at is not None:
+        return row.anchor, due
+    plain, next_plain = schedule, due
+    if task.calendar is not None:  # A calendar may move due times further; whether it is silent, the anchor says.
+        plain = schedule_of(task.model_copy(update={"calendar": None}), row.zone, row.anchor)
+        next_plain = UnservedSchedule(plain, served).next_after(since)
+    if not _is_silent(plain, served, next_plain, now + longest):
         return row.anchor, due
     wait = None if row.next_due is None else row.next_due - was
     anchor = moved_anchor(task, row.anchor, now, wait, served)
     return anchor, schedule_of(task, row.zone, anchor).next_after(now)
-
-
-def _by_anchor(
-    row: _TaskToCorrect, task: TaskDefinition, served: tuple[int, ...], since: int
-) -> tuple[Schedule, Sequence[int], int | None]:
-    """Return the due times that the anchor alone says, what was served, and the next of them: calendars aside."""
-    schedule = schedule_of(task.model_copy(update={"calendar": None}), row.zone, row.anchor)
-    return schedule, served, UnservedSchedule(schedule, served).next_after(since)
 
 
 def _is_silent(schedule: Schedule, served: Sequence[int], due: int | None, latest: int) -> bool:

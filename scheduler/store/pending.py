@@ -1,17 +1,19 @@
 """Why runs are pending: what has to happen before they start, in words."""
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from sqlalchemy import bindparam, select
 
 from scheduler.models import Run, RunStatus, RunTrigger
 from scheduler.store.database.statements import Connection, Query
 from scheduler.store.schema import holds_thread, is_open, runs, tasks
+from scheduler.store.tasks import chunks
 from scheduler.timing.clock import to_datetime
 
-_SLOT: Final = "waits for a free slot"
+_R = TypeVar("_R", bound=tuple[object, ...])
+
+_SLOT: Final = "waits for a scheduler that has a free slot and can run its task"
 _BACKFILL: Final = "waits until nothing else is due: it is part of a backfill"
 _DOES: Final = {
     RunStatus.RUNNING: "is running",
@@ -31,16 +33,6 @@ class _OpenRun(NamedTuple):
     exclusive: int
     checkpointed: int
     thread_id: str
-
-    @property
-    def rank(self) -> tuple[bool, tuple[bool, int, str]]:
-        """Its order among those that are in the way: what runs comes before what waits."""
-        return (self.status == RunStatus.PENDING, self.place)
-
-    @property
-    def place(self) -> tuple[bool, int, str]:
-        """Where it stands among runs that wait: first those that have started, then the oldest."""
-        return (self.attempt == 0, self.ready_at, self.id)
 
 
 class _Problem(NamedTuple):
@@ -78,36 +70,45 @@ def with_reasons(connection: Connection, found: Sequence[Run], now: int) -> list
     ids = [run.id for run in found if run.status is RunStatus.PENDING]
     if not ids:
         return list(found)
-    waiting = connection.execute(_THESE, {"values": ids}).all()
-    task_ids, threads = sorted({each.task_id for each in waiting}), sorted({each.thread_id for each in waiting})
-    of_tasks = sorted(connection.execute(_OF_TASKS, {"values": task_ids}), key=attrgetter("rank"))
-    on_threads = sorted(connection.execute(_ON_THREADS, {"values": threads}), key=attrgetter("rank"))
-    problems = connection.execute(_PROBLEMS, {"values": task_ids}).all()
-    broken = {row.id: row.problem for row in problems}
-    reasons = {}
-    for each in waiting:
-        if each.task_id in broken:
-            reasons[each.id] = f"its task cannot run: {broken[each.task_id]}"
+    waiting = _among(connection, _THESE, ids)
+    task_ids = {each.task_id for each in waiting}
+    of_tasks = [each for each in _among(connection, _OF_TASKS, task_ids) if _may_block(each)]
+    on_threads = _among(connection, _ON_THREADS, {each.thread_id for each in waiting if each.checkpointed})
+    broken = {row.id: row.problem for row in _among(connection, _PROBLEMS, task_ids)}
+    first_of = {run.task_id: run for run in sorted(of_tasks, key=_rank, reverse=True)}
+    holder_of = {run.thread_id: run for run in sorted(on_threads, key=_rank, reverse=True)}
+    reasons: dict[str, str] = {}
+    for run in waiting:
+        if run.task_id in broken:
+            reasons[run.id] = f"its task cannot run: {broken[run.task_id]}"
         else:
-            reasons[each.id] = _why(each, of_tasks, on_threads, now)
+            reasons[run.id] = _why(run, first_of.get(run.task_id, run), holder_of.get(run.thread_id, run), now)
     return [run.model_copy(update={"pending_reason": reasons[run.id]}) if run.id in reasons else run for run in found]
 
 
-def _why(run: _OpenRun, of_tasks: Iterable[_OpenRun], on_threads: Iterable[_OpenRun], now: int) -> str:
+def _among(connection: Connection, query: Query[_R], values: Iterable[str]) -> list[_R]:
+    """Return the rows of a query for any number of values."""
+    return [row for some in chunks(sorted(values)) for row in connection.execute(query, {"values": some})]
+
+
+def _may_block(run: _OpenRun) -> bool:
+    """Tell whether a run can be in the way of others of its task; see `WaitingRuns`."""
+    is_first_try = run.status == RunStatus.PENDING and run.attempt == 0
+    return run.trigger != RunTrigger.BACKFILL and bool(run.exclusive or not is_first_try)
+
+
+def _rank(run: _OpenRun) -> tuple[bool, bool, int, str]:
+    """Return the order in which runs are in the way of others: what runs or asks, what has started, the oldest."""
+    return (run.status == RunStatus.PENDING, run.attempt == 0, run.ready_at, run.id)
+
+
+def _why(run: _OpenRun, first: _OpenRun, holder: _OpenRun, now: int) -> str:
+    """Say why a run waits, given the first open run of its task, and of its thread: these may be itself."""
     if run.ready_at > now:
         return f"{'tries again' if run.attempt else 'starts'} at {to_datetime(run.ready_at).isoformat(sep=' ')}"
-    if run.exclusive and run.trigger != RunTrigger.BACKFILL:
-        for other in of_tasks:
-            if other.task_id == run.task_id and other.trigger != RunTrigger.BACKFILL and _is_before(other, run):
-                return f"waits for run {other.id} of its task, which {_DOES[RunStatus(other.status)]}"
-    for other in on_threads:
-        if run.checkpointed and other.thread_id == run.thread_id and _is_before(other, run):
-            return f"waits for the conversation {run.thread_id}, held by run {other.id} of {other.task_id}"
-    return _BACKFILL if run.trigger == RunTrigger.BACKFILL else _SLOT
-
-
-def _is_before(other: _OpenRun, run: _OpenRun) -> bool:
-    """Tell whether another run is in the way of one that waits."""
-    if other.id == run.id:
-        return False
-    return other.status != RunStatus.PENDING or other.place < run.place
+    is_backfill = run.trigger == RunTrigger.BACKFILL
+    if run.exclusive and not is_backfill and first.id != run.id:
+        return f"waits for run {first.id} of its task, which {_DOES[RunStatus(first.status)]}"
+    if run.checkpointed and holder.id != run.id:
+        return f"waits for the conversation {run.thread_id}, held by run {holder.id} of {holder.task_id}"
+    return _BACKFILL if is_backfill else _SLOT

@@ -1,6 +1,7 @@
 """A run by what a person types: its id, the beginning of it, or its task and number, such as `digest#42`."""
 
 import re
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import bindparam, select
@@ -20,7 +21,6 @@ _AFTER_DIGITS: Final = "g"
 """Comes after each digit of an id, in the order of every database."""
 _MOST_SHOWN: Final = 5
 
-_BY_ID: Final = Query(RunRow, lambda: select(runs).where(runs.c.id == bindparam("run")))
 _BY_NUMBER: Final = Query(
     RunRow, lambda: select(runs).where(runs.c.task_id == bindparam("task"), runs.c.seq == bindparam("number"))
 )
@@ -43,9 +43,8 @@ def find_run(connection: Connection, reference: str) -> Run:
 
     Raises `RunNotFoundError`, `TaskNotFoundError`, and `AmbiguousRunError` for the beginning of several ids.
     """
-    exact = connection.execute(_BY_ID, {"run": reference}).first()
-    if exact is not None:
-        return history.to_run(exact)
+    with suppress(RunNotFoundError):
+        return history.read_run(connection, reference)
     task_id, mark, number = reference.rpartition("#")
     if mark and (number == LAST or _NUMBER.fullmatch(number)):
         return _of_task(connection, reference, task_id, number)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from helpers import hourly
 
-from scheduler import StoreError, TaskDefinition
+from scheduler import Calendar, StoreError, TaskDefinition
 from scheduler.cli.commands import control
 from scheduler.store import StoreTransaction
 
@@ -313,3 +313,25 @@ def test_runs_are_named_by_task_and_number(daily):
     assert (cancelled["id"], cancelled["status"]) == (first, "cancelled")
     repeated = place.quick_json("retry", "daily#last")
     assert repeated["retry_of"] == first
+
+
+def test_a_calendar_by_its_name(place):
+    """One that a task of the store has, for a new task and for one that is changed; others are refused."""
+    with place.face() as face:
+        fields = {"task_type": "cron", "cron_expression": "0 9 * * *", "prompt": "Go on."}
+        office = Calendar(name="office", closed=["sat", "sun"])
+        face.add_task(TaskDefinition(id="first", name="First", calendar=office, **fields))
+        face.add_task(TaskDefinition(id="second", name="Second", **fields))
+    place.quick("edit", "second", "--set", "calendar=office")
+    place.quick("add", "--id", "third", "--prompt", "Go.", "--cron", "0 9 * * *", "--calendar", "office")
+    with place.face() as face:
+        assert [face.get_task(each).calendar for each in ("second", "third")] == [office, office]
+    for refused in (
+        ("edit", "second", "--set", "calendar=home"),
+        ("add", "--id", "x", "--prompt", "Go.", "--every", "1h"),
+    ):
+        given = (*refused, "--calendar", "home") if refused[0] == "add" else refused
+        assert (
+            "no task of this store has a calendar named 'home' (there are: office)"
+            in place.quick(*given, code=2).stderr
+        )

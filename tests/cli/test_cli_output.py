@@ -334,6 +334,7 @@ def test_preview_without_a_store(place):
         "next", "every Sunday at 9am", "--count", "1", "--calendar", '{"closed": "sun", "on_closed": "next_open"}'
     )
     assert "moved from Sunday " in closed.stdout
+    place.quick("trigger", "--tag", "x", "--respect-calendar", code=2)
     refused = place.quick("next", "every Sunday at 9am", "--calendar", '{"closed": "someday"}', code=2)
     assert "calendar: closed='someday' is no day" in refused.stderr
     place.quick("next", "0 9 30 2 *", code=2)
@@ -397,7 +398,7 @@ def test_a_tag_asks(tagged, monkeypatch):
         ("pause a --tag b", 2, "give a task's id, or --tag for all tasks that have it"),
         ("pause --tag nobody --yes", 1, "no task that could be changed has the tag 'nobody'"),
         ("remove --tag , --yes", 2, "tag=',' is no tag; give a text of letters, digits"),
-        ("trigger --tag costly --wait --yes", 2, "--wait and --edit are for one task"),
+        ("trigger --tag costly --wait --yes", 2, "--wait, --edit and --respect-calendar are for one task"),
         ("list --after a", 2, "--after goes with --limit"),
         ("runs --follow --tag costly", 2, "do not go with --follow"),
         ("add --id d --prompt P --every 1h --tag=,", 2, "Task d: tags=',': ',' is no tag; give a list"),

@@ -8,7 +8,7 @@ from scheduler.store import RunFilter
 
 def reasons(process, now):
     """The reasons of the pending runs, the oldest run first, by their tasks."""
-    found = process.store.list_runs(RunFilter(100), instant(now))
+    found = process.store.list_runs(RunFilter(10_000), instant(now))
     return [(run.task_id, run.pending_reason) for run in reversed(found) if run.pending_reason is not None]
 
 
@@ -53,7 +53,7 @@ def test_a_run_waits_for_a_slot(process):
     process.store.trigger_task("t", instant(1))
     process.store.trigger_task("u", instant(2))
     process.run_pass(3, slots=1)
-    assert reasons(process, 3) == [("u", "waits for a free slot")]
+    assert reasons(process, 3) == [("u", "waits for a scheduler that has a free slot and can run its task")]
 
 
 def test_a_run_of_a_backfill_comes_last(process):
@@ -72,3 +72,15 @@ def test_a_run_of_a_task_that_cannot_run_says_so(process):
     process.run_pass(2)
     [(_, reason)] = reasons(process, 2)
     assert reason.startswith("its task cannot run: the stored definition cannot be used")
+
+
+def test_the_reasons_of_more_runs_than_a_statement_has_room_for(process):
+    """Each waits for the one that has the conversation."""
+    process.add(*(once(60, f"t{number}", session_id="team") for number in range(600)))
+    process.is_checkpointed = lambda _task: True
+    process.run_pass(60, slots=1_000)
+    found = dict(reasons(process, 60))
+    [holder] = [claim.task.id for claim in process.running.values()]
+    assert len(found) == 599
+    assert holder not in found
+    assert all(reason.endswith(f" of {holder}") for reason in found.values())

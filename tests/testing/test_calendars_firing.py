@@ -141,8 +141,8 @@ def test_a_backfill_leaves_out_what_was_closed():
 # --- Named calendars ---
 
 
-def test_a_task_follows_the_calendar_of_its_name(tmp_path):
-    """When a scheduler starts that has another one under this name; what moves is computed anew."""
+def test_a_stored_task_holds_the_calendar_that_it_names(tmp_path):
+    """Every process that opens the store knows it, also one that was given no calendars."""
     path = tmp_path / "scheduler.db"
     moving = {"on_closed": "next_open"}
     first = TaskScheduler(db_path=path, graph=FakeGraph(), calendars={"office": Calendar(closed="sun", **moving)})

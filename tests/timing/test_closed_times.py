@@ -194,6 +194,10 @@ def test_a_rule_is_explained_too():
         ({"quiet_hours": "07:00-07:00"}, "are no hours"),
         ({"quiet_hours": {"someday": "22:00-07:00"}}, "quiet_hours='someday' is no day"),
         ({"on_closed": "later"}, "give one of 'skip', 'next_open', 'previous_open'"),
+        (
+            {"name": "office", "on_closed": "next_open"},
+            "name='office' closes nothing, so zone and on_closed do nothing",
+        ),
         ({"zone": "Berlin"}, "no time zone has this name"),
         ({"holiday": "DE"}, "holiday is no field of a calendar; the fields are"),
     ],

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from scheduler import TaskDefinition, TaskScheduler
+from scheduler.cli.calendar_options import stored_calendar
 from scheduler.cli.commands.changes import report
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.modules import modules_of_working_directory
@@ -77,6 +78,8 @@ def edit(
 def _update(scheduler: TaskScheduler, task_id: str, expected: TaskDefinition | None, changes: dict[str, Any]) -> None:
     if {"self", "task_id", "expected"} & changes.keys():  # these would be taken for arguments of the call
         raise CommandError(f"{', '.join(sorted(changes))}: there is no such field of a task", ExitCode.USAGE)
+    if isinstance(name := changes.get("calendar"), str):
+        changes = {**changes, "calendar": stored_calendar(scheduler, name)}
     scheduler.update_task(task_id, expected=expected, **changes)
 
 

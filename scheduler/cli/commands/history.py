@@ -68,8 +68,9 @@ def trigger(
     check_one(task_id, tag)
     if timeout is not None and not wait:
         raise typer.BadParameter("it goes with --wait", param_hint="--timeout")
-    if tag is not None and (wait or edit):
-        raise CommandError("--wait and --edit are for one task; give its id, or leave them out", ExitCode.USAGE)
+    if tag is not None and (wait or edit or respect_calendar):
+        only = "--wait, --edit and --respect-calendar are for one task"
+        raise CommandError(f"{only}; give its id, or leave them out", ExitCode.USAGE)
     seconds = None if timeout is None else parse_duration(timeout)
     own = parse_metadata(metadata) if metadata else None
     with opened(db, db_url) as scheduler:
