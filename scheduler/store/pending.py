@@ -3,22 +3,22 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, literal_column, not_, or_, select
 
 from scheduler.models import Run, RunStatus, RunTrigger
 from scheduler.store.database.statements import Connection, Query
-from scheduler.store.schema import holds_thread, is_open, runs, tasks
+from scheduler.store.schema import IS_PENDING, holds_thread, is_open, runs, tasks
 from scheduler.store.tasks import chunks
 from scheduler.timing.clock import to_datetime
 
 _R = TypeVar("_R", bound=tuple[object, ...])
 
-_SLOT: Final = "waits for a scheduler that has a free slot and can run its task"
+_SLOT: Final = "waits for its turn: for a scheduler that has a free slot and can run its task"
 _BACKFILL: Final = "waits until nothing else is due: it is part of a backfill"
 _DOES: Final = {
     RunStatus.RUNNING: "is running",
     RunStatus.WAITING: "waits for an answer",
-    RunStatus.PENDING: "comes first",
+    RunStatus.PENDING: "will be tried again",
 }
 """What the run does that another one waits for."""
 
@@ -40,21 +40,26 @@ class _Problem(NamedTuple):
     problem: str
 
 
-def _open_runs(column: str) -> Query[_OpenRun]:
+def _open_runs(column: str, *conditions: ColumnElement[bool]) -> Query[_OpenRun]:
     return Query(
         _OpenRun,
         lambda: select(*(runs.c[name] for name in _OpenRun._fields)).where(
-            runs.c[column].in_(bindparam("values", expanding=True)), is_open()
+            runs.c[column].in_(bindparam("values", expanding=True)), is_open(), *conditions
         ),
     )
 
 
+def _has_begun() -> ColumnElement[bool]:
+    """Return the condition that a run is in the way of others: of those that have not, thousands may wait."""
+    return or_(not_(IS_PENDING), runs.c.attempt > literal_column("0"))
+
+
 _THESE: Final = _open_runs("id")
-_OF_TASKS: Final = _open_runs("task_id")
+_OF_TASKS: Final = _open_runs("task_id", _has_begun())
 _ON_THREADS: Final = Query(
     _OpenRun,
     lambda: select(*(runs.c[name] for name in _OpenRun._fields)).where(
-        runs.c.thread_id.in_(bindparam("values", expanding=True)), holds_thread()
+        runs.c.thread_id.in_(bindparam("values", expanding=True)), holds_thread(), _has_begun()
     ),
 )
 _PROBLEMS: Final = Query(
@@ -72,7 +77,7 @@ def with_reasons(connection: Connection, found: Sequence[Run], now: int) -> list
         return list(found)
     waiting = _among(connection, _THESE, ids)
     task_ids = {each.task_id for each in waiting}
-    of_tasks = [each for each in _among(connection, _OF_TASKS, task_ids) if _may_block(each)]
+    of_tasks = [each for each in _among(connection, _OF_TASKS, task_ids) if each.trigger != RunTrigger.BACKFILL]
     on_threads = _among(connection, _ON_THREADS, {each.thread_id for each in waiting if each.checkpointed})
     broken = {row.id: row.problem for row in _among(connection, _PROBLEMS, task_ids)}
     first_of = {run.task_id: run for run in sorted(of_tasks, key=_rank, reverse=True)}
@@ -91,19 +96,13 @@ def _among(connection: Connection, query: Query[_R], values: Iterable[str]) -> l
     return [row for some in chunks(sorted(values)) for row in connection.execute(query, {"values": some})]
 
 
-def _may_block(run: _OpenRun) -> bool:
-    """Tell whether a run can be in the way of others of its task; see `WaitingRuns`."""
-    is_first_try = run.status == RunStatus.PENDING and run.attempt == 0
-    return run.trigger != RunTrigger.BACKFILL and bool(run.exclusive or not is_first_try)
-
-
-def _rank(run: _OpenRun) -> tuple[bool, bool, int, str]:
-    """Return the order in which runs are in the way of others: what runs or asks, what has started, the oldest."""
-    return (run.status == RunStatus.PENDING, run.attempt == 0, run.ready_at, run.id)
+def _rank(run: _OpenRun) -> tuple[bool, int, str]:
+    """Return the order in which runs are in the way of others: what runs or asks before what is tried again."""
+    return (run.status == RunStatus.PENDING, run.ready_at, run.id)
 
 
 def _why(run: _OpenRun, first: _OpenRun, holder: _OpenRun, now: int) -> str:
-    """Say why a run waits, given the first open run of its task, and of its thread: these may be itself."""
+    """Say why a run waits, given the first run in the way of others of its task, and of its thread, else itself."""
     if run.ready_at > now:
         return f"{'tries again' if run.attempt else 'starts'} at {to_datetime(run.ready_at).isoformat(sep=' ')}"
     is_backfill = run.trigger == RunTrigger.BACKFILL

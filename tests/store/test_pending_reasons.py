@@ -48,12 +48,23 @@ def test_a_run_says_when_it_is_tried_again(process):
     assert reason.startswith("tries again at 2026-01-05 00:01:")
 
 
+def test_a_run_waits_for_one_that_will_be_tried_again(process):
+    process.add(once(60, max_attempts=2, retry_delay_seconds=600))
+    process.run_pass(60)
+    first = running(process)
+    process.complete(61, RunStatus.FAILED)
+    process.trigger(62)
+    assert reasons(process, 63)[-1] == ("t", f"waits for run {first} of its task, which will be tried again")
+
+
 def test_a_run_waits_for_a_slot(process):
     process.add(every(MINUTE), every(MINUTE, "u"))
     process.store.trigger_task("t", instant(1))
     process.store.trigger_task("u", instant(2))
     process.run_pass(3, slots=1)
-    assert reasons(process, 3) == [("u", "waits for a scheduler that has a free slot and can run its task")]
+    assert reasons(process, 3) == [
+        ("u", "waits for its turn: for a scheduler that has a free slot and can run its task")
+    ]
 
 
 def test_a_run_of_a_backfill_comes_last(process):
