@@ -65,7 +65,7 @@ async def test_a_stop_before_the_due_time_gives_the_run_back(new_scheduler, db_p
 async def test_a_process_that_was_suspended_asks_the_store_again(new_scheduler, echo):
     """Somebody else may have taken the run over meanwhile: it goes back, and starts only if it is still there."""
     scheduler = new_scheduler(echo)
-    task = one_time(run_at=soon(60))
+    task = one_time(run_at=soon(2_000))  # so long that a busy machine is back before it comes
     scheduler.add_task(task)
     scheduler.start()
     await wait_until(lambda: scheduler.list_runs(status="running"), scheduler)

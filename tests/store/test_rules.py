@@ -3,7 +3,8 @@
 import sys
 from datetime import timedelta
 
-from store_kit import DAY, HOUR, MINUTE, moment
+import pytest
+from store_kit import DAY, HOUR, MINUTE, every, moment
 
 from scheduler import Calendar, TaskDefinition
 from scheduler.timing import closed_times, holiday_days
@@ -117,3 +118,14 @@ def test_a_calendar_whose_holidays_are_not_known_here_holds_its_task(process, ne
         each.cache_clear()
     other = new_process(9 * HOUR)
     assert [claim.task.id for claim in other.run_pass(9 * HOUR + 1).claims] == ["t"]
+
+
+@pytest.mark.parametrize(("now", "latest"), [(DAY + 2 * HOUR, DAY + 3 * HOUR), (2 * HOUR, DAY + 3 * HOUR)])
+def test_an_interval_whose_due_times_move_is_not_silent_after_the_clock_is_set_back(process, now, latest):
+    """It was added while the clock was a year ahead; on a closed day the next one is on the day after."""
+    calendar = Calendar(closed="mon", on_closed="next_open")
+    process.add(every(HOUR, calendar=calendar), now=400 * DAY)
+    process.run_pass(400 * DAY + 2 * HOUR)
+    process.complete(400 * DAY + 2 * HOUR + 1)
+    process.run_pass(now)
+    assert max(now, DAY) < process.due() <= latest
