@@ -25,7 +25,8 @@ from scheduler.cli.commands.add import add
 from scheduler.cli.options import complete_run
 from scheduler.cli.project import find_graphs, lines_for_dependencies, lines_for_program, program
 from scheduler.cli.ui.following import RunFeed
-from scheduler.cli.ui.moments import in_local_words, parse_duration, parse_instant, parse_since, shown_seconds
+from scheduler.cli.ui.moments import in_local_words, parse_duration, parse_instant, parse_since
+from scheduler.shapes import shown_seconds
 
 NAMES = [each.name for commands in COMMANDS.values() for each in commands]
 DOCS = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.options import Db, DbUrl, Json, RunId, opened
 from scheduler.cli.ui.moments import local
 from scheduler.cli.ui.output import cell, note, one_line, say, show_json, show_table
-from scheduler.cli.ui.shapes import run_shape
 from scheduler.models import RunStatus
+from scheduler.shapes import run_shape
 
 _MOST = 100_000
 

@@ -12,9 +12,9 @@ from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.options import RUN_HELP, Db, DbUrl, Json, complete_run, complete_task, opened
 from scheduler.cli.ui.moments import parse_since
 from scheduler.cli.ui.output import note, say, show_json
-from scheduler.cli.ui.shapes import run_shape
 from scheduler.errors import RunNotFoundError, TaskNotFoundError
 from scheduler.models import OPEN_STATUSES, RunTrigger
+from scheduler.shapes import run_shape
 from scheduler.store import StoreTransaction
 from scheduler.timing.clock import to_micros
 

@@ -15,7 +15,7 @@ from scheduler.cli.metadata_options import parse_metadata
 from scheduler.cli.options import Db, DbUrl, Json, RunId, complete_task, opened
 from scheduler.cli.ui.editing import edit_text
 from scheduler.cli.ui.following import RunFeed, polled, wait_for_end
-from scheduler.cli.ui.moments import local, parse_duration, parse_since, shown_seconds, took
+from scheduler.cli.ui.moments import local, parse_duration, parse_since
 from scheduler.cli.ui.output import (
     STYLES,
     cell,
@@ -28,7 +28,7 @@ from scheduler.cli.ui.output import (
     show_table,
     status_cell,
 )
-from scheduler.cli.ui.shapes import run_shape
+from scheduler.shapes import run_shape, shown_seconds, took
 
 _TAIL: Final = 10
 _SHOWN: Final = 20

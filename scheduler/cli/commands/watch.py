@@ -15,10 +15,10 @@ from scheduler import Run, RunStatus, TaskScheduler
 from scheduler.cli.commands.history import run_rows
 from scheduler.cli.commands.look import next_due_cell
 from scheduler.cli.options import Db, DbUrl, Json, opened
-from scheduler.cli.ui.moments import local, shown_seconds, took
+from scheduler.cli.ui.moments import local
 from scheduler.cli.ui.output import cell, console, one_line, show, show_json, status_cell, table
-from scheduler.cli.ui.shapes import in_words, run_shape, task_shape
 from scheduler.models import OPEN_STATUSES
+from scheduler.shapes import in_words, run_shape, shown_seconds, task_shape, took
 from scheduler.views import TaskView
 
 _OPEN: Final = (RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PENDING)

@@ -110,22 +110,3 @@ def local(moment: datetime | None) -> str:
 
 def _clock(moment: datetime) -> str:
     return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
-
-
-def took(start: datetime | None, end: datetime | None) -> float | None:
-    """Return the seconds between two instants, or None where one is missing."""
-    return None if start is None or end is None else (end - start).total_seconds()
-
-
-def shown_seconds(seconds: float | None) -> str:
-    """Return a duration as a person reads it: `12 ms`, `0.3 s`, `2 min 5 s`, `3 h 0 min`."""
-    if seconds is None:
-        return "-"
-    if 0 <= seconds < 0.1:  # noqa: PLR2004 (what one decimal would show as next to nothing)
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:  # noqa: PLR2004 (a minute)
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:  # noqa: PLR2004 (an hour)
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

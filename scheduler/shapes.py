@@ -1,10 +1,11 @@
-"""Tasks and runs as `--json` prints them: one shape each, in every command; docs/command-line.md states them."""
+"""Tasks and runs as `--json` and the web view have them: one shape each; docs/command-line.md states them."""
 
 from datetime import UTC, datetime
 from typing import Any
 
-from scheduler import Run, TaskDefinition, TaskType, describe, next_due_times
-from scheduler.cli.ui.moments import took
+from scheduler.models import Run, TaskDefinition, TaskType
+from scheduler.phrases import describe
+from scheduler.timing.schedule import next_due_times
 from scheduler.views import TaskView
 
 
@@ -62,3 +63,22 @@ def due_times(task: TaskView, number: int) -> list[datetime]:
         return [due, *next_due_times(placed, number - 1, due.astimezone(UTC))]
     except (ValueError, OverflowError):  # it lies at an end of the calendar
         return [due]
+
+
+def took(start: datetime | None, end: datetime | None) -> float | None:
+    """Return the seconds between two instants, or None where one is missing."""
+    return None if start is None or end is None else (end - start).total_seconds()
+
+
+def shown_seconds(seconds: float | None) -> str:
+    """Return a duration as a person reads it: `12 ms`, `0.3 s`, `2 min 5 s`, `3 h 0 min`."""
+    if seconds is None:
+        return "-"
+    if 0 <= seconds < 0.1:  # noqa: PLR2004 (what one decimal would show as next to nothing)
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:  # noqa: PLR2004 (a minute)
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004 (an hour)
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
