@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from scheduler.answering import Decision
     from scheduler.calendars import Calendar
     from scheduler.errors import RunNotFoundError, SchedulerError, StoreError, TaskChangedError, TaskNotFoundError
     from scheduler.models import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Calendar",
     "CurrentRun",
+    "Decision",
     "DueTime",
     "OverlapPolicy",
     "Run",
@@ -63,6 +65,7 @@ __all__ = [
 _MODULE_OF: Final = {
     "Calendar": "calendars",
     "CurrentRun": "models",
+    "Decision": "answering",
     "DueTime": "timing.schedule",
     "OverlapPolicy": "models",
     "Run": "models",

@@ -180,6 +180,8 @@ class Question(BaseModel):
     value: Any
     """What the graph gave to `interrupt()`, as JSON. At a breakpoint a dict: `question`, in words; `next`, the nodes
     that the graph would run next; `tool_calls`, if its last message has any."""
+    response_schema: dict[str, Any] | None = None
+    """The JSON schema of an answer, if the graph gave one to `interrupt()`; other answers are refused."""
 
 
 class TokenUsage(BaseModel):

@@ -704,7 +704,10 @@ class TaskScheduler:
     def answer_run(self, run_id: str, value: object) -> None:
         """Answer what the graph of a `waiting` run asked; the run continues in whichever process runs this store.
 
-        `value` is the answer, JSON; to several questions, a dict of answers by the ids of `Run.questions`.
+        `value` is the answer, JSON; to several questions, a dict of answers by the ids of `Run.questions`. A `Decision`
+        is given to the graph in the shape that its questions take. Where a question says what it takes (by a schema, or
+        as LangChain's middleware and Agent Inbox do), other answers are refused. If the graph rejects the answer, the
+        run asks again, and `Run.error` says why.
 
         Raises:
             RunNotFoundError: no run has this id.

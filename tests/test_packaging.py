@@ -40,6 +40,7 @@ def test_the_wheel_brings_no_test_tools(wheel):
         "apscheduler",
         "cronsim",
         "httpx",
+        "jsonschema",
         "langgraph",
         "pydantic",
         "python",  # python-dateutil

@@ -8,7 +8,6 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 from scheduler import _containment, logbook
@@ -27,6 +26,7 @@ from scheduler.graphs.callbacks import (
     takes_run,
 )
 from scheduler.graphs.calling import GraphCaller, Reply
+from scheduler.graphs.checking import check_task
 from scheduler.graphs.clean_start import unsuccessful_by
 from scheduler.graphs.factories import GraphFactory
 from scheduler.graphs.graph_table import GraphTable, Loaded
@@ -36,12 +36,12 @@ from scheduler.graphs.loading import Graph, check_messages, load_graph
 from scheduler.graphs.local_langgraph import as_server_graph, is_drained
 from scheduler.graphs.messages import response_text
 from scheduler.graphs.position import ATTEMPT_KEY
+from scheduler.graphs.rejected import back_to_question
 from scheduler.graphs.threads import in_thread
 from scheduler.graphs.usage import usage_of
 from scheduler.graphs.wrapped import delete_thread, graphs_of, keeps_threads
 from scheduler.models import CurrentRun, Run, RunStatus, TaskDefinition
 from scheduler.redaction import redact
-from scheduler.server_url import is_server_url
 from scheduler.store import STOPPED, Claim, Outcome
 from scheduler.timing.clock import Clock, to_datetime
 
@@ -284,10 +284,21 @@ class GraphRunner:
             call.opening = await beginning(
                 graph, call.claim, call.config, lambda: self._input(prepared, call.claim), self._is_unsuccessful
             )
-            return await self._caller.call(graph, call.claim, call.opening, call.config)
+            return await self._answered(graph, call)
 
         context = self._settings.context if call.claim.task.context is None else call.claim.task.context
         return await self._graphs.use(prepared.graph, use, with_context(call.config, context), context)
+
+    async def _answered(self, graph: Graph, call: _Call) -> Reply:
+        """Call a graph; let it ask again if it rejects the answer that it is given."""
+        try:
+            return await self._caller.call(graph, call.claim, call.opening, call.config)
+        except Exception as error:
+            again = await back_to_question(graph, call.claim, call.config, call.opening, error)
+            if again is None:
+                raise
+            reply = await self._caller.call(graph, call.claim, again, call.config)
+            return dataclasses.replace(reply, rejected=error) if reply.questions else reply
 
     async def _input(self, prepared: _Prepared, claim: Claim) -> object:
         """Build a graph's input: by a function that is not ours in a thread, since it may block or never return."""
@@ -370,6 +381,7 @@ class GraphRunner:
                 RunStatus.WAITING,
                 response=response_text(result, self._settings.response_limit),
                 questions=questions,
+                error=None if reply.rejected is None else _containment.original(reply.rejected),
             )
         else:
             outcome = await self._succeeded(claim, result, prepared.callback)
@@ -477,24 +489,3 @@ def graph_config(
         },
         **limit,
     }
-
-
-def check_task(task: TaskDefinition) -> None:
-    """Import the callback, the graph and the input builder that a task names. Raises `InvalidTaskError`."""
-    loads: dict[str, Callable[[str], object]] = {
-        "result_callback": load_callback,
-        "input_builder": load_builder,
-        "graph": partial(_load_local_graph, needs_messages=task.input_builder is None and task.input is None),
-    }
-    for field, load in loads.items():
-        path = getattr(task, field)
-        try:
-            if path is not None:
-                load(path)
-        except (ValueError, GraphError) as error:
-            raise InvalidTaskError(task.id, str(error), field=field, value=path) from error
-
-
-def _load_local_graph(path: str, *, needs_messages: bool) -> None:
-    if not is_server_url(path):
-        load_graph(path, needs_messages=needs_messages)

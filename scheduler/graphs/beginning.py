@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
+from scheduler.answering import rejection
 from scheduler.graphs.breakpoints import breakpoint_id, breakpoint_question, next_nodes
 from scheduler.graphs.clean_start import IsUnsuccessful, start_clean
 from scheduler.graphs.local_langgraph import as_server_graph, keeps_threads
@@ -121,8 +122,8 @@ async def _of_own_position(
     new_input: Callable[[], Awaitable[object]],
 ) -> Beginning:
     may_continue = (claim.answers or {}).get(breakpoint_id(position))
-    if may_continue is False:
-        reason = f"a human did not let the graph continue with {next_nodes(position)}"
+    if (why := rejection(may_continue)) is not None:
+        reason = f"a human did not let the graph continue with {next_nodes(position)}{f': {why}' if why else ''}"
         return Beginning(Begin.REJECTED, reason=reason, position=position)
     if position.is_finished and not _is_answered(claim):
         return Beginning(Begin.DONE, result=position.values)

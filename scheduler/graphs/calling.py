@@ -39,6 +39,8 @@ class Reply:
     questions: tuple[Question, ...] = ()
     is_stopped: bool = False
     """Whether the graph stopped at a breakpoint and keeps no thread to continue on."""
+    rejected: Exception | None = None
+    """What the graph raised on the answer that it was given, so that it asks again."""
 
     @property
     def waits(self) -> bool:

@@ -47,6 +47,11 @@ class Level:
         return _finished_in(self._writes)
 
     @property
+    def failed(self) -> set[str]:
+        """The ids of the tasks that have raised an error since the checkpoint."""
+        return {task for task, channel, _ in self._writes if channel == _ERROR}
+
+    @property
     def asked(self) -> dict[str, str]:
         """The interrupts of tasks that have not finished, each with the task's id."""
         return _asked_in(self._writes)

@@ -33,14 +33,24 @@ def questions_of(interrupts: object) -> tuple[Question, ...]:
     """Return interrupts as questions."""
     if not isinstance(interrupts, list | tuple):
         return ()
-    pairs = [_id_and_value(each) for each in interrupts[:_MOST_QUESTIONS]]
-    return tuple(Question(id=_as_text(text_of(key, _REPR_LENGTH)), value=json_value(value)) for key, value in pairs)
+    return tuple(_question(*_parts(each)) for each in interrupts[:_MOST_QUESTIONS])
 
 
-def _id_and_value(interrupt: object) -> tuple[object, object]:
+def _parts(interrupt: object) -> tuple[object, object, object]:
     if isinstance(interrupt, Mapping):
-        return interrupt.get("id"), interrupt.get("value")
-    return getattr(interrupt, "id", None), getattr(interrupt, "value", interrupt)
+        return interrupt.get("id"), interrupt.get("value"), interrupt.get("response_schema")
+    schema = getattr(interrupt, "response_schema", None)
+    return getattr(interrupt, "id", None), getattr(interrupt, "value", interrupt), schema
+
+
+def _question(key: object, value: object, schema: object) -> Question:
+    """Return an interrupt as a question; a schema that JSON does not have as it is is left out: it would mean more."""
+    written = json_value(schema) if isinstance(schema, dict) else None
+    return Question(
+        id=_as_text(text_of(key, _REPR_LENGTH)),
+        value=json_value(value),
+        response_schema=written if isinstance(written, dict) and written == schema else None,
+    )
 
 
 def json_value(value: object) -> object:

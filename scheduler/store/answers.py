@@ -4,16 +4,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from scheduler.models import BREAKPOINT_PREFIX
+from scheduler.answering import Decision, answer_to
+from scheduler.models import Question
 
 _DEPTH: Final = 100
 """Answers that are nested more deeply are refused: a claim could fail to read them."""
-_YES: Final = frozenset(
-    {"true", "yes", "y", "ok", "okay", "approve", "approved", "accept", "continue", "go", "go on", "proceed", "resume"}
-)
-_NO: Final = frozenset(
-    {"false", "no", "n", "reject", "rejected", "deny", "denied", "decline", "cancel", "stop", "abort"}
-)
 
 
 def read(text: str | None) -> dict[str, Any] | None:
@@ -25,9 +20,10 @@ def read(text: str | None) -> dict[str, Any] | None:
     return answers if isinstance(answers, dict) else None
 
 
-def answers_json(run_id: str, ids: Sequence[str], value: object) -> str:
+def answers_json(run_id: str, questions: Sequence[Question], value: object) -> str:
     """Return answers by the ids of their questions, as JSON. Raises `ValueError`, with what would be right."""
-    answers = {key: _answer_to(run_id, key, each) for key, each in _by_id(run_id, ids, value).items()}
+    by_id = {question.id: question for question in questions}
+    answers = {key: _answer_to(run_id, by_id[key], each) for key, each in _by_id(run_id, by_id, value).items()}
     try:
         return _json(answers)
     except (TypeError, ValueError, RecursionError) as error:
@@ -35,10 +31,13 @@ def answers_json(run_id: str, ids: Sequence[str], value: object) -> str:
         raise ValueError(message) from None
 
 
-def _by_id(run_id: str, ids: Sequence[str], value: object) -> Mapping[str, Any]:
+def _by_id(run_id: str, questions: Mapping[str, Question], value: object) -> Mapping[str, Any]:
+    ids = list(questions)
     if not ids:
         message = f"Run {run_id}: its stored questions cannot be read; remove the task to cancel the run"
         raise ValueError(message)
+    if isinstance(value, Decision):
+        return dict.fromkeys(ids, value)
     by_id = value if isinstance(value, dict) and value and set(value) <= set(ids) else None
     if by_id is None and len(ids) > 1:
         message = f"Run {run_id}: it asks {len(ids)} questions; give a dict of answers by their ids: {', '.join(ids)}"
@@ -50,15 +49,11 @@ def _by_id(run_id: str, ids: Sequence[str], value: object) -> Mapping[str, Any]:
     return {ids[0]: value} if by_id is None else by_id
 
 
-def _answer_to(run_id: str, question: str, value: object) -> object:
-    """Return an answer; to a breakpoint, whether the graph may continue: a word that is no clear yes is no yes."""
-    if not question.startswith(BREAKPOINT_PREFIX) or isinstance(value, bool):
-        return value
-    word = value.strip().rstrip(".!").casefold() if isinstance(value, str) else ""
-    if word in _YES or word in _NO:
-        return word in _YES
-    message = f"Run {run_id}: it waits at a breakpoint; give True ('yes', 'approve') to continue the run"
-    raise ValueError(f"{message}, or False ('no', 'reject') to end it")
+def _answer_to(run_id: str, question: Question, value: object) -> object:
+    try:
+        return answer_to(question, value)
+    except ValueError as error:
+        raise ValueError(f"Run {run_id}: {error}") from None
 
 
 def _json(value: object) -> str:

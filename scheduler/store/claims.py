@@ -35,6 +35,8 @@ class Claim:
     """How the attempt before this one ended; None for the first."""
     interrupted: tuple[int, ...] = ()
     """The numbers of the earlier attempts that ended as `interrupted`."""
+    failures: int = 0
+    """How many of the earlier attempts failed or took too long."""
     answers: dict[str, Any] | None = None
     """Answers to the questions that the graph asked, by their ids."""
     continues: tuple[str, ...] = ()

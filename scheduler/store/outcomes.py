@@ -219,7 +219,7 @@ _WAIT: Final = Statement(
             warn_at=bindparam("warn"),
             response=bindparam("reply"),
             resumed=bindparam("continued"),
-            error=None,
+            error=bindparam("problem"),
             usage=_known_usage(parameter("tokens")),
         )
     )
@@ -237,6 +237,7 @@ def _wait(connection: Connection, owner: str, outcome: Outcome, now: int) -> lis
     values = {
         **_key(owner, outcome),
         "asked": history.questions_json(outcome.questions),
+        "problem": outcome.error,
         "until": until,
         "warn": None if until is None or until - since < _SHORT_WAIT else warning_time(since, until),
         "reply": outcome.short_response,
@@ -401,6 +402,7 @@ _ANSWER: Final = Statement(
             status=RunStatus.PENDING,
             ready_at=bindparam("now"),
             expires_at=None,
+            error=None,
             answer=bindparam("answers"),
             earlier_attempts=bindparam("tries"),
         )
@@ -425,11 +427,12 @@ def answer(connection: Connection, run_id: str, value: object, now: int) -> None
         status=RunStatus.WAITING,
         started_at=to_datetime(now if row.started_at is None else row.started_at),
         finished_at=to_datetime(now),
+        error=row.error,
     )
     values = {
         "run": run_id,
         "now": now,
-        "answers": answers_json(run_id, [question.id for question in history.questions(row)], value),
+        "answers": answers_json(run_id, history.questions(row), value),
         "tries": history.attempts_json((*attempts, asked)),
     }
     connection.execute(_ANSWER, values)

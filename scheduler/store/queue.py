@@ -29,6 +29,7 @@ from scheduler.store.claiming import Claiming
 from scheduler.store.claims import CANCELLED_BY_NEXT, Batch, Claim, Claimer, Entry
 from scheduler.store.database.statements import Connection, Query, Statement
 from scheduler.store.due_times import DueTimes
+from scheduler.store.failures import FAILURES
 from scheduler.store.schema import (
     IS_BACKFILL,
     IS_OPEN_BACKFILL,
@@ -193,6 +194,7 @@ class WaitingRuns:
                 checkpointed=is_checkpointed,
                 last_status=attempts[-1].status if attempts else None,
                 interrupted=tuple(each.number for each in attempts if each.status is RunStatus.INTERRUPTED),
+                failures=sum(each.status in FAILURES for each in attempts),
                 answers=answers.read(row.answer),
                 continues=tuple((row.continues or "").split()),
             )

@@ -6,7 +6,10 @@ import pytest
 from cli_kit import steady
 from helpers import hourly, rows
 
-QUESTIONS = [{"id": "q1", "value": {"ask": "Go [red]on\x1b[31m?"}}, {"id": "q2", "value": "Which one?"}]
+QUESTIONS = [
+    {"id": "q1", "value": {"ask": "Go [red]on\x1b[31m?"}, "response_schema": None},
+    {"id": "q2", "value": "Which one?", "response_schema": None},
+]
 
 
 BREAKPOINT = {"question": "Continue with 'pay'?", "next": ["pay"]}
@@ -122,4 +125,45 @@ def test_an_answer_to_a_breakpoint_that_is_not_clear(place, asked):
     run_id = asked(1, [{"id": "breakpoint:1", "value": BREAKPOINT}])
     told = place.quick("answer", run_id, "perhaps", code=2).stderr
     assert "give True ('yes', 'approve') to continue the run, or False ('no', 'reject') to end it" in told
+    assert stored_answer(place, run_id) == ("waiting", None)
+
+
+REVIEW = {
+    "action_requests": [{"name": "send", "args": {"to": "ann"}}],
+    "review_configs": [{"action_name": "send", "allowed_decisions": ["approve", "edit", "reject"]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "decision"),
+    [
+        (["--approve"], {"type": "approve"}),
+        (["--reject", "not now"], {"type": "reject", "message": "not now"}),
+        (["--reject", ""], {"type": "reject"}),
+        (["--edit", '{"to": "bob"}'], {"type": "edit", "edited_action": {"name": "send", "args": {"to": "bob"}}}),
+    ],
+)
+def test_a_decision(place, asked, options, decision):
+    """It is stored in the shape that the question takes."""
+    run_id = asked(1, [{"id": "q1", "value": REVIEW}])
+    place.quick("answer", run_id, *options)
+    assert stored_answer(place, run_id) == ("pending", {"q1": {"decisions": [decision]}})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["yes"], 'the answer has another shape than this question takes; give {"decisions"'),
+        (["--respond", "hello"], "'respond' is not among what is allowed: approve, edit, reject"),
+        ([], "give a VALUE, --approve, --reject, --edit or --respond"),
+        (["--approve", "--reject", "no"], "--approve and --reject contradict each other; give one of them"),
+        (["yes", "--approve"], "leave VALUE, --id and --text out"),
+        (["--edit", "bob"], "--edit: Decision('edit', 'bob'): give the arguments as a dict"),
+        (["--respond", ""], "--respond: Decision('respond', ''): give a text"),
+    ],
+)
+def test_a_decision_that_does_not_fit(place, asked, arguments, shown):
+    """It is refused in one line, and the run waits on."""
+    run_id = asked(1, [{"id": "q1", "value": REVIEW}])
+    assert shown in place.quick("answer", run_id, *arguments, code=2).stderr
     assert stored_answer(place, run_id) == ("waiting", None)

@@ -15,7 +15,7 @@ from langgraph.types import interrupt
 from runner_kit import a_claim, a_runner, a_task
 from session_kit import chain
 
-from scheduler import RunStatus, TaskScheduler
+from scheduler import Decision, RunStatus, TaskScheduler
 
 YES, NO = True, False
 
@@ -140,6 +140,17 @@ async def test_a_rejected_run_is_cancelled(scheduler_with, steps):
     run_id = scheduler.trigger_task("hourly")
     await waits(scheduler, run_id)
     assert steps.done == ["a", "a"]
+
+
+async def test_the_reason_of_a_rejection(scheduler_with, steps):
+    """It stands in the history."""
+    scheduler = scheduler_with(steps.graph("a", "b", interrupt_before=["b"]))
+    run_id = begin(scheduler)
+    await waits(scheduler, run_id)
+    scheduler.answer_run(run_id, Decision("reject", "not before Monday"))
+    run = await over(scheduler, run_id)
+    assert run.error == "a human did not let the graph continue with 'b': not before Monday"
+    assert (run.status, steps.done) == (RunStatus.CANCELLED, ["a"])
 
 
 async def test_nobody_answers(scheduler_with, steps):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scheduler import Run
+from scheduler import Decision, Run
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.options import Db, DbUrl, Json, RunId, opened
 from scheduler.cli.ui.moments import local
@@ -43,11 +43,11 @@ def _text(value: object) -> str:
 def answer(
     run_id: RunId,
     values: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="VALUE...", help="Give this answer: JSON, such as true or a text in quotes, or plain text."
         ),
-    ],
+    ] = None,
     ids: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,13 +55,24 @@ def answer(
         ),
     ] = None,
     as_text: Annotated[bool, typer.Option("--text", help="Treat values as text, even if they look like JSON.")] = False,
+    approve: Annotated[bool, typer.Option("--approve", help="Let the graph do what it proposes.")] = False,
+    reject: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Do not do what the graph proposes; REASON may be empty."),
+    ] = None,
+    edit: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Let it do so with these arguments, a JSON object.")
+    ] = None,
+    respond: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Give this text in place of what the graph proposes.")
+    ] = None,
     db: Db = None,
     db_url: DbUrl = None,
     as_json: Json = False,
 ) -> None:
     """Answer a waiting run. It continues in the process that runs a scheduler on the store."""
-    parsed = [value if as_text else _parsed(value) for value in values]
-    given = _by_id(ids, parsed) if ids else _single(parsed)
+    decision = _decision(approve=approve, reject=reject, edit=edit, respond=respond)
+    given = _given(values or [], ids, decision, as_text=as_text)
     with opened(db, db_url) as scheduler:
         run_id = scheduler.find_run(run_id).id
         scheduler.answer_run(run_id, given)
@@ -72,6 +83,36 @@ def answer(
         show_json(run_shape(run))
     else:
         say(f"Answered run {run_id} of {run.task_id}.")
+
+
+def _decision(*, approve: bool, reject: str | None, edit: str | None, respond: str | None) -> Decision | None:
+    """Return the decision that the options give, if any."""
+    given: dict[Any, object] = {
+        **({"approve": None} if approve else {}),
+        **({} if reject is None else {"reject": reject or None}),
+        **({} if edit is None else {"edit": _parsed(edit)}),
+        **({} if respond is None else {"respond": respond}),
+    }
+    if len(given) > 1:
+        names = " and ".join(f"--{name}" for name in given)
+        raise CommandError(f"{names} contradict each other; give one of them", ExitCode.USAGE)
+    for kind, content in given.items():
+        try:
+            return Decision(kind, content)
+        except ValueError as error:
+            raise CommandError(f"--{kind}: {error}", ExitCode.USAGE) from None
+    return None
+
+
+def _given(values: list[str], ids: list[str] | None, decision: Decision | None, *, as_text: bool) -> object:
+    """Return the answer: a decision, or values, by the ids of questions if there are any."""
+    if decision is None:
+        parsed = [value if as_text else _parsed(value) for value in values]
+        return _by_id(ids, parsed) if ids else _single(parsed)
+    if values or ids or as_text:
+        problem = "a decision is the whole answer, to all that the run asks"
+        raise CommandError(f"{problem}; leave VALUE, --id and --text out, or answer by JSON", ExitCode.USAGE)
+    return decision
 
 
 def _parsed(value: str) -> Any:  # noqa: ANN401 (JSON)
@@ -87,6 +128,8 @@ def _refuse(name: str) -> None:
 
 
 def _single(values: list[Any]) -> Any:  # noqa: ANN401 (JSON)
+    if not values:
+        raise CommandError("give a VALUE, --approve, --reject, --edit or --respond", ExitCode.USAGE)
     if len(values) > 1:
         raise CommandError("there are several values; give --id for each, or quote a text with blanks", ExitCode.USAGE)
     return values[0]
