@@ -21,7 +21,7 @@ from langgraph_sdk.client import LangGraphClient
 from scheduler.errors import GraphError, ServerError
 from scheduler.graphs.bounded_transport import AnswerTooLargeError, BoundedTransport
 from scheduler.graphs.position import Position
-from scheduler.graphs.server_state import position_of_state
+from scheduler.graphs.server_state import asked_in, position_of_state
 from scheduler.models import RunStatus
 from scheduler.redaction import beginning, shown_url
 from scheduler.server_url import SERVER_PREFIX, ServerUrlError, parse_server_url
@@ -270,7 +270,7 @@ class ServerGraph:
         """Return the state that a run came to, or raise how else it ended."""
         wait = _LOOK_AGAIN
         while True:
-            if isinstance(values, Mapping) and "__interrupt__" in values:
+            if isinstance(values, Mapping) and _have_ids(values.get("__interrupt__")):
                 return values
             status = await self._status(thread, run, was_lost=was_lost)
             if status not in _GOING:
@@ -278,9 +278,10 @@ class ServerGraph:
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_LOOK_AGAIN)
             values = await self._join(thread, run)
-        if status == "success":
+        has_asked = isinstance(values, Mapping) and "__interrupt__" in values
+        if status == "success" and not has_asked:
             return await self._returned(thread, values)
-        if status == "interrupted":
+        if status in {"success", "interrupted"}:
             return await self._asked(thread, values, was_lost=was_lost)
         if status == "timeout":
             raise ServerError(self.name, "it took longer than the server lets a run take", RunStatus.TIMED_OUT)
@@ -306,7 +307,7 @@ class ServerGraph:
     async def _asked(self, thread: str, values: Any, *, was_lost: bool) -> Any:  # noqa: ANN401
         """Return what a run asks that ended as interrupted, which cancelled ones do, too."""
         state = await self._state(thread)
-        asked = [each for task in (state or {}).get("tasks") or () for each in task.get("interrupts") or ()]
+        asked = asked_in(state or {})
         if asked:
             return {**(values or {}), "__interrupt__": asked}
         if was_lost:
@@ -409,6 +410,11 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _thread(config: Mapping[str, Any]) -> str:
     return server_thread(config["configurable"]["thread_id"])
+
+
+def _have_ids(interrupts: object) -> bool:
+    """Tell whether interrupts can be answered; before LangGraph 0.6, servers tell their ids in the thread alone."""
+    return isinstance(interrupts, list) and all(isinstance(each, Mapping) and each.get("id") for each in interrupts)
 
 
 def _note_run(accepted: "asyncio.Future[str]", response: httpx.Response) -> None:

@@ -16,11 +16,30 @@ def position_of_state(state: State) -> Position:
         run_id=_metadata(state).get("scheduler_run_id"),
         values=state.get("values"),
         next=tuple(dict.fromkeys(_next_nodes(state))),
-        questions=questions_of([each for task in _tasks(state) for each in task.get("interrupts") or ()]),
+        questions=questions_of(asked_in(state)),
         missing=tuple(dict.fromkeys(_lost_questions(state))),
         attempt=max(int(_metadata(level).get(ATTEMPT_KEY) or 1) for level in levels),
         checkpoint_ids=tuple(str((level.get("checkpoint") or {}).get("checkpoint_id")) for level in levels),
     )
+
+
+def asked_in(state: State) -> list[Any]:
+    """Return the interrupts of a thread's tasks, each with its id."""
+    return [_with_id(each) for task in _tasks(state) for each in task.get("interrupts") or ()]
+
+
+def _with_id(interrupt: Any) -> Any:  # noqa: ANN401 (whatever the server sends)
+    """Return an interrupt with the id that LangGraph before 0.6 derives from where it was raised, and does not send."""
+    if not isinstance(interrupt, Mapping) or interrupt.get("id") or not isinstance(interrupt.get("ns"), list):
+        return interrupt
+    known = interrupt.get("interrupt_id") or _hashed("|".join(map(str, interrupt["ns"])))
+    return {**interrupt, "id": known}
+
+
+def _hashed(text: str) -> str:
+    import xxhash  # noqa: PLC0415 (it comes with LangGraph; only for old servers)
+
+    return str(xxhash.xxh3_128_hexdigest(text.encode()))
 
 
 def _tasks(state: State) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import pytest
 from helpers import free_port, one_time, run_program, wait_for_runs
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.pregel.remote import RemoteGraph
+from langgraph.types import Interrupt
 from langgraph_sdk.client import LangGraphClient
 from runner_kit import a_claim, a_runner, a_task
 
@@ -146,6 +147,25 @@ async def test_questions_come_back_however_the_server_tells_them():
     for outcome in (asked, kept):
         assert outcome.status is RunStatus.WAITING
         assert [(each.id, each.value) for each in outcome.questions] == [("q1", {"ask": "Go on?"})]
+
+
+NAMESPACE = ["node:1f2e", "tool:77"]
+OLD = {"value": {"ask": "Go on?"}, "resumable": True, "ns": NAMESPACE, "when": "during"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "key"),
+    [(ASKED, "q1"), ({**OLD, "interrupt_id": "q2"}, "q2"), (OLD, Interrupt(1, ns=NAMESPACE).id)],
+    ids=["with its id", "with an id of another name", "with its namespace"],
+)
+@pytest.mark.parametrize("status", ["interrupted", "success"])
+async def test_questions_of_older_servers(kept, key, status):
+    """What a run returns there has no ids; the thread's state has them, or what LangGraph derives them from."""
+    state = {**STATE, "tasks": [{"interrupts": [kept]}]}
+    played = Played(wait={**DONE, "__interrupt__": [OLD]}, run={"status": status}, state=state)
+    outcome = await played.attempt()
+    assert outcome.status is RunStatus.WAITING
+    assert [(each.id, each.value) for each in outcome.questions] == [(key, {"ask": "Go on?"})]
 
 
 async def test_a_run_that_was_left_behind_is_waited_for():
