@@ -6,6 +6,7 @@ from typing import Final
 
 from scheduler import _containment
 from scheduler._safe_text import error_text, shown, text_of
+from scheduler.graphs.json_text import has_json, json_text
 
 _ERROR_LIMIT: Final = 2_000
 """So many characters say why a result cannot be shown."""
@@ -14,7 +15,7 @@ _MOST_BLOCKS: Final = 10_000
 
 
 def response_text(result: object, limit: int) -> str:
-    """Return the text of the last message of a graph's result, or of a result that has no messages: `limit` characters.
+    """Return `limit` characters of the last message of a graph's result; of a result without messages, of its JSON.
 
     A message is an object with `content`, a mapping with that key, a pair of role and content, or a text; content is a
     text or a list of blocks, of which the texts are taken. A result without any text gives "". Whatever the result is,
@@ -34,7 +35,9 @@ def _response_text(result: object, limit: int) -> str:
         return message_text(messages[-1], limit) if messages else ""
     if result is None:
         return ""
-    return text_of(result, limit) if isinstance(result, str) else shown(result, limit)
+    if isinstance(result, str):
+        return text_of(result, limit)
+    return json_text(result, limit) if has_json(result) else shown(result, limit)
 
 
 def member(value: object, name: str) -> object:
@@ -58,7 +61,7 @@ def _content_text(content: object, limit: int) -> str:
     if content is None:
         return ""
     if not isinstance(content, list | tuple):
-        return text_of(content, limit)
+        return json_text(content, limit) if isinstance(content, Mapping) else text_of(content, limit)
     parts: list[str] = []
     for text in _block_texts(content):
         parts.append(text_of(text, limit))

@@ -2,20 +2,29 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import re
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from math import nan
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 from helpers import PATIENCE, BlockingGraph, EchoGraph, FailingGraph, one_time, steps, wait_for_runs
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel
 from runner_kit import Returning, a_claim, a_runner, a_task, attempt
 
 from scheduler import RunStatus
 from scheduler.graphs import bounded, graph_config, graph_input
+from scheduler.graphs.json_text import json_text
 from scheduler.graphs.messages import response_text
 
 # --- Input and config ---
@@ -80,6 +89,21 @@ class Answer(BaseModel):
     messages: list[object]
 
 
+class Kind(Enum):
+    NEWS = "news"
+
+
+class Finding(BaseModel):
+    title: str
+    sources: tuple[str | int, ...] = ()
+    kind: Kind | None = None
+
+
+class Point(NamedTuple):
+    x: int
+    y: float
+
+
 @dataclass
 class Plain:
     messages: object = None
@@ -111,22 +135,33 @@ BLOCKS = [
         ({"messages": [{"role": "assistant"}]}, ""),
         ({"messages": [{"content": None}]}, ""),
         ({"messages": [{"content": 5}]}, "5"),
-        ({"messages": [{"content": {"answer": 1}}]}, "{'answer': 1}"),
+        ({"messages": [{"content": {"answer": 1}}]}, '{"answer": 1}'),
         ({"messages": [None]}, ""),
         ({"messages": []}, ""),
-        ({"messages": None, "n": 1}, "{'messages': None, 'n': 1}"),
-        ({"messages": "text"}, "{'messages': 'text'}"),
-        ({"answer": 42}, "{'answer': 42}"),
+        ({"messages": None, "n": 1}, '{"messages": null, "n": 1}'),
+        ({"messages": "text"}, '{"messages": "text"}'),
+        ({"answer": 42}, '{"answer": 42}'),
         ({}, "{}"),
         (None, ""),
         ("Done.", "Done."),
         ("", ""),
         (42, "42"),
-        (("assistant", "Done."), "('assistant', 'Done.')"),
+        (("assistant", "Done."), '["assistant", "Done."]'),
+        (
+            {"at": datetime(2026, 1, 2, tzinfo=UTC), "ok": True, "no": None, "price": Decimal("1.50"), "n": nan},
+            '{"at": "2026-01-02T00:00:00+00:00", "ok": true, "no": null, "price": "1.50", "n": "nan"}',
+        ),
+        (
+            Finding(title="Ünïcode", sources=("a", 1), kind=Kind.NEWS),
+            '{"title": "Ünïcode", "sources": ["a", 1], "kind": "news"}',
+        ),
+        ([Finding(title="one")], '[{"title": "one", "sources": [], "kind": null}]'),
+        ({"point": Point(1, 2.5)}, '{"point": [1, 2.5]}'),
+        ({"parsed": AIMessage("Done.").content, 5: b"raw"}, '{"parsed": "Done.", "5": "b\'raw\'"}'),
         (Answer(messages=[AIMessage("Done.")]), "Done."),
         (Answer(messages=[]), ""),
         (Plain([{"content": "Done."}]), "Done."),
-        (Plain(), repr(Plain())),
+        (Plain(), '{"messages": null}'),
         (SimpleNamespace(messages=[SimpleNamespace(content="Done.")]), "Done."),
     ],
     ids=lambda value: repr(value)[:40],
@@ -134,6 +169,20 @@ BLOCKS = [
 def test_response(result, text):
     """The response is the text of the last message, however messages and results are made; else the result itself."""
     assert response_text(result, 2_000) == text
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(value=JSON, limit=st.integers(1, 40))
+def test_a_result_is_json(value, limit):
+    """A JSON reader gets back what the graph returned; of a long one the beginning is kept."""
+    whole = json_text(value, 1_000_000)
+    assert json.loads(whole) == value
+    assert json_text(value, limit) == whole[:limit]
 
 
 @pytest.mark.parametrize("result", ["x" * 9999, {"messages": [AIMessage("x" * 9999)]}, ["x" * 9999]])
