@@ -81,7 +81,7 @@ async def test_a_run_that_asks_tells_what_it_used_so_far(new_scheduler):
 
     async def approve(_state):
         if interrupt("Go on?") == "no":
-            raise ValueError("no")
+            raise RuntimeError("no")
         return {"messages": [AIMessage("done", usage_metadata=tokens(7, 1))]}
 
     graph = chain(MessagesState, ask=scripted("one", "two"), approve=approve).compile(InMemorySaver())
