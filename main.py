@@ -51,6 +51,7 @@ async def main() -> None:
     create_checkpoints(CHECKPOINTS)
     async with AsyncSqliteSaver.from_conn_string(str(CHECKPOINTS)) as saver:
         scheduler = TaskScheduler(db_path=STORE, checkpointer=saver, freeze_gc=True)
+        # async with web.served(scheduler) as view: …  # the web view, around the next line: see docs/web.md
         # Start, print the banner, wait for Ctrl+C or SIGTERM while edits are applied, and stop whatever happens.
         await run_until_signal(scheduler, TASKS, apply=partial(apply_tasks, scheduler), banner=BANNER)
 

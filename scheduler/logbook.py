@@ -402,6 +402,25 @@ def task_resumed(task_id: str) -> None:
     _logger.info("The pause of task %s has ended", task_id, task_id=task_id)
 
 
+def web_token_made(token: str) -> None:
+    """Say which token the web view asks for, where the program has set none."""
+    _logger.warning(
+        "The web view asks for a token, which this process has made: open its address with ?token=%s", token
+    )
+
+
+def web_action(user: str, action: str, task_id: str, run_id: str | None) -> None:
+    """Say who has done what in the web view."""
+    _logger.info(
+        "Web view: %s by %s: task %s, run %s", action, user, task_id, run_id or "-", task_id=task_id, run_id=run_id
+    )
+
+
+def web_page_failed(error: BaseException) -> None:
+    """Say that a page could not be made."""
+    _logger.error("Web view: a page failed", exc_info=error)
+
+
 def task_expires(task_id: str, reason: str) -> None:
     """Say that a task will be finished soon."""
     _logger.info("Task %s expires soon: %s", task_id, reason, task_id=task_id)

@@ -731,9 +731,14 @@ class TaskScheduler:
         with gc_control.held_off():
             return [view.as_dict() for view in self.task_views()]
 
-    def task_views(self) -> list[TaskView]:
-        """Return the tasks that are not finished, by next due time, as objects with types. Raises `StoreError`."""
-        return [view_of(listed) for listed in self._store.list_tasks(self._clock.now())]
+    def task_views(self, *, limit: int | None = None) -> list[TaskView]:
+        """Return the tasks that are not finished, by next due time, as objects with types.
+
+        `limit` is how many at most; None: all. Raises `ValueError` for a limit below 1, and `StoreError`.
+        """
+        if limit is not None:
+            check_whole(limit=limit)
+        return [view_of(listed) for listed in self._store.list_tasks(self._clock.now(), limit)]
 
     def task_view(self, task_id: str) -> TaskView:
         """Return one task as an object with types, also one that is finished.

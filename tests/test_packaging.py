@@ -28,7 +28,9 @@ def test_the_wheel_holds_the_package_alone(wheel):
 
 def test_the_wheel_holds_the_whole_package(wheel):
     """Each module of the package, and the mark that it is typed."""
-    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "scheduler").rglob("*.py")}
+    files = [*(ROOT / "scheduler").rglob("*.py"), *(ROOT / "scheduler" / "web").glob("[ts]*/*.*")]
+    assert {".html", ".css", ".js"} <= {path.suffix for path in files}  # the web view's
+    sources = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
     assert sources | {"scheduler/py.typed"} <= set(wheel.namelist())
 
 
@@ -53,8 +55,11 @@ def test_the_wheel_brings_no_test_tools(wheel):
 
 
 def test_importing_the_scheduler_leaves_langgraph_out():
-    """LangGraph takes seconds to import; the graph is imported at start(), and nothing before it needs it."""
-    code = "import scheduler, sys; print([m for m in sys.modules if m.startswith(('langgraph', 'langchain'))])"
+    """LangGraph takes seconds to import; nothing before start() needs it, nor what the web view is made of."""
+    left_out = ("langgraph", "langchain", "starlette", "jinja2", "uvicorn")
+    code = (
+        f"import scheduler, sys; scheduler.TaskScheduler; print([m for m in sys.modules if m.startswith({left_out})])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 

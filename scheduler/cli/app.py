@@ -100,6 +100,7 @@ COMMANDS: Final = {
     ],
     "Operation": [
         Command("serve", "serve:serve", "serve --graph my_package.graphs:research"),
+        Command("web", "web:web", "web --port 8745"),
         Command("check", "check:check", "check --graph graph:graph"),
     ],
 }

@@ -94,9 +94,9 @@ class Listed:
         return f"cannot be loaded here: {left.problem}{share}"
 
 
-def list_tasks(connection: Connection, now: int | None) -> list[Listed]:
+def list_tasks(connection: Connection, now: int | None, limit: int | None = None) -> list[Listed]:
     """Return the tasks that are not finished, by next due time; without `now`, nothing is said of other schedulers."""
-    rows = tasks.unfinished(connection)
+    rows = tasks.unfinished(connection, limit)
     open_runs = tasks.open_statuses(connection, [row.id for row in rows if row.next_due is None])
     left_by = {} if now is None else unloadable.left_by(connection, now)
     return [listed_task(row, open_runs.get(row.id), left_by) for row in rows]

@@ -254,10 +254,10 @@ class Store:
         with self.database.read() as connection:
             return owners.count_alive(connection, self._processes, now)
 
-    def list_tasks(self, now: int | None = None) -> list[Listed]:
+    def list_tasks(self, now: int | None = None, limit: int | None = None) -> list[Listed]:
         """Return the tasks that are not finished, by next due time; with `now`, also which ones cannot be loaded."""
         with self.database.read() as connection:
-            return listing.list_tasks(connection, now)
+            return listing.list_tasks(connection, now, limit)
 
     def find_tasks(self, wanted: TaskFilter, now: int) -> list[Listed]:
         """Return tasks, ordered by id."""

@@ -314,19 +314,23 @@ class _OpenStatus(NamedTuple):
     status: str
 
 
-_UNFINISHED: Final = Query(
-    ListedRow,
-    lambda: (
+def _select_unfinished() -> Select[Any]:
+    return (
         select(*(tasks.c[name] for name in ListedRow._fields))
         .where(tasks.c.finished_at.is_(None))
         .order_by(tasks.c.next_due.is_(None), tasks.c.next_due, tasks.c.id)
-    ),
-)
+    )
 
 
-def unfinished(connection: Connection) -> Sequence[ListedRow]:
-    """Return what a listing shows of all tasks that are not finished, by next due time."""
-    return connection.execute(_UNFINISHED).all()
+_UNFINISHED: Final = Query(ListedRow, _select_unfinished)
+_FIRST_UNFINISHED: Final = Query(ListedRow, lambda: _select_unfinished().limit(bindparam("limit")))
+
+
+def unfinished(connection: Connection, limit: int | None = None) -> Sequence[ListedRow]:
+    """Return what a listing shows of the tasks that are not finished, by next due time; with a limit, of the first."""
+    if limit is None:
+        return connection.execute(_UNFINISHED).all()
+    return connection.execute(_FIRST_UNFINISHED, {"limit": limit}).all()
 
 
 _OPEN_OF_TASKS: Final = Query(

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from scheduler._texts import escaped, indented
 from scheduler.cli.applying import apply_file
 from scheduler.cli.checkpoints import VARIABLE, beside, opened_saver
 from scheduler.cli.commands.files import Source
+from scheduler.cli.commands.web import pages_at, place_of
 from scheduler.cli.errors import CommandError
 from scheduler.cli.modules import default_graph, modules_of_working_directory, several_graphs
 from scheduler.cli.options import Db, DbUrl, store_arguments
@@ -107,6 +109,10 @@ def serve(
     recursion_limit: Annotated[
         int | None, typer.Option("--recursion-limit", metavar="NUMBER", min=1, help="Limit the steps of a graph.")
     ] = None,
+    web: Annotated[
+        str | None,
+        typer.Option("--web", metavar="[HOST:]PORT", help="Show the web view on this address, which is printed."),
+    ] = None,
     telemetry: Annotated[bool, typer.Option("--telemetry", help="Send spans and metrics to OpenTelemetry.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also log the start of each run.")] = False,
     db: Db = None,
@@ -142,7 +148,8 @@ def serve(
     try:
         with modules_of_working_directory():
             place = None if no_checkpoints else checkpoints or beside(store, chosen)
-        asyncio.run(_serve(options, tasks, source, place))
+        pages = None if web is None else place_of(web)
+        asyncio.run(_serve(options, tasks, source, place, pages))
     except GraphError as error:
         choice = several_graphs() if graph is None else None
         raise error if choice is None else CommandError(choice) from error
@@ -150,11 +157,19 @@ def serve(
         raise typer.Exit(0) from None
 
 
-async def _serve(options: dict[str, Any], tasks: Path | None, source: str | None, checkpoints: str | None) -> None:
-    async with opened_saver(checkpoints) as saver:
+async def _serve(
+    options: dict[str, Any],
+    tasks: Path | None,
+    source: str | None,
+    checkpoints: str | None,
+    pages: tuple[str, int] | None,
+) -> None:
+    async with opened_saver(checkpoints) as saver, AsyncExitStack() as stack:
         scheduler = TaskScheduler(**options, checkpointer=saver)
         apply = None if tasks is None else functools.partial(apply_file, scheduler, tasks, source)
         with modules_of_working_directory():
+            if pages is not None:
+                await stack.enter_async_context(pages_at(scheduler, *pages))
             await run_until_signal(scheduler, tasks, apply=apply)
 
 

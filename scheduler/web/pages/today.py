@@ -1,0 +1,73 @@
+"""The first page: what runs, what comes next, what went wrong, what is asked."""
+
+from typing import Any, Final
+
+from scheduler import TaskScheduler
+from scheduler.models import Run, RunStatus
+from scheduler.shapes import in_words, run_shape, task_shape
+from scheduler.views import TaskState, TaskView
+from scheduler.web.lookup import BAD_STATUSES, Trouble, find_runs, next_tasks, runs_of, troubles
+from scheduler.web.visit import Page, Visit
+
+HOURS: Final = 24
+_TASKS: Final = 25
+_CARD: Final = 6
+_MOST_TROUBLE: Final = 300
+_STRIP: Final = 30
+
+
+def today(scheduler: TaskScheduler, visit: Visit) -> Page:
+    """Return the first page."""
+    asking = find_runs(scheduler, visit, _CARD, before=None, status=RunStatus.WAITING)
+    running = find_runs(scheduler, visit, _CARD, before=None, status=RunStatus.RUNNING)
+    pending = find_runs(scheduler, visit, _CARD, before=None, status=RunStatus.PENDING)
+    groups, has_more = troubles(scheduler, visit, HOURS, _MOST_TROUBLE)
+    tasks = next_tasks(scheduler, visit, _TASKS)
+    coming = [task for task in tasks if task.state is TaskState.SCHEDULED][:_CARD]
+    runs = runs_of(scheduler, tasks, _STRIP)
+
+    def shape() -> dict[str, Any]:
+        return {
+            "now": visit.now.isoformat(),
+            "waiting": [run_shape(run) for run in asking.runs],
+            "running": [run_shape(run) for run in running.runs],
+            "pending": [run_shape(run) for run in pending.runs],
+            "went_wrong": [_trouble_shape(group) for group in groups],
+            "next": [task_shape(task, _newest(runs, task)) for task in coming],
+        }
+
+    values = {
+        "asking": asking,
+        "running": running,
+        "pending": pending,
+        "troubles": groups,
+        "has_more_trouble": has_more,
+        "hours": HOURS,
+        "bad_statuses": BAD_STATUSES,
+        "coming": coming,
+        "tasks": tasks,
+        "has_more_tasks": len(tasks) == _TASKS,
+        "runs": runs,
+        "words": words_of(tasks),
+    }
+    return Page("today.html", "Today", values, shape)
+
+
+def words_of(tasks: list[TaskView]) -> dict[str, str | None]:
+    """Return the schedules of tasks in words, by their ids."""
+    return {task.id: None if task.definition is None else in_words(task.definition, task.timezone) for task in tasks}
+
+
+def _newest(runs: dict[str, list[Run]], task: TaskView) -> Run | None:
+    return next(iter(runs[task.id]), None)
+
+
+def _trouble_shape(group: Trouble) -> dict[str, Any]:
+    newest = group.runs[0]
+    return {
+        "error": group.error,
+        "status": str(newest.status),
+        "number": len(group.runs),
+        "tasks": group.task_ids,
+        "newest_run": newest.id,
+    }
