@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from apscheduler.events import (
     EVENT_ALL,
+    EVENT_EXECUTOR_ADDED,
     EVENT_JOB_ADDED,
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
@@ -18,12 +19,15 @@ from apscheduler.events import (
     EVENT_JOB_MODIFIED,
     EVENT_JOB_REMOVED,
     EVENT_JOB_SUBMITTED,
+    EVENT_JOBSTORE_ADDED,
     EVENT_SCHEDULER_PAUSED,
     EVENT_SCHEDULER_RESUMED,
     EVENT_SCHEDULER_SHUTDOWN,
     EVENT_SCHEDULER_STARTED,
 )
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import ConflictingIdError, JobLookupError
+from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from helpers import (
@@ -280,6 +284,8 @@ async def test_events_of_the_scheduler(new_scheduler):
     scheduler.scheduler.resume()
     await scheduler.stop()
     assert codes(heard) == [
+        EVENT_EXECUTOR_ADDED,  # the default ones, as APScheduler does
+        EVENT_JOBSTORE_ADDED,
         EVENT_SCHEDULER_STARTED,
         EVENT_SCHEDULER_PAUSED,
         EVENT_SCHEDULER_RESUMED,
@@ -577,6 +583,79 @@ async def test_own_job_moved_to_the_runs_executor(started, caplog):
     started.add_task(one_time())
     await wait_for_runs(started, 1)
     assert ran == []
+
+
+class Noting(MemoryJobStore):
+    """Notes what it is given."""
+
+    def add_job(self, job):
+        ran.append(f"stored {job.id}")
+        super().add_job(job)
+
+
+async def test_own_parts_before_the_start(new_scheduler):
+    """A default job store and executor of the user's own, as APScheduler has it; tasks run beside them."""
+    scheduler = new_scheduler()
+    inner = scheduler.scheduler
+    inner.add_jobstore(Noting())
+    inner.add_executor(ThreadPoolExecutor(1))
+    inner.remove_executor("default")
+    inner.add_executor(ThreadPoolExecutor(1))
+    inner.add_job(measure_in_thread, id="own")
+    scheduler.add_task(one_time())
+    scheduler.start()
+    await wait_until(lambda: len(ran) == 2, scheduler)
+    await wait_for_runs(scheduler, 1)
+    assert ran[0] == "stored own"
+    assert ran[1].startswith("ThreadPoolExecutor")
+
+
+async def test_configure(new_scheduler):
+    """Defaults of the user's own jobs, and parts by their names; our parts stay, and tasks run."""
+    scheduler = new_scheduler()
+    inner = scheduler.scheduler
+    heard = listen(scheduler)
+    inner.configure(job_defaults={"misfire_grace_time": 3, "coalesce": False, "max_instances": 6})
+    assert heard == []
+    job = inner.add_job(measure, "interval", hours=1, id="own")
+    scheduler.add_task(one_time())
+    scheduler.start()
+    assert (job.misfire_grace_time, job.coalesce, job.max_instances) == (3, False, 6)
+    await wait_for_runs(scheduler, 1)
+    with pytest.raises(SchedulerAlreadyRunningError):
+        inner.configure(job_defaults={"coalesce": True})
+    await scheduler.stop()
+    inner.configure(
+        {"apscheduler.jobstores.mine.class": f"{__name__}:Noting", "apscheduler.job_defaults.coalesce": "true"}
+    )
+    inner.add_job(measure, "interval", hours=1, id="mine", jobstore="mine")
+    scheduler.add_task(one_time("again"))
+    scheduler.start()
+    await wait_for_runs(scheduler, 2)
+    assert ran == ["stored mine"]
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        ({"timezone": "Asia/Tokyo"}, r"TaskScheduler\(timezone=…\) instead of timezone='Asia/Tokyo'"),
+        ({"event_loop": None}, r"start\(\) in the event loop"),
+        ({"jobstores": {"tasks": MemoryJobStore()}}, "another name than 'tasks' in jobstores"),
+        ({"executors": {"runs": ThreadPoolExecutor()}}, "another name than 'runs' in executors"),
+        ({"executors": {"own": 5}}, "Expected executor instance or dict"),
+    ],
+)
+async def test_configure_that_is_refused(new_scheduler, options, refusal):
+    """What belongs to `TaskScheduler`, and what APScheduler refuses: everything is as before."""
+    scheduler = new_scheduler()
+    scheduler.scheduler.add_jobstore(Noting(), "own")
+    with pytest.raises((SchedulerError, TypeError), match=refusal):
+        scheduler.scheduler.configure(**options)
+    scheduler.scheduler.add_job(measure, "interval", hours=1, id="own", jobstore="own")
+    scheduler.add_task(one_time())
+    scheduler.start()
+    await wait_for_runs(scheduler, 1)
+    assert ran == ["stored own"]
 
 
 PARTS = {

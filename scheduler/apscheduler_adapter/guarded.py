@@ -1,9 +1,12 @@
 """An AsyncIOScheduler that keeps our job store and our executor; what a user adds beside them is the user's own."""
 
+import copy
 import inspect
 from typing import Any, Final
 
+from apscheduler.executors.base import BaseExecutor
 from apscheduler.job import Job
+from apscheduler.jobstores.base import BaseJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.base import BaseScheduler
 
@@ -12,20 +15,38 @@ from scheduler.errors import ReachThroughError
 
 TASKS: Final = "tasks"
 """The alias of the job store that shows our tasks; `default` is in memory, for other functions."""
+_INSTEAD: Final = {"timezone": "TaskScheduler(timezone=…)", "event_loop": "start() in the event loop"}
 _ADD_JOB: Final = inspect.signature(BaseScheduler.add_job)
 
 
 class GuardedScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has no types
     """Refuses what would put a foreign job among our tasks, or take our parts away."""
 
-    _is_configured = False
+    def __init__(self, tasks: BaseJobStore, runs: BaseExecutor, zone: str) -> None:
+        """Take our job store and executor, and APScheduler's zone."""
+        self._own = {"_jobstores": {TASKS: tasks}, "_executors": {RUNS: runs}}
+        self._zone = zone
+        super().__init__()
 
-    def configure(self, gconfig: Any = None, prefix: str = "apscheduler.", **options: Any) -> None:  # noqa: ANN401
-        """Configure it once, when it is built; later it would lose its job store."""
-        if self._is_configured:
-            raise ReachThroughError(None, "the arguments of TaskScheduler, add_jobstore and add_executor")
-        self._is_configured = True
-        super().configure(gconfig or {}, prefix, **options)
+    def _configure(self, config: dict[str, Any]) -> None:
+        """Do what `configure` is called for, with our parts beside those of the user. Nothing changes if it raises."""
+        for name, instead in _INSTEAD.items():
+            if name in config:
+                raise ReachThroughError(None, f"{instead} instead of {name}={config[name]!r}")
+        for name, own in self._own.items():
+            if own.keys() & config.get(name.removeprefix("_"), {}).keys():
+                raise ReachThroughError(None, f"another name than {', '.join(own)!r} in {name.removeprefix('_')}")
+        kept = ("_executors", "_jobstores", "_job_defaults")
+        before = {name: copy.copy(getattr(self, name, None)) for name in kept}
+        try:
+            super()._configure({**config, "timezone": self._zone})
+        except BaseException:
+            for name, value in before.items():
+                setattr(self, name, value)
+            raise
+        for name, own in self._own.items():
+            # Ours comes first: a change of all jobs is refused before another job store has made it.
+            setattr(self, name, {**own, **getattr(self, name)})
 
     def add_job(self, func: Any, *args: Any, **kwargs: Any) -> Job:  # noqa: ANN401 (APScheduler's own signature)
         """Add a function of your own, to the in-memory job store; see APScheduler. Tasks are refused here."""

@@ -4,16 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from apscheduler.executors.asyncio import AsyncIOExecutor
-from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from apscheduler.schedulers.base import STATE_PAUSED, BaseScheduler
 
 from scheduler import _containment, logbook
 from scheduler.apscheduler_adapter.events import not_started_event
 from scheduler.apscheduler_adapter.executor import RunExecutor
-from scheduler.apscheduler_adapter.guarded import TASKS, GuardedScheduler
-from scheduler.apscheduler_adapter.jobstore import RUNS, TaskJobStore
+from scheduler.apscheduler_adapter.guarded import GuardedScheduler
+from scheduler.apscheduler_adapter.jobstore import TaskJobStore
 from scheduler.engine import Engine, Host, Submit
 from scheduler.errors import NoEventLoopError
 from scheduler.store import Claim, NotStarted, Store
@@ -39,12 +37,7 @@ class StoreScheduler(GuardedScheduler):
         self.pass_done: Signal = self.engine.pass_done
         self.run_ended: Signal = self.engine.run_ended
         self._tasks = TaskJobStore(store)
-        # Ours comes first: a change of all jobs is refused before another job store has made it.
-        super().__init__(
-            timezone=zone,
-            jobstores={TASKS: self._tasks, "default": MemoryJobStore()},
-            executors={RUNS: RunExecutor(self.engine.submit), "default": AsyncIOExecutor()},
-        )
+        super().__init__(self._tasks, RunExecutor(self.engine.submit), zone)
 
     # --- APScheduler's side ---
 
