@@ -53,6 +53,34 @@ def answer_to(question: Question, value: object) -> object:
     return shape.checked(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a graph proposes to do, and what a person may decide about it."""
+
+    name: str
+    """The name of the action, such as that of a tool."""
+    args: Any
+    """Its arguments, mostly a dict."""
+    description: str
+    """What the graph says about it, perhaps ""."""
+    allowed: tuple[DecisionKind, ...]
+    """The decisions that the graph takes."""
+
+
+def proposals_of(question: Question) -> list[Proposal]:
+    """Return what a question proposes; nothing if it is no question of LangChain's middleware or Agent Inbox."""
+    shape = _shape_of(question)
+    return shape.proposals() if isinstance(shape, _Decisions | _ToolApproval | _HumanResponses) else []
+
+
+def answer_of(question: Question, decisions: Sequence[Decision]) -> object:
+    """Return decisions, one for each proposal in their order, as the question takes them. Raises `ValueError`."""
+    shape = _shape_of(question)
+    if not isinstance(shape, _Decisions | _ToolApproval | _HumanResponses):
+        raise ValueError("it proposes nothing; give an answer in words, or as JSON")  # noqa: TRY004 (like every other refusal)
+    return shape.all_decided(decisions)
+
+
 class _Shape(Protocol):
     """What a question takes."""
 
@@ -72,7 +100,7 @@ def _shape_of(question: Question) -> _Shape:
     if (requests := _action_requests(value)) is not None:
         return _Decisions(requests, _allowed_decisions(value, requests))
     if isinstance(value, dict) and value.get("type") == "tool_approval" and isinstance(value.get("name"), str):
-        return _ToolApproval(value["name"], question.response_schema)
+        return _ToolApproval(value, question.response_schema)
     if (inbox := _human_interrupts(value)) is not None:
         return _HumanResponses(inbox, is_list=isinstance(value, list))
     return _Free(question.response_schema)
@@ -162,10 +190,27 @@ class _Decisions:
                 raise ValueError(f"the decision on {request['name']!r}: {problem}")
         return value
 
+    def proposals(self) -> list[Proposal]:
+        pairs = zip(self.requests, self.allowed, strict=True)
+        return [_proposal(each["name"], each, _allowed_kinds(allowed)) for each, allowed in pairs]
+
+    def all_decided(self, decisions: Sequence[Decision]) -> object:
+        pairs = zip(self.requests, decisions, strict=True)
+        return self.checked({"decisions": [_langchain_decision(each["name"], decision) for each, decision in pairs]})
+
     def _shown(self) -> str:
         names = ", ".join(each["name"] for each in self.requests)
         number = "a decision" if len(self.requests) == 1 else f"{len(self.requests)} decisions in this order"
         return f'{{"decisions": [{{"type": "approve"}}, …]}}, {number}: {beginning(names, _SHOWN)}'
+
+
+def _proposal(name: str, request: Mapping[str, Any], allowed: Sequence[DecisionKind], about: object = None) -> Proposal:
+    description = request.get("description") if about is None else about
+    return Proposal(name, request.get("args"), description if isinstance(description, str) else "", tuple(allowed))
+
+
+def _allowed_kinds(allowed: Sequence[str]) -> list[DecisionKind]:
+    return [kind for kind in _LANGCHAIN_KINDS if kind in allowed]
 
 
 def _langchain_decision(name: str, decision: Decision) -> dict[str, Any]:
@@ -201,17 +246,34 @@ def _langchain_problem(decision: object, allowed: Sequence[str]) -> str | None:
 class _ToolApproval:
     """Takes one decision about one tool call; the question's schema says which are allowed."""
 
-    name: str
+    call: Mapping[str, Any]
     schema: Mapping[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        return str(self.call["name"])
+
+    def proposals(self) -> list[Proposal]:
+        samples = [Decision("approve"), Decision("reject"), Decision("respond", "-")]
+        if isinstance(self.call.get("args"), dict):
+            samples.append(Decision("edit", {"name": self.name, "args": self.call["args"]}))
+        allowed = [each.kind for each in samples if self._problem(_langchain_decision(self.name, each)) is None]
+        return [_proposal(self.name, self.call, _allowed_kinds(allowed))]
+
+    def all_decided(self, decisions: Sequence[Decision]) -> object:
+        (decision,) = decisions
+        return self.decided(decision)
 
     def decided(self, decision: Decision) -> object:
         return self.checked(_langchain_decision(self.name, decision))
 
     def checked(self, value: object) -> object:
-        problem = _schema_problem(self.schema, value) or _langchain_problem(value, _LANGCHAIN_KINDS)
-        if problem is not None:
+        if (problem := self._problem(value)) is not None:
             raise ValueError(f"the decision on {self.name!r}: {problem}")
         return value
+
+    def _problem(self, value: object) -> str | None:
+        return _schema_problem(self.schema, value) or _langchain_problem(value, _LANGCHAIN_KINDS)
 
 
 # --- Agent Inbox ---
@@ -258,9 +320,23 @@ class _HumanResponses:
                 raise ValueError(f"the response to {request['action_request']['action']!r}: {problem}")
         return value
 
+    def proposals(self) -> list[Proposal]:
+        return [
+            _proposal(each["action_request"]["action"], each["action_request"], kinds, each.get("description") or "")
+            for each, kinds in ((each, _inbox_kinds(each["config"])) for each in self.requests)
+        ]
+
+    def all_decided(self, decisions: Sequence[Decision]) -> object:
+        pairs = zip(self.requests, decisions, strict=True)
+        return self.checked([_human_response(each["action_request"]["action"], decision) for each, decision in pairs])
+
     def _shown(self) -> str:
         names = ", ".join(each["action_request"]["action"] for each in self.requests)
         return f'[{{"type": "accept", "args": null}}, …], a response each to: {beginning(names, _SHOWN)}'
+
+
+def _inbox_kinds(config: Mapping[str, Any]) -> list[DecisionKind]:
+    return [kind for kind in _LANGCHAIN_KINDS if config.get(_INBOX_CONFIG[_INBOX_TYPES[kind]])]
 
 
 def _human_response(action: str, decision: Decision) -> dict[str, Any]:

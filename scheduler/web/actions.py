@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
-from scheduler import TaskScheduler, logbook
+from scheduler import Decision, TaskScheduler, logbook
 from scheduler.web.access import Action
-from scheduler.web.answering import answers_from
+from scheduler.web.answering import answers_from, quick_decisions
 from scheduler.web.links import link
 from scheduler.web.pages.runs import run_page, seen_run
 from scheduler.web.pages.tasks import PAUSES
@@ -76,10 +76,15 @@ def answer_run(scheduler: TaskScheduler, visit: Visit) -> Answer:
     """Answer the questions of a run, or show what is wrong with the answers."""
     visit.require(Action.ANSWER)
     run = seen_run(scheduler, visit)
-    answers, filled = answers_from(run, visit.form)
-    if run.questions and any(each.problem for each in filled):
-        return run_page(scheduler, visit, run, filled)
-    scheduler.answer_run(run.id, answers)
+    if (kind := visit.form.get("quick")) is not None:
+        if kind not in quick_decisions(run):
+            raise Refused(409, f"Its questions are not decided with a button; open the run to answer them: {kind!r}.")
+        scheduler.answer_run(run.id, Decision("approve" if kind == "approve" else "reject"))
+    else:
+        answers, filled = answers_from(run, visit.form)
+        if any(each.has_problem for each in filled):
+            return run_page(scheduler, visit, run, filled)
+        scheduler.answer_run(run.id, answers)
     _log(visit, Action.ANSWER, run.task_id, run.id)
     return Redirect(link("./run", id=run.id, done=Action.ANSWER))
 

@@ -22,6 +22,7 @@ from scheduler.web.actions import ACTIONS
 from scheduler.web.guard import Guard
 from scheduler.web.links import base_of
 from scheduler.web.lookup import find_runs
+from scheduler.web.pages.inbox import inbox
 from scheduler.web.pages.runs import run, runs
 from scheduler.web.pages.tasks import confirm_removal, task, tasks
 from scheduler.web.pages.today import today
@@ -40,6 +41,7 @@ PAGES: Final[dict[str, Handler]] = {
     "remove-task": confirm_removal,
     "runs": runs,
     "run": run,
+    "inbox": inbox,
     "zone": zone,
 }
 """The pages by their addresses; those with a shape have a twin that ends with `.json`."""

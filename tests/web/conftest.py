@@ -6,7 +6,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
-from web_kit import ASKED, Browser
+from web_kit import ASKED, SCHEMAS, Browser
 
 from scheduler import web
 
@@ -14,7 +14,9 @@ from scheduler import web
 async def answer(state: MessagesState):
     prompt = state["messages"][-1].text
     if prompt.startswith("Ask"):
-        return {"messages": [("assistant", f"You said {interrupt(ASKED[prompt])!r}")]}
+        return {
+            "messages": [("assistant", f"You said {interrupt(ASKED[prompt], response_schema=SCHEMAS.get(prompt))!r}")]
+        }
     if prompt.startswith("Fail"):
         raise ValueError(prompt)
     if prompt == "Wait.":

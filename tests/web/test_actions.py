@@ -98,10 +98,10 @@ async def asks(scheduler, prompt="Ask."):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"answer-0": "Yes,\r\nsend it.", "kind-0": "text"}, "'Yes,\\nsend it.'"),
-        ({"answer-0": "true", "kind-0": "text"}, "'true'"),
-        ({"answer-0": "true", "kind-0": "json"}, "True"),
-        ({"answer-0": '{"ok": [1, 2.5, null]}', "kind-0": "json"}, "{'ok': [1, 2.5, None]}"),
+        ({"q0": "Yes,\r\nsend it.", "q0-kind": "text"}, "'Yes,\\nsend it.'"),
+        ({"q0": "true", "q0-kind": "text"}, "'true'"),
+        ({"q0": "true", "q0-kind": "json"}, "True"),
+        ({"q0": '{"ok": [1, 2.5, null]}', "q0-kind": "json"}, "{'ok': [1, 2.5, None]}"),
     ],
 )
 async def test_a_question_is_answered_as_text_or_as_json(scheduler, browse, fields, said):
@@ -118,7 +118,7 @@ async def test_a_question_is_answered_as_text_or_as_json(scheduler, browse, fiel
 async def test_a_wrong_answer_is_shown_again_with_what_is_wrong(scheduler, browse, typed):
     """Nothing is lost of what was typed, and the run still waits."""
     run = await asks(scheduler)
-    response = await browse().post(f"answer-run?id={run.id}", **{"answer-0": typed, "kind-0": "json"})
+    response = await browse().post(f"answer-run?id={run.id}", **{"q0": typed, "q0-kind": "json"})
     assert response.status_code == 400
     assert typed.strip() in response.text
     assert 'aria-invalid="true"' in response.text
@@ -129,7 +129,7 @@ async def test_what_a_person_typed_is_kept_as_it_is(scheduler, browse):
     """Also invisible characters, in the field that is sent back."""
     run = await asks(scheduler)
     typed = 'line one\n</textarea><script>alert(1)</script> \u202e "quoted'
-    response = await browse().post(f"answer-run?id={run.id}", **{"answer-0": typed, "kind-0": "json"})
+    response = await browse().post(f"answer-run?id={run.id}", **{"q0": typed, "q0-kind": "json"})
     assert "".join(Elements(response.text).texts).count(typed) == 1
     assert "<script>alert" not in response.text
 

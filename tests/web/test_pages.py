@@ -39,7 +39,7 @@ async def test_the_first_page_says_what_runs_next_asks_and_went_wrong(scheduler,
     assert text.count("ValueError: Fail") == 1
     assert "waits running" in text
     assert "Every day at 09:00 (Europe/Berlin)" in text
-    assert "Asks you 1" in text
+    assert "Inbox 1" in text
 
 
 async def test_what_went_wrong_before_yesterday_is_not_on_the_first_page(scheduler, browse, db_path):

@@ -9,12 +9,47 @@ import httpx
 from helpers import wait_until
 
 HERE = "http://127.0.0.1:8745/"
+MAIL = {"to": "ann", "count": 3, "urgent": False, "parts": [1, {"a": None}]}
 ASKED = {
     "Ask.": "Send this mail to 240 customers?",
     "Ask about a record.": {"city": "Bern", "days": 3},
     "Ask hostile.": "<script>alert(1)</script> \u202eevil",
+    "Ask to send.": {
+        "action_requests": [{"name": "send", "args": MAIL, "description": "Send it?"}],
+        "review_configs": [{"action_name": "send", "allowed_decisions": ["approve", "edit", "reject", "respond"]}],
+    },
+    "Ask about two.": {
+        "action_requests": [{"name": "send", "args": MAIL}, {"name": "drop", "args": {}}],
+        "review_configs": [{"action_name": "drop", "allowed_decisions": ["approve", "reject"]}],
+    },
+    "Ask the inbox.": [
+        {
+            "action_request": {"action": "send", "args": MAIL},
+            "config": {"allow_accept": True, "allow_edit": True, "allow_respond": True, "allow_ignore": False},
+            "description": "A mail to Ann.",
+        }
+    ],
+    "Ask for an order.": "What shall I order?",
+    "Ask for a number.": "How many?",
 }
 """What the graph asks, by the prompt of its task."""
+SCHEMAS = {
+    "Ask for an order.": {
+        "$defs": {"Size": {"enum": ["small", "large", 3]}},
+        "type": "object",
+        "properties": {
+            "item": {"type": "string", "description": "What it is"},
+            "number": {"type": "integer", "minimum": 1},
+            "size": {"$ref": "#/$defs/Size"},
+            "gift": {"type": "boolean", "default": False},
+            "note": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+            "options": {"type": "array"},
+        },
+        "required": ["item", "number", "size", "gift"],
+    },
+    "Ask for a number.": {"type": "integer", "maximum": 10},
+}
+"""The schemas of the questions that have one."""
 OWN = {"sec-fetch-site": "same-origin"}
 """What a browser says when a page of the same address sends a form."""
 

@@ -7,7 +7,7 @@ from scheduler import TaskScheduler
 from scheduler.errors import RunNotFoundError, TaskNotFoundError
 from scheduler.models import OPEN_STATUSES, Run, RunStatus
 from scheduler.shapes import run_shape, took
-from scheduler.web.answering import Asked, asked_of
+from scheduler.web.answering import Asked, asked_of, quick_decisions
 from scheduler.web.lookup import BAD_STATUSES, find_runs
 from scheduler.web.visit import Page, Refused, Visit
 
@@ -72,6 +72,7 @@ def run_page(scheduler: TaskScheduler, visit: Visit, found: Run, asked: list[Ask
         "task": task,
         "prompt": prompt,
         "response": response,
+        "quick": quick_decisions(found),
         "asked": asked if found.status is RunStatus.WAITING else [],
         "duration": took(found.started_at, found.finished_at or (visit.now if found.started_at else None)),
         "is_open": found.status in OPEN_STATUSES,
