@@ -1,38 +1,11 @@
 """A schedule as it is given on the command line → the fields of a definition."""
 
-import re
-from typing import Any, Final
+from typing import Any
 
-from scheduler import TaskType, parse_schedule
+from scheduler import TaskType
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.ui.moments import parse_duration, parse_instant
-
-_CRON: Final = re.compile(r"[*@]|[0-9*,/-]+[ \t]+[0-9*,/-]+[ \t]+\S+[ \t]+\S")
-"""How a cron expression begins; words may begin with a digit, too."""
-
-
-_RULE: Final = re.compile(r"(RRULE:)?[A-Z]+=", re.ASCII | re.IGNORECASE)
-"""How a recurrence rule begins."""
-
-
-def schedule_fields(text: str, timezone: str | None) -> dict[str, Any]:
-    """Return the fields of a cron expression, of a recurrence rule, or of a schedule in words. Raises `ValueError`."""
-    stripped = text.strip()
-    if _CRON.match(stripped):
-        return cron_fields(stripped, timezone)
-    if _RULE.match(stripped):
-        return rule_fields(stripped, timezone)
-    return parse_schedule(text, timezone=timezone)
-
-
-def cron_fields(text: str, timezone: str | None) -> dict[str, Any]:
-    """Return the fields of a cron task."""
-    return {"task_type": TaskType.CRON, "cron_expression": text, "timezone": timezone}
-
-
-def rule_fields(text: str, timezone: str | None) -> dict[str, Any]:
-    """Return the fields of a task with a recurrence rule."""
-    return {"task_type": TaskType.RRULE, "rrule": text, "timezone": timezone}
+from scheduler.schedule_texts import cron_fields, rule_fields, schedule_fields
 
 
 def interval_fields(text: str, timezone: str | None) -> dict[str, Any]:

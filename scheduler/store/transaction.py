@@ -37,9 +37,18 @@ class StoreTransaction:
         prepared = adding.prepare(definition, self._zone, self._calendars)
         adding.add(self._connection, [prepared], self._now, refuse_passed=True)
 
-    def update_task(self, task_id: str, changes: Mapping[str, Any]) -> TaskDefinition:
-        """Change fields of a task; return its definition. Raises `TaskNotFoundError`, `ValueError`."""
-        return adding.change(self._connection, task_id, changes, self._zone, self._calendars, self._now, None)
+    def view_task(self, task_id: str) -> Listed:
+        """Return one task, finished or not. Raises `TaskNotFoundError`."""
+        return listing.view_task(self._connection, task_id, self._now)
+
+    def update_task(
+        self, task_id: str, changes: Mapping[str, Any], expected: TaskDefinition | None = None
+    ) -> TaskDefinition:
+        """Change fields of a task; return its definition.
+
+        Raises `TaskNotFoundError`, `ValueError`, and `TaskChangedError` if the task is not the expected one.
+        """
+        return adding.change(self._connection, task_id, changes, self._zone, self._calendars, self._now, expected)
 
     def resume_task(self, task_id: str) -> None:
         """Resume a task. Raises `TaskNotFoundError`."""

@@ -25,6 +25,8 @@ class Action(StrEnum):
     PAUSE = "pause"
     #: Resume a task.
     RESUME = "resume"
+    #: Add a task, and change one.
+    EDIT = "edit"
     #: Remove a task.
     REMOVE = "remove"
     #: Stop a run.

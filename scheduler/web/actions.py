@@ -8,6 +8,7 @@ from scheduler import Decision, TaskScheduler, logbook
 from scheduler.web.access import Action
 from scheduler.web.answering import answers_from, quick_decisions
 from scheduler.web.links import link
+from scheduler.web.pages.edit import save_new_task, save_task
 from scheduler.web.pages.runs import run_page, seen_run
 from scheduler.web.pages.tasks import PAUSES
 from scheduler.web.visit import Answer, Redirect, Refused, Visit
@@ -43,6 +44,24 @@ def resume_task(scheduler: TaskScheduler, visit: Visit) -> Answer:
     scheduler.resume_task(task_id)
     _log(visit, Action.RESUME, task_id)
     return Redirect(link("./task", id=task_id, done=Action.RESUME))
+
+
+def new_task(scheduler: TaskScheduler, visit: Visit) -> Answer:
+    """Add a task, or show what is wrong with its form."""
+    visit.require(Action.EDIT)
+    answer, added = save_new_task(scheduler, visit)
+    if added is not None:
+        _log(visit, Action.EDIT, added)
+    return answer
+
+
+def edit_task(scheduler: TaskScheduler, visit: Visit) -> Answer:
+    """Change a task, or show what is wrong with its form."""
+    visit.require(Action.EDIT)
+    answer, changed = save_task(scheduler, visit)
+    if changed is not None:
+        _log(visit, Action.EDIT, changed)
+    return answer
 
 
 def remove_task(scheduler: TaskScheduler, visit: Visit) -> Answer:
@@ -97,6 +116,8 @@ ACTIONS: Final[Mapping[str, Callable[[TaskScheduler, Visit], Answer]]] = {
     "run-task": run_task,
     "pause-task": pause_task,
     "resume-task": resume_task,
+    "new-task": new_task,
+    "edit-task": edit_task,
     "remove-task": remove_task,
     "cancel-run": cancel_run,
     "retry-run": retry_run,

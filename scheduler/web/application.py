@@ -22,6 +22,7 @@ from scheduler.web.actions import ACTIONS
 from scheduler.web.guard import Guard
 from scheduler.web.links import base_of
 from scheduler.web.lookup import find_runs
+from scheduler.web.pages.edit import edit_task, new_task, preview
 from scheduler.web.pages.inbox import inbox
 from scheduler.web.pages.runs import run, runs
 from scheduler.web.pages.tasks import confirm_removal, task, tasks
@@ -38,11 +39,14 @@ PAGES: Final[dict[str, Handler]] = {
     "": today,
     "tasks": tasks,
     "task": task,
+    "new-task": new_task,
+    "edit-task": edit_task,
     "remove-task": confirm_removal,
     "runs": runs,
     "run": run,
     "inbox": inbox,
     "zone": zone,
+    "preview": preview,
 }
 """The pages by their addresses; those with a shape have a twin that ends with `.json`."""
 _FIRST: Final = "today"
@@ -52,6 +56,7 @@ DONE: Final[dict[str, str]] = {
     Action.RUN: "The run was added. It starts when its turn comes.",
     Action.PAUSE: "Paused.",
     Action.RESUME: "Resumed.",
+    Action.EDIT: "Saved.",
     Action.REMOVE: "Removed. The history of its runs stays.",
     Action.CANCEL: "The run is being stopped.",
     Action.RETRY: "This run repeats the other one.",

@@ -233,7 +233,7 @@ async def test_every_link_of_every_page_leads_somewhere(scheduler, browse):
             if found not in seen:
                 seen.add(found)
                 todo.append(found)
-    assert {f"/{name}" for name in PAGES} <= seen
+    assert {f"/{name}" for name in PAGES if name != "preview"} <= seen  # the script asks for that one
 
 
 async def test_times_are_on_the_clock_that_the_viewer_chooses(scheduler, browse):

@@ -32,12 +32,12 @@ from scheduler.cli.project import (
     toml_task,
 )
 from scheduler.cli.project_graphs import look_at
-from scheduler.cli.schedule_options import schedule_fields
 from scheduler.cli.ui.asking import agrees, ask, choose
 from scheduler.cli.ui.output import console, fail, note, say, show_json
 from scheduler.graph_names import DEFAULT_GRAPH
 from scheduler.graphs.trial import SeenGraph
 from scheduler.phrases import is_relative
+from scheduler.schedule_texts import schedule_fields
 
 _EXAMPLES: Final = {
     TaskType.CRON: "every day at 9am",

@@ -14,11 +14,11 @@ from scheduler.cli.commands.many import OnlyTag, found_tasks
 from scheduler.cli.errors import CommandError, ExitCode
 from scheduler.cli.metadata_options import json_object
 from scheduler.cli.options import Db, DbUrl, Json, TaskId, opened
-from scheduler.cli.schedule_options import schedule_fields
 from scheduler.cli.ui.moments import in_local_words, local, on_the_clock
 from scheduler.cli.ui.output import cell, note, one_line, say, show_json, show_pairs, show_table, status_cell, table
 from scheduler.cli.ui.output import show as show_parts
 from scheduler.models import SessionMode, usual_mode
+from scheduler.schedule_texts import schedule_fields
 from scheduler.shapes import due_times, has_clock, in_words, run_shape, task_shape
 from scheduler.thread_ids import shared_thread
 from scheduler.views import TaskState, TaskView

@@ -22,7 +22,7 @@ _SHOWN_STRIP: Final = 60
 _SHOWN_ELSEWHERE: Final = frozenset({"id", "name", "prompt"})
 _CODE: Final = frozenset({"graph", "input_builder", "result_callback"})
 PAUSES: Final = {
-    "": "until I resume it",
+    "": "until it is resumed",
     "1": "for an hour",
     "4": "for 4 hours",
     "24": "for a day",
