@@ -555,7 +555,7 @@ def test_help_shows_no_type_beside_a_flag(place, name):
 
 
 VERBS = re.compile(
-    "Add|Allow|Answer|Attach|Build|Call|Cancel|Check|Declare|Delay|Do|Edit|Export|Finish|Give|Handle|Keep|Limit|Log|Look|Name"
+    "Add|Allow|Answer|Attach|Build|Call|Cancel|Check|Declare|Delay|Do|Edit|Export|Finish|Give|Handle|Keep|Let|Limit|Log|Look|Name"
     "|Pause|Preview|Print|Read|Record|Remember|Remove|Repeat|Replace|Report|Resume|Run|Send|Set|Share|Show|Start|Stop|Treat|Try|Use|Wait"
     "|Write|Also log|Apply"
 )

@@ -106,7 +106,7 @@ async def test_a_form_that_is_saved_as_it_is_changes_nothing(scheduler, browse):
             id="rule", name="r", prompt="x", task_type="rrule", rrule="FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;BYHOUR=9"
         ),
         TaskDefinition(id="odd", name="d", prompt="x", task_type="cron", cron_expression="*/7 3-5 1,15 * *"),
-        hourly("input", prompt=None, input={"a": 1}),
+        hourly("input", prompt=None, input={"messages": []}),
     ]
     scheduler.add_tasks(tasks)
     browser = browse()
