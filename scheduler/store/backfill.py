@@ -73,8 +73,9 @@ def _gaps(  # noqa: PLR0913, PLR0917 (the task, and the range)
 ) -> list[int]:
     """Return the due times of a range for which no run has started, nor will: oldest first."""
     until = end
-    if row.next_due is not None and not row.paused:
-        until = min(end, row.next_due - 1)  # the schedule itself sees to what comes from then on
+    if row.next_due is not None and (not row.paused or task.run_at is not None):
+        # The schedule itself sees to what comes from then on; a one-time task runs when it is resumed.
+        until = min(end, row.next_due - 1)
     started = set(connection.execute(_STARTED, {"task": row.id, "since": start, "until": until}).scalars())
     gaps: list[int] = []
     for number, due in enumerate(_due_times(row, task, start, until)):

@@ -183,7 +183,8 @@ def insert_skipped(connection: Connection, task: TaskDefinition, last_seq: int, 
     previous = connection.execute(_NEWEST, {"task_id": task.id, "seq": last_seq}).first()
     if previous and previous.status == RunStatus.SKIPPED and previous.error == firing.reason:
         coalesced = previous.coalesced + firing.coalesced + 1
-        values = {"last": firing.scheduled_at, "others": coalesced, "now": now}
+        last = max(firing.scheduled_at, previous.scheduled_at)  # later, if the clock was set back since
+        values = {"last": last, "others": coalesced, "now": now}
         connection.execute(_GROW, {"run": previous.id, **values})
         return last_seq
     seq = last_seq + 1

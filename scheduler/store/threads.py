@@ -29,6 +29,11 @@ class WaitingRun(Protocol):
         ...
 
     @property
+    def attempt(self) -> int:
+        """How many attempts it has had."""
+        ...
+
+    @property
     def checkpointed(self) -> int:
         """1 if it is known that its graph has a checkpointer."""
         ...
@@ -48,6 +53,9 @@ class Threads:
         self._claimer = claimer
         self._now = now
         self._taken: set[str] = set()
+        """Threads that this pass gives to nobody any more: it has claimed a run on them, or found one to wait for."""
+        self._claimed: set[str] = set()
+        """Those on which it has claimed a run."""
         self._open: dict[str, str] = {}
 
     def look_at(self, due: Iterable[TaskDefinition]) -> None:
@@ -76,6 +84,8 @@ class Threads:
         """
         is_free = thread_id not in self._taken and thread_id not in self._open
         self._taken.add(thread_id)
+        if is_free:
+            self._claimed.add(thread_id)
         return is_free
 
     def take_for(self, run: WaitingRun) -> bool:
@@ -91,14 +101,26 @@ class Threads:
         if run.thread_id in self._taken:
             return False
         self._taken.add(run.thread_id)
+        self._claimed.add(run.thread_id)
         return True
 
     def take_if_free(self, run: WaitingRun) -> bool:
-        """Take the thread of a waiting run, unless another run has it; it stays unmarked, and in nobody's way."""
-        if run.thread_id in self._taken or run.thread_id in self._find_open([run.thread_id], besides=run.id):
+        """Take the thread of a run of a backfill, unless another run has it; it stays unmarked, and in nobody's way.
+
+        One that has begun has its thread: what waits there waits for it.
+        """
+        if run.attempt > 0:
+            is_free = run.thread_id not in self._claimed and not self._is_taken(run.id)
+        else:
+            is_free = run.thread_id not in self._taken and not self._find_open([run.thread_id], besides=run.id)
+        if not is_free:
             return False
+        self._claimed.add(run.thread_id)
         self._taken.add(run.thread_id)
         return True
+
+    def _is_taken(self, run_id: str) -> bool:
+        return bool(self._connection.execute(_TAKEN, {"run": run_id, "now": self._now}).scalars())
 
     def _find_open(self, threads: Sequence[str], besides: str = "") -> dict[str, str]:
         """Return which of the threads have an open run, and its status; `waiting` before others."""
@@ -144,3 +166,6 @@ def thread_is_taken() -> ColumnElement[bool]:
             < tuple_(runs.c.attempt == 0, runs.c.ready_at, runs.c.id),
         ),
     )
+
+
+_TAKEN: Final = Statement(lambda: select(runs.c.id).where(runs.c.id == bindparam("run"), thread_is_taken()))

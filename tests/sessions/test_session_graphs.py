@@ -42,7 +42,7 @@ async def test_a_functional_entrypoint_remembers(scheduler_with):
     await only_run(scheduler, prompt="Hello.")
     scheduler.trigger_task("hourly")
     newest, _ = await wait_for_runs(scheduler, 2)
-    assert (newest.status, newest.response) == (RunStatus.SUCCEEDED, "['Hello.', 'Hello.']")
+    assert (newest.status, newest.response) == (RunStatus.SUCCEEDED, '["Hello.", "Hello."]')
 
 
 async def test_a_functional_entrypoint_asks_and_is_retried(scheduler_with):
@@ -103,7 +103,7 @@ async def test_an_input_builder_of_the_scheduler(new_scheduler, builder):
     """A function or its dotted path makes the input of a graph that has no `messages`."""
     scheduler = new_scheduler(research(), input_builder=builder)
     run = await only_run(scheduler, prompt="Cats", metadata={"depth": 3})
-    assert (run.status, run.response) == (RunStatus.SUCCEEDED, "{'topic': 'Cats in depth 3', 'depth': 3}")
+    assert (run.status, run.response) == (RunStatus.SUCCEEDED, '{"topic": "Cats in depth 3", "depth": 3}')
 
 
 async def test_an_input_builder_of_a_task(new_scheduler):

@@ -78,7 +78,7 @@ class Checks:
                     "no-history",
                     f"the graph was called for {calls[0].task_id} {calls[0].due}, of which nothing is kept",
                 )
-            elif run["trigger"] == "schedule":
+            elif run["trigger"] == "schedule" or (run["trigger"] == "backfill" and not self.went_back):
                 started[run["task_id"], calls[0].due].add(run_id)
         for (task_id, due), run_ids in started.items():
             if len(run_ids) > 1:

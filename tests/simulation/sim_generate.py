@@ -25,6 +25,8 @@ FEATURES = [
 ]  # fmt: skip
 CHECKPOINTS = 0.06
 """The share of worlds whose graph is a real LangGraph with checkpoints, which takes ten times as long."""
+REPEATS = 0.12
+"""The share of worlds in which somebody calls `retry_run` and `backfill_task`."""
 STUBBORN = 0.03
 """The share of worlds in which graphs do not end when they should."""
 SIZES = ["tiny", "short", "long"]
@@ -32,7 +34,24 @@ SIZES = ["tiny", "short", "long"]
 
 def make(seed, size=None):
     """Return the script of a seed."""
-    return _with_stubborn_graphs(_with_checkpoints(Maker(seed, size).script()))
+    maker = Maker(seed, size)
+    return _with_repeats(_with_stubborn_graphs(_with_checkpoints(maker.script())), maker.unit)
+
+
+def _with_repeats(script, unit):
+    """Let somebody run again what is over, and what was not run, in some worlds."""
+    r = random.Random(script["seed"] + 13)
+    if r.random() >= REPEATS:
+        return script
+    ids = [each for each in script["manners"] if not each.startswith("s")]
+    calls = []
+    for _ in range(r.choice([1, 2, 4])):
+        at, task_id, by = round(r.uniform(0, script["horizon"]), 3), r.choice(ids), r.choice([99, 0, 1])
+        kind, value = r.choice(
+            [("retry", r.random() < 0.5), ("backfill", [r.choice([5, 30]) * unit, r.choice([1, 2])])]
+        )
+        calls.append([at, "call", kind, task_id, value, by])
+    return {**script, "operations": sorted([*script["operations"], *calls], key=lambda each: each[0])}
 
 
 def _with_stubborn_graphs(script):

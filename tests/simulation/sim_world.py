@@ -325,6 +325,14 @@ class World:
             open_runs = self.rows("SELECT id FROM scheduler_runs WHERE finished_at IS NULL AND task_id = ?", task_id)
             for row in open_runs[:1]:
                 scheduler.cancel_run(row["id"], "by the world")
+        elif kind == "retry":
+            over = self.rows("SELECT id FROM scheduler_runs WHERE finished_at IS NOT NULL AND task_id = ?", task_id)
+            if over:
+                scheduler.retry_run(over[-1]["id"], from_start=given)
+        elif kind == "backfill":
+            end = moment_of(self.clock.now())
+            seconds, most = given
+            scheduler.backfill_task(task_id, end - timedelta(seconds=seconds), end, limit=50, max_concurrent=most)
         else:
             getattr(scheduler, f"{kind}_task")(task_id)
 
@@ -340,7 +348,7 @@ class World:
             return None
 
     def _has_changed(self, kind, task_id, given, now, *, is_finished):
-        if kind == "answer":
+        if kind in {"answer", "retry", "backfill"}:
             return
         model = self.models.setdefault(task_id, TaskModel())
         if kind == "add":

@@ -142,6 +142,30 @@ def test_a_task_that_runs_once(process):
     assert backfill(process, 0, 100, 100) == [60]
 
 
+def test_a_task_that_runs_once_and_is_paused(process):
+    """It runs when it is resumed, so that nobody may run its due time before; a recurring task serves none later."""
+    process.add(once(60))
+    process.pause(50)
+    assert backfill(process, 0, 100, 100) == []
+    process.resume(110)
+    assert started(process, 110) == [("schedule", 60)]
+
+
+def test_a_backfill_that_has_begun_keeps_its_thread(process):
+    """When its further attempt may start, what waits on the thread waits for it, and not it for that."""
+    process.is_checkpointed = lambda _task: True
+    process.add(cron("0 * * * *", max_attempts=2, retry_delay_seconds=10), now=10 * HOUR)
+    backfill(process, HOUR, HOUR, 10 * HOUR)
+    process.run_pass(10 * HOUR)
+    process.trigger(10 * HOUR + 1)
+    assert started(process, 10 * HOUR + 1) == []
+    process.complete(10 * HOUR + 2, RunStatus.FAILED)
+    assert started(process, 10 * HOUR + 3) == []
+    assert started(process, 10 * HOUR + 30) == [("backfill", HOUR)]
+    process.end(10 * HOUR + 31)
+    assert started(process, 10 * HOUR + 31) == [("manual", 10 * HOUR + 1)]
+
+
 def test_times_that_the_history_does_not_know_any_more_are_refused(new_process):
     """Unless somebody insists on them."""
     process = new_process(history_limit=3)

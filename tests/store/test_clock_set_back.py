@@ -50,6 +50,18 @@ def test_a_due_time_that_comes_a_second_time_while_a_run_goes_stops_nobody(proce
     assert [run for run in process.history() if run[0] != "skipped"] == [("running", 600, 0)]
 
 
+def test_skipped_due_times_that_share_a_row_are_not_forgotten(process):
+    """The row names the latest of them, also if earlier ones are added to it after the clock was set back."""
+    process.add(every(60, "t", start_at=moment(-7)))
+    process.run_pass(60)
+    process.run_pass(600)
+    assert process.history() == [("running", 53, 0), ("skipped", 593, 8)]
+    process.run_pass(-3008)
+    process.run_pass(592)
+    assert process.history() == [("running", 53, 0), ("skipped", 593, 17)]
+    assert process.due() == 653
+
+
 def test_a_task_resumed_after_the_clock_was_put_back_is_not_started_twice(process):
     """Nor is one that is removed and added again."""
     process.add(every(60, overlap="allow_all"))

@@ -55,14 +55,12 @@ def answer(
         ),
     ] = None,
     as_text: Annotated[bool, typer.Option("--text", help="Treat values as text, even if they look like JSON.")] = False,
-    approve: Annotated[bool, typer.Option("--approve", help="Let the graph do what it proposes.")] = False,
+    approve: Annotated[bool, typer.Option("--approve", help="Do what the graph proposes.")] = False,
     reject: Annotated[
         str | None,
         typer.Option(metavar="REASON", help="Do not do what the graph proposes; REASON may be empty."),
     ] = None,
-    edit: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Let it do so with these arguments, a JSON object.")
-    ] = None,
+    edit: Annotated[str | None, typer.Option(metavar="JSON", help="Do it with these arguments, a JSON object.")] = None,
     respond: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Give this text in place of what the graph proposes.")
     ] = None,
