@@ -23,6 +23,7 @@ from scheduler.web.guard import Guard
 from scheduler.web.links import base_of
 from scheduler.web.lookup import find_runs
 from scheduler.web.pages.edit import edit_task, new_task, preview
+from scheduler.web.pages.health import health
 from scheduler.web.pages.inbox import inbox
 from scheduler.web.pages.runs import run, runs
 from scheduler.web.pages.tasks import confirm_removal, task, tasks
@@ -45,6 +46,7 @@ PAGES: Final[dict[str, Handler]] = {
     "runs": runs,
     "run": run,
     "inbox": inbox,
+    "health": health,
     "zone": zone,
     "preview": preview,
 }

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from scheduler._texts import escaped, escaped_lines
 from scheduler.shapes import shown_seconds
+from scheduler.timing.local_time import on_clock_of
 from scheduler.web.links import link
 from scheduler.web.pictures import attempts_picture, strip
 from scheduler.web.times import date_and_clock, day_and_clock, exact, from_now, has_other_clock, zone_named
@@ -38,6 +39,7 @@ def environment() -> Environment:
     made.filters |= {
         "clock": _clock,
         "clock_there": _clock_there,
+        "clock_only": _clock_only,
         "seconds": shown_seconds,
         "text": _text,
         "line": _line,
@@ -90,6 +92,12 @@ def _clock_there(context: Context, moment: datetime | None, zone_name: str | Non
         return Markup()
     text = f"{date_and_clock(moment, visit.now, zone)} {zone_name}"
     return Markup('<span class="there">{}</span>').format(_time(moment, text, zone))
+
+
+@pass_context
+def _clock_only(context: Context, moment: datetime) -> str:
+    """Return the time of an instant on the viewer's clock, without its day."""
+    return f"{on_clock_of(moment, context['visit'].zone):%H:%M}"
 
 
 def _time(moment: datetime, text: str, zone: ZoneInfo) -> Markup:

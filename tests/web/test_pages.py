@@ -5,7 +5,7 @@ from contextlib import chdir
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from helpers import hourly, one_time
+from helpers import hourly, one_time, rows
 from typer.testing import CliRunner
 from web_kit import ASKED, Elements, link_to, ran, text_of, until_run
 
@@ -282,3 +282,48 @@ async def test_the_moment_that_a_page_was_made_is_the_schedulers(scheduler, brow
     """The pages ask the clock that decides what is due."""
     scheduler._clock.now = lambda: int(datetime(2031, 5, 1, 12, tzinfo=UTC).timestamp() * 1_000_000)
     assert (await browse().get("today.json")).json()["now"] == "2031-05-01T12:00:00+00:00"
+
+
+async def test_hours_back_and_ahead_are_one_picture(scheduler, browse):
+    """A row for each task, whose label says what is in it; with many due times, the rest is a line."""
+    scheduler.add_tasks([hourly("fails", prompt="Fail."), hourly("often", interval_seconds=30), hourly("rare")])
+    scheduler.add_task(one_time("far", scheduler.now() + timedelta(days=3)))
+    scheduler.start()
+    await ran(scheduler, "fails", 2)
+    page = await browse().get()
+    labels = [label for label in Elements(page.text).all("svg", "aria-label") if "due times ahead" in label]
+    assert labels == [
+        "0 runs, of which 0 succeeded and 0 went wrong; 60 or more due times ahead",
+        "2 runs, of which 0 succeeded and 2 went wrong; 12 due times ahead",
+        "0 runs, of which 0 succeeded and 0 went wrong; 12 due times ahead",
+    ]
+    assert page.text.count("due-on") == 1
+
+
+async def test_health_says_what_keeps_tasks_from_running(scheduler, browse, db_path):
+    """No scheduler, a task whose row is damaged, a due time that is late; and nothing when all is fine."""
+    scheduler.add_tasks([hourly("broken"), one_time("late", scheduler.now() + timedelta(milliseconds=20))])
+    with rows(db_path) as store:
+        store.execute("UPDATE scheduler_tasks SET definition = 'x' WHERE id = 'broken'")
+    scheduler._clock.now = lambda: int((datetime.now(UTC) + timedelta(minutes=10)).timestamp() * 1_000_000)
+    browser = browse()
+    report = (await browser.get("health.json")).json()
+    assert report["ok"] is False
+    assert {each["name"] for each in report["checks"] if not each["ok"]} == {
+        "schedulers",
+        "tasks",
+        "task broken",
+        "task late",
+    }
+    page = await browser.get("health")
+    assert "task?id=late" in page.text
+    assert "no scheduler is running" in text_of(page)
+
+
+async def test_health_is_fine_when_a_scheduler_runs(scheduler, browse):
+    """Each check says what it has found."""
+    scheduler.add_task(hourly())
+    scheduler.start()
+    report = (await browse().get("health.json")).json()
+    assert report["ok"] is True
+    assert [each["name"] for each in report["checks"]] == ["schedulers", "tasks", "due times", "clock", "time zones"]

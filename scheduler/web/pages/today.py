@@ -1,11 +1,13 @@
 """The first page: what runs, what comes next, what went wrong, what is asked."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 from scheduler import TaskScheduler
 from scheduler.models import Run, RunStatus
 from scheduler.shapes import in_words, run_shape, task_shape
 from scheduler.views import TaskState, TaskView
+from scheduler.web import timeline
 from scheduler.web.lookup import BAD_STATUSES, Trouble, find_runs, next_tasks, runs_of, troubles
 from scheduler.web.visit import Page, Visit
 
@@ -14,6 +16,10 @@ _TASKS: Final = 25
 _CARD: Final = 6
 _MOST_TROUBLE: Final = 300
 _STRIP: Final = 30
+_ROWS: Final = 12
+"""So many tasks are in the picture."""
+_MOST_RUNS: Final = 1_000
+"""So many runs are looked at for it."""
 
 
 def today(scheduler: TaskScheduler, visit: Visit) -> Page:
@@ -25,6 +31,9 @@ def today(scheduler: TaskScheduler, visit: Visit) -> Page:
     tasks = next_tasks(scheduler, visit, _TASKS)
     coming = [task for task in tasks if task.state is TaskState.SCHEDULED][:_CARD]
     runs = runs_of(scheduler, tasks, _STRIP)
+    since = visit.now - timedelta(hours=timeline.HOURS)
+    lately = find_runs(scheduler, visit, _MOST_RUNS, before=None, since=since)
+    rows = timeline.timeline(tasks[:_ROWS], _by_task(lately.runs), visit.now)
 
     def shape() -> dict[str, Any]:
         return {
@@ -49,6 +58,9 @@ def today(scheduler: TaskScheduler, visit: Visit) -> Page:
         "has_more_tasks": len(tasks) == _TASKS,
         "runs": runs,
         "words": words_of(tasks),
+        "rows": rows,
+        "ticks": timeline.ticks(visit.now),
+        "is_cut": lately.older is not None,
     }
     return Page("today.html", "Today", values, shape)
 
@@ -56,6 +68,13 @@ def today(scheduler: TaskScheduler, visit: Visit) -> Page:
 def words_of(tasks: list[TaskView]) -> dict[str, str | None]:
     """Return the schedules of tasks in words, by their ids."""
     return {task.id: None if task.definition is None else in_words(task.definition, task.timezone) for task in tasks}
+
+
+def _by_task(runs: list[Run]) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.task_id, []).append(run)
+    return found
 
 
 def _newest(runs: dict[str, list[Run]], task: TaskView) -> Run | None:
