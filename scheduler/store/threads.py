@@ -107,7 +107,7 @@ class Threads:
     def take_if_free(self, run: WaitingRun) -> bool:
         """Take the thread of a run of a backfill, unless another run has it; it stays unmarked, and in nobody's way.
 
-        One that has begun has its thread: what waits there waits for it.
+        One that has started has its thread: what waits there waits for it.
         """
         if run.attempt > 0:
             is_free = run.thread_id not in self._claimed and not self._is_taken(run.id)
