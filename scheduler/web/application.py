@@ -1,10 +1,10 @@
 """The application: routes, the thread in which pages are made, and what becomes of errors."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
@@ -17,11 +17,13 @@ from starlette.routing import BaseRoute, Route
 from scheduler import TaskScheduler, logbook
 from scheduler.errors import StoreError
 from scheduler.models import RunStatus
-from scheduler.web.access import Action, Auth, TokenAuth, anyone, new_token, token_from_environment
+from scheduler.web.access import Access, Action, Auth, TokenAuth, anyone, new_token, token_from_environment
 from scheduler.web.actions import ACTIONS
 from scheduler.web.guard import Guard
 from scheduler.web.links import base_of
+from scheduler.web.live import LIVE_HEADER, LIVE_PAGES, Snapshot, Snapshots, next_look
 from scheduler.web.lookup import find_runs
+from scheduler.web.metrics import MEDIA_TYPE, metrics_text
 from scheduler.web.pages.edit import edit_task, new_task, preview
 from scheduler.web.pages.health import health
 from scheduler.web.pages.inbox import inbox
@@ -34,6 +36,7 @@ from scheduler.web.responses import HTML, YEAR, form_of, last_values, problem_of
 from scheduler.web.times import zone_named
 from scheduler.web.visit import Answer, Page, Redirect, Refused, Visit
 
+T = TypeVar("T")
 Handler = Callable[[TaskScheduler, Visit], Answer]
 
 PAGES: Final[dict[str, Handler]] = {
@@ -131,12 +134,14 @@ class _Site:
         self._templates, self._static = environment(), static_files()
         # Pages wait for the store and take milliseconds to be made; one thread, so that many viewers leave time for
         # the event loop and the scheduler. Not the loop's executor: nodes of graphs may hold all its threads.
+        self._snapshots = Snapshots()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scheduler: web view")
 
     def routes(self) -> list[BaseRoute]:
         """Return where everything is."""
         found: list[BaseRoute] = [
             Route("/healthz", self._health),
+            Route("/metrics", self._metrics),
             Route("/static/{name}", self._file),
         ]
         for name, handler in PAGES.items():
@@ -153,10 +158,37 @@ class _Site:
                 form = await form_of(request) if request.method == "POST" else {}
             except Refused as refused:
                 return self.refuse(request, refused.status, refused.sentence)
-            call = partial(self._respond, request, name, handler, form, as_json=as_json)
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+            if name in LIVE_PAGES and not as_json and LIVE_HEADER in request.headers:
+                return await self._live(request, name, handler)
+            return await self._in_thread(partial(self._respond, request, name, handler, form, as_json=as_json))
 
         return endpoint
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    async def _live(self, request: Request, name: str, handler: Handler) -> Response:
+        """Return a page for a browser that looks again."""
+        access: Access = request.scope["scheduler.web.access"]
+        zone = request.cookies.get(ZONE_COOKIE, "")
+        key = name, str(request.query_params), zone, access.user, frozenset(access.actions), id(access.sees)
+        found: Snapshot | Response | None = self._snapshots.fresh(key)
+        if found is None:
+            found = await self._in_thread(lambda: self._snapshot(request, name, handler, key))
+        return found.response(request) if isinstance(found, Snapshot) else found
+
+    def _snapshot(self, request: Request, name: str, handler: Handler, key: Hashable) -> Snapshot | Response:
+        """Look at the store, unless somebody has done so since; in the thread, so one look at a time."""
+        if (found := self._snapshots.fresh(key)) is not None:
+            return found
+        try:
+            visit = self._visit(request, name, {})
+            page = handler(self._scheduler, visit)
+            if isinstance(page, Redirect):
+                return redirect(page)
+            return self._snapshots.keep(key, self._html(page, visit), next_look(self._scheduler, visit), visit.access)
+        except Exception as error:  # noqa: BLE001 (each becomes a page)
+            return self.refuse(request, *problem_of(error))
 
     def _respond(
         self, request: Request, name: str, handler: Handler, form: dict[str, str], *, as_json: bool
@@ -165,6 +197,8 @@ class _Site:
         try:
             visit = self._visit(request, name, form)
             answer = handler(self._scheduler, visit)
+            if request.method == "POST":
+                self._snapshots.forget()
             if isinstance(answer, Redirect):
                 return redirect(answer)
             if not as_json:
@@ -199,6 +233,7 @@ class _Site:
             "schedulers": self._scheduler.running_schedulers(),
             "asking_number": asking,
             "done": DONE.get(visit.query.get("done", "")),
+            "is_live": visit.page in LIVE_PAGES,
             "twin": f"{visit.page or _FIRST}.json" if page.shape is not None else None,
         }
         return self._templates.get_template(page.template).render({**common, **page.values})
@@ -234,8 +269,20 @@ class _Site:
             except StoreError:
                 return 0
 
-        number = await asyncio.get_running_loop().run_in_executor(self._thread, look)
+        number = await self._in_thread(look)
         return JSONResponse({"status": "ok" if number else "no scheduler"}, 200 if number else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        """Return gauges of the store."""
+
+        def measure() -> Response:
+            try:
+                text = metrics_text(self._scheduler, self._visit(request, "metrics", {}))
+            except StoreError as error:
+                return self.refuse(request, *problem_of(error))
+            return Response(text, media_type=MEDIA_TYPE)
+
+        return await self._in_thread(measure)
 
     async def _file(self, request: Request) -> Response:
         file = self._static.get(request.path_params["name"])

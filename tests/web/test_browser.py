@@ -293,3 +293,58 @@ def test_the_clock_is_that_of_the_browser(chromium, site):
         page.get_by_role("button", name="Use it").click()
         page.get_by_text("Times are in Europe/Paris").wait_for()
         assert complaints == []
+
+
+def test_a_page_follows_what_happens(chromium, site):
+    """Without a reload, and without a word of what a person is typing."""
+    with opened(chromium, site) as (page, complaints):
+        goto(page, site, "task?id=fine")
+        runs = page.locator("section[aria-labelledby=runs] tbody tr")
+        before = runs.count()
+        page.evaluate("window.isSame = true")
+        site.wait(site.scheduler.trigger_task("fine"), RunStatus.SUCCEEDED)
+        runs.nth(before).wait_for()
+        note = page.get_by_label("because")
+        note.fill("on holiday")
+        with page.expect_response(lambda each: "x-live" in each.request.headers):
+            site.wait(site.scheduler.trigger_task("fine"), RunStatus.SUCCEEDED)
+        assert note.input_value() == "on holiday"
+        note.fill("")
+        note.blur()
+        runs.nth(before + 1).wait_for()
+        assert page.evaluate("window.isSame")
+        assert complaints == []
+
+
+def test_a_lost_connection_is_said(chromium, site):
+    """After the second look that fails; it is gone when one succeeds."""
+    with opened(chromium, site) as (page, _):
+        goto(page, site, "runs")
+        page.route("**/runs", lambda route: route.abort())
+        page.locator("#lost").wait_for(state="visible", timeout=3 * PATIENT)
+        page.unroute("**/runs")
+        page.locator("#lost").wait_for(state="hidden", timeout=3 * PATIENT)
+
+
+def test_keys_lead_through_the_pages(chromium, site):
+    """And can be switched off, as people who speak to their computer need it."""
+    with opened(chromium, site) as (page, complaints):
+        goto(page, site, "")
+        page.keyboard.press("g")
+        page.keyboard.press("k")
+        page.wait_for_url("**/tasks")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        assert page.evaluate("document.activeElement.getAttribute('href')").startswith("task?id=")
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.name") == "search"
+        page.locator("h1").click()
+        page.keyboard.press("?")
+        page.get_by_label("Use these keys").uncheck()
+        page.get_by_role("button", name="Close").click()
+        page.keyboard.press("g")
+        page.keyboard.press("r")
+        page.keyboard.press("?")
+        assert page.locator("dialog").is_visible()
+        assert page.url.endswith("/tasks")
+        assert complaints == []

@@ -211,7 +211,7 @@ async def test_a_form_says_where_it_sends(scheduler, browse):
     run = await until_run(scheduler, scheduler.trigger_task("hourly"), RunStatus.WAITING)
     for path in ("", "tasks", "task?id=hourly", "remove-task?id=hourly", "runs", f"run?id={run.id}", "zone"):
         elements = Elements((await browse().get(path)).text)
-        forms = [given for tag, given in elements.elements if tag == "form"]
+        forms = [given for tag, given in elements.elements if tag == "form" and given["method"] != "dialog"]
         assert all(re.match(r"[a-z-]+(\?|$)", given["action"]) for given in forms), path
 
 
