@@ -33,12 +33,13 @@ from scheduler.graphs.graph_table import GraphTable, Loaded
 from scheduler.graphs.importing import enter_project
 from scheduler.graphs.inputs import DEFAULT_PREFIX, graph_input, problems_of, with_context
 from scheduler.graphs.loading import Graph, check_messages, load_graph
-from scheduler.graphs.local_langgraph import as_server_graph, is_drained
+from scheduler.graphs.local_langgraph import as_server_graph, is_drained, is_langgraph
 from scheduler.graphs.messages import response_text
 from scheduler.graphs.position import ATTEMPT_KEY
 from scheduler.graphs.rejected import back_to_question
 from scheduler.graphs.threads import in_thread
-from scheduler.graphs.usage import usage_of
+from scheduler.graphs.usage import larger, usage_of
+from scheduler.graphs.usage_callback import usage_callback
 from scheduler.graphs.wrapped import delete_thread, graphs_of, keeps_threads
 from scheduler.models import CurrentRun, Run, RunStatus, TaskDefinition
 from scheduler.redaction import redact
@@ -281,6 +282,8 @@ class GraphRunner:
         async def use(graph: Graph) -> Reply:
             if isinstance(prepared.graph, GraphFactory) and prepared.build is None and call.claim.task.input is None:
                 check_messages(prepared.graph.name, graph)
+            if any(is_langgraph(each) for each in graphs_of(graph)):
+                call.config["callbacks"] = [usage_callback(call.claim.meter)]
             call.opening = await beginning(
                 graph, call.claim, call.config, lambda: self._input(prepared, call.claim), self._is_unsuccessful
             )
@@ -385,7 +388,7 @@ class GraphRunner:
             )
         else:
             outcome = await self._succeeded(claim, result, prepared.callback)
-        outcome.usage = usage_of(result, opening.input, claim.task.subject)
+        outcome.usage = larger(claim.meter.usage, usage_of(result, opening.input, claim.task.subject))
         return outcome
 
     async def _succeeded(self, claim: Claim, result: object, callback: Callback | None) -> Outcome:

@@ -1,4 +1,7 @@
-"""The tokens that a run used, from the `usage_metadata` of the messages that its graph returned."""
+"""The tokens that a run used, from the `usage_metadata` of the messages that its graph returned.
+
+So they are known of graphs on servers, and where a model was not called through LangChain.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -30,6 +33,13 @@ def usage_of(result: object, given: object, prompt: str) -> TokenUsage | None:
         if _containment.is_from_signal(error):
             raise
         return None
+
+
+def larger(one: TokenUsage | None, other: TokenUsage | None) -> TokenUsage | None:
+    """Return the one of two counts of the same tokens that has seen more of them."""
+    if one is None or other is None:
+        return one or other
+    return one if one.total_tokens >= other.total_tokens else other
 
 
 def _usage_of(result: object, given: object, prompt: str) -> TokenUsage | None:
@@ -71,16 +81,23 @@ def _is_user(role: object) -> bool:
 
 
 def _sum(messages: Iterable[object]) -> TokenUsage | None:
-    reported = [usage for each in messages if isinstance(usage := member(each, "usage_metadata"), Mapping)]
+    given = [usage for each in messages if isinstance(usage := member(each, "usage_metadata"), Mapping)]
+    reported = [usage for usage in given if not is_from_cache(usage)]
     if not reported:
         return None
-    read = sum(_number(usage, "input_tokens") for usage in reported)
-    written = sum(_number(usage, "output_tokens") for usage in reported)
-    total = sum(_number(usage, "total_tokens") for usage in reported)
+    read = sum(number_of(usage, "input_tokens") for usage in reported)
+    written = sum(number_of(usage, "output_tokens") for usage in reported)
+    total = sum(number_of(usage, "total_tokens") for usage in reported)
     return TokenUsage(input_tokens=read, output_tokens=written, total_tokens=total)
 
 
-def _number(usage: Mapping[str, object], name: str) -> int:
+def is_from_cache(usage: Mapping[str, object]) -> bool:
+    """Tell whether LangChain had an answer in its cache: it then writes that the answer has cost nothing."""
+    return usage.get("total_cost") == 0
+
+
+def number_of(usage: Mapping[str, object], name: str) -> int:
+    """Return a number of tokens that a model's answer tells; 0 for anything else."""
     value = usage.get(name)
     # A number that no model can have used could be too long for the history's reader.
     return value if isinstance(value, int) and 0 <= value <= _MOST_TOKENS else 0

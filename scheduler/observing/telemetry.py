@@ -193,9 +193,9 @@ def _lateness(claim: Claim, began: int) -> float:
 
 
 def _describe(span: Any, outcome: Outcome) -> None:  # noqa: ANN401 (OpenTelemetry's own)
-    if outcome.usage is not None:
-        span.set_attribute("gen_ai.usage.input_tokens", outcome.usage.input_tokens)
-        span.set_attribute("gen_ai.usage.output_tokens", outcome.usage.output_tokens)
+    if (usage := outcome.known_usage) is not None:
+        span.set_attribute("gen_ai.usage.input_tokens", usage.input_tokens)
+        span.set_attribute("gen_ai.usage.output_tokens", usage.output_tokens)
     if outcome.exception is not None:
         span.set_attribute("error.type", qualified_type_name(outcome.exception))
         _record(span, outcome.exception)

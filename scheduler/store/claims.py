@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from scheduler.meter import Meter
 from scheduler.models import RunStatus, RunTrigger, TaskDefinition
 from scheduler.store.unloadable import Changes, NeedsLoading
 
@@ -35,6 +36,8 @@ class Claim:
     """How the attempt before this one ended; None for the first."""
     interrupted: tuple[int, ...] = ()
     """The numbers of the earlier attempts that ended as `interrupted`."""
+    meter: Meter = field(default_factory=Meter)
+    """Counts what the run uses, from its earlier attempts on."""
     failures: int = 0
     """How many of the earlier attempts failed or took too long."""
     answers: dict[str, Any] | None = None

@@ -313,7 +313,7 @@ def to_run(row: RunRow) -> Run:
         resumed=bool(row.resumed),
         questions=questions(row) if row.status == RunStatus.WAITING else (),
         current_step=row.current_step,
-        usage=_usage(row.usage),
+        usage=usage_of(row.usage),
         prompt=row.prompt,
         metadata=read_metadata(row.metadata),
         retry_of=row.retry_of,
@@ -357,7 +357,8 @@ def _int_or_text(digits: str) -> int | str:
     return int(digits) if len(digits) <= _INTEGER_DIGITS else digits
 
 
-def _usage(stored: str | None) -> TokenUsage | None:
+def usage_of(stored: str | None) -> TokenUsage | None:
+    """Return what a run is known to have used."""
     try:
         return None if stored is None else TokenUsage.model_validate_json(stored)
     except ValidationError:

@@ -73,7 +73,7 @@ def left_outcome(outcome: Outcome) -> LeftOutcome:
         questions=storable(history.questions_json(outcome.questions)),
         resumed=outcome.resumed,
         is_last=outcome.is_last,
-        usage=outcome.usage,
+        usage=outcome.known_usage,
     )
 
 

@@ -55,7 +55,12 @@ class Outcome:
     is_last: bool = False
     """Whether there is no further attempt whatever the task grants: there is nothing to continue."""
     usage: TokenUsage | None = None
-    """The tokens that the run used up to here, as far as is known."""
+    """The tokens that the run used up to here, where more is known than its claim's meter has counted."""
+
+    @property
+    def known_usage(self) -> TokenUsage | None:
+        """The tokens that the run used up to here, as far as is known."""
+        return self.usage or self.claim.meter.usage
 
     @property
     def short_response(self) -> str | None:
@@ -266,7 +271,8 @@ def _keep_thread_for_a_while(connection: Connection, outcomes: Iterable[Outcome]
 
 
 def _usage_json(outcome: Outcome) -> str | None:
-    return None if outcome.usage is None else outcome.usage.model_dump_json()
+    usage = outcome.known_usage
+    return None if usage is None else usage.model_dump_json()
 
 
 _BY_ID: Final = Query(RunRow, lambda: select(runs).where(runs.c.id == bindparam("run")))
@@ -341,6 +347,7 @@ _QUEUE_AGAIN: Final = Statement(
             ready_at=bindparam("ready"),
             earlier_attempts=bindparam("tries"),
             error=bindparam("problem"),
+            usage=_known_usage(parameter("tokens")),
         )
     )
 )
@@ -359,7 +366,8 @@ def _queue_again(connection: Connection, row: _RunOfTask, ending: _Ending, delay
     )
     tries = history.attempts_json((*history.earlier_attempts(row), ended))
     ready = _not_before_due(_since(ending, now) + delay, row)
-    connection.execute(_QUEUE_AGAIN, {"run": row.id, "ready": ready, "tries": tries, "problem": ended.error})
+    values = {"run": row.id, "ready": ready, "tries": tries, "problem": ended.error}
+    connection.execute(_QUEUE_AGAIN, {**values, "tokens": _usage_json(ending) if isinstance(ending, Outcome) else None})
     return True
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from scheduler.meter import Meter
 from scheduler.models import RunStatus, RunTrigger, TaskDefinition
 from scheduler.store import adding, answers, history, own_values, unloadable
 from scheduler.store import tasks as task_rows
@@ -81,6 +82,7 @@ class _WaitingRun(NamedTuple):
     checkpointed: int
     answer: str | None
     earlier_attempts: str | None
+    usage: str | None
     prompt: str | None
     metadata: str | None
     continues: str | None
@@ -194,6 +196,7 @@ class WaitingRuns:
                 checkpointed=is_checkpointed,
                 last_status=attempts[-1].status if attempts else None,
                 interrupted=tuple(each.number for each in attempts if each.status is RunStatus.INTERRUPTED),
+                meter=Meter(history.usage_of(row.usage)),
                 failures=sum(each.status in FAILURES for each in attempts),
                 answers=answers.read(row.answer),
                 continues=tuple((row.continues or "").split()),
