@@ -20,13 +20,15 @@ from scheduler.models import RunStatus
 from scheduler.web.responses import HTML
 from scheduler.web.visit import Visit
 
-LIVE_PAGES: Final = frozenset({"", "tasks", "task", "runs", "run", "inbox", "health"})
-"""The addresses of pages that follow what happens; forms do not, so that nothing changes under what is typed."""
+LIVE_PAGES: Final = frozenset({"", "tasks", "task", "runs", "run", "inbox"})
+"""The addresses of pages that follow what happens. Forms do not, so that nothing changes under what is typed, nor does
+Health, which looks at every task."""
 LIVE_HEADER: Final = "x-live"
 """What the script sends when it looks again."""
 NEXT_HEADER: Final = "X-Next-Look"
 """In how many seconds it looks again."""
-KEPT_SECONDS: Final = 1.0
+KEPT_SHARE: Final = 0.4
+"""A page is kept for this share of the time after which a browser looks again."""
 _MOST_KEPT: Final = 256
 _SOONEST, _LATEST = 2, 10
 _OPEN: Final = (RunStatus.PENDING, RunStatus.RUNNING)
@@ -65,7 +67,8 @@ class Snapshots:
     def fresh(self, key: Hashable) -> Snapshot | None:
         """Return a page that was made a moment ago; from any thread."""
         found = self._kept.get(key)
-        return found if found is not None and self._clock() - found.made_at < KEPT_SECONDS else None
+        is_fresh = found is not None and self._clock() - found.made_at < KEPT_SHARE * found.next_look
+        return found if is_fresh else None
 
     def keep(self, key: Hashable, text: str, next_look: int, owner: object) -> Snapshot:
         """Keep a page for those who ask next."""

@@ -18,8 +18,8 @@ _MOST_TROUBLE: Final = 300
 _STRIP: Final = 30
 _ROWS: Final = 12
 """So many tasks are in the picture."""
-_MOST_RUNS: Final = 1_000
-"""So many runs are looked at for it."""
+_MOST_RUNS: Final = 200
+"""So many runs of a task are in it."""
 
 
 def today(scheduler: TaskScheduler, visit: Visit) -> Page:
@@ -31,9 +31,7 @@ def today(scheduler: TaskScheduler, visit: Visit) -> Page:
     tasks = next_tasks(scheduler, visit, _TASKS)
     coming = [task for task in tasks if task.state is TaskState.SCHEDULED][:_CARD]
     runs = runs_of(scheduler, tasks, _STRIP)
-    since = visit.now - timedelta(hours=timeline.HOURS)
-    lately = find_runs(scheduler, visit, _MOST_RUNS, before=None, since=since)
-    rows = timeline.timeline(tasks[:_ROWS], _by_task(lately.runs), visit.now)
+    rows = timeline.timeline(tasks[:_ROWS], _lately(scheduler, visit, tasks[:_ROWS], runs), visit.now)
 
     def shape() -> dict[str, Any]:
         return {
@@ -60,7 +58,6 @@ def today(scheduler: TaskScheduler, visit: Visit) -> Page:
         "words": words_of(tasks),
         "rows": rows,
         "ticks": timeline.ticks(visit.now),
-        "is_cut": lately.older is not None,
     }
     return Page("today.html", "Today", values, shape)
 
@@ -70,10 +67,16 @@ def words_of(tasks: list[TaskView]) -> dict[str, str | None]:
     return {task.id: None if task.definition is None else in_words(task.definition, task.timezone) for task in tasks}
 
 
-def _by_task(runs: list[Run]) -> dict[str, list[Run]]:
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        found.setdefault(run.task_id, []).append(run)
+def _lately(
+    scheduler: TaskScheduler, visit: Visit, tasks: list[TaskView], runs: dict[str, list[Run]]
+) -> dict[str, list[Run]]:
+    """Return the runs of the last hours; more of them are read of tasks that run often."""
+    since = visit.now - timedelta(hours=timeline.HOURS)
+    found = {}
+    for task in tasks:
+        newest = runs[task.id]
+        is_all = len(newest) < _STRIP or newest[-1].scheduled_at < since
+        found[task.id] = newest if is_all else scheduler.list_runs(task.id, since=since, limit=_MOST_RUNS)
     return found
 
 
