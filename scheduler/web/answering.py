@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from scheduler.answering import Decision, DecisionKind, Proposal, answer_of, answer_to, proposals_of
 from scheduler.models import BREAKPOINT_PREFIX, Question, Run
-from scheduler.web.fields import LEFT_OUT, Field, fields_of_args, fields_of_schema, json_value, typed_in
+from scheduler.web.fields import LEFT_OUT, Field, fields_of_args, fields_of_schema, json_value, shown_json, typed_in
 
 QUICK: Final = ("approve", "reject")
 """What can be decided with one button, of all questions of a run."""
@@ -69,6 +69,22 @@ def quick_decisions(run: Run) -> list[str]:
     if not run.questions:
         return []
     return [kind for kind in QUICK if all(_takes(question, kind) for question in run.questions)]
+
+
+def summary_of(question: Question) -> str:
+    """Return what a question asks, short, for a list: the actions that it proposes, or its own words."""
+    if proposals := proposals_of(question):
+        return "; ".join(f"{each.name}: {_arguments(each.args)}" for each in proposals)
+    value = question.value
+    if isinstance(value, dict) and isinstance(value.get("question"), str):
+        value = value["question"]
+    return value if isinstance(value, str) else shown_json(value)
+
+
+def _arguments(args: object) -> str:
+    if not isinstance(args, dict):
+        return shown_json(args)
+    return ", ".join(f"{key} {value if isinstance(value, str) else shown_json(value)}" for key, value in args.items())
 
 
 def _takes(question: Question, kind: str) -> bool:

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from scheduler._texts import escaped, escaped_lines
 from scheduler.shapes import shown_seconds
 from scheduler.timing.local_time import on_clock_of
+from scheduler.web.answering import summary_of
 from scheduler.web.links import link
 from scheduler.web.pictures import attempts_picture, strip
 from scheduler.web.times import date_and_clock, day_and_clock, exact, from_now, has_other_clock, zone_named
@@ -43,6 +44,7 @@ def environment() -> Environment:
         "seconds": shown_seconds,
         "text": _text,
         "line": _line,
+        "summary": summary_of,
         "exact": _unchanged,
         "words": lambda value: str(value).replace("_", " "),
     }

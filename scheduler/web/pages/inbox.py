@@ -10,7 +10,7 @@ from scheduler.errors import TaskNotFoundError
 from scheduler.models import Run, RunStatus
 from scheduler.shapes import run_shape
 from scheduler.views import TaskView
-from scheduler.web.answering import Asked, asked_of, quick_decisions
+from scheduler.web.answering import quick_decisions
 from scheduler.web.lookup import find_runs
 from scheduler.web.visit import Page, Visit
 
@@ -24,7 +24,6 @@ class Item:
     run: Run
     name: str
     """The name of its task."""
-    asked: list[Asked]
     quick: list[str]
     """What can be decided with one button."""
     expires_at: datetime | None
@@ -60,7 +59,7 @@ def _item(run: Run, task: TaskView | None) -> Item:
     seconds = None if definition is None else definition.expire_waiting_after_seconds
     # The clock starts when the graph asks, a little later than its attempt.
     ends = None if seconds is None or run.started_at is None else _later(run.started_at, seconds)
-    return Item(run, name, asked_of(run), quick_decisions(run), ends)
+    return Item(run, name, quick_decisions(run), ends)
 
 
 def _later(moment: datetime, seconds: float) -> datetime | None:
