@@ -108,6 +108,7 @@ class TaskScheduler:
         history_limit: int = 1000,
         finished_retention_days: float = 90,
         checkpointer: object | None = None,
+        store: object | None = None,
         input_builder: InputBuilder | str | None = None,
         context: object = None,
         configurable: Mapping[str, Any] | None = None,
@@ -144,6 +145,8 @@ class TaskScheduler:
             history_limit: how many runs are kept for each task.
             finished_retention_days: how long finished and removed tasks and their runs are kept.
             checkpointer: a LangGraph saver to attach to the graph, which then remembers each session.
+            store: a store of LangGraph's (`BaseStore`), for what graphs remember across conversations; graphs that have
+                one of their own keep it.
             input_builder: a function from the task, or from the task and its `CurrentRun`, to the graph's input, or
                 its dotted path, for graphs whose state has no `messages`.
             context: the context of runs whose task gives none, for graphs that have a `context_schema`.
@@ -212,6 +215,7 @@ class TaskScheduler:
         runner_settings = RunnerSettings(
             graph=graph,
             checkpointer=checkpointer,
+            store=store,
             input_builder=input_builder,
             context=context,
             configurable=check_configurable(configurable),

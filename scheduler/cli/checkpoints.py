@@ -1,10 +1,12 @@
-"""Where `serve` keeps the conversations: a LangGraph saver that is open while the scheduler runs."""
+"""Where `serve` keeps what graphs remember: LangGraph's saver and store, which are open while the scheduler runs."""
 
 import asyncio
+import importlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
 VARIABLE: Final = "SCHEDULER_CHECKPOINTS"
+STORE_VARIABLE: Final = "SCHEDULER_STORE"
 _CONNECTIONS: Final = 4
 _LOCK: Final = 0x7A5C_5C4E_D01F
 """The advisory lock of who creates the tables; any number that nobody else takes will do."""
@@ -54,62 +57,98 @@ def _takes_saver(graph: str) -> bool:
         raise
 
 
-@asynccontextmanager
-async def opened_saver(place: str | None) -> AsyncIterator[object | None]:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What LangGraph keeps for graphs: the option that says where, and what opens it in each kind of place."""
+
+    option: str
+    sqlite: tuple[str, str]
+    postgres: tuple[str, str]
+
+
+_SAVER: Final = _Kept(
+    "--checkpoints",
+    ("langgraph.checkpoint.sqlite.aio", "AsyncSqliteSaver"),
+    ("langgraph.checkpoint.postgres.aio", "AsyncPostgresSaver"),
+)
+_STORE: Final = _Kept(
+    "--store",
+    ("langgraph.store.sqlite.aio", "AsyncSqliteStore"),
+    ("langgraph.store.postgres.aio", "AsyncPostgresStore"),
+)
+
+
+def opened_saver(place: str | None) -> AbstractAsyncContextManager[object | None]:
     """Open the saver on an SQLite file or a PostgreSQL URL. Raises `CommandError` if it cannot be."""
+    return _opened(_SAVER, place)
+
+
+def opened_store(place: str | None) -> AbstractAsyncContextManager[object | None]:
+    """Open what graphs remember across conversations, in the same ways."""
+    return _opened(_STORE, place)
+
+
+@asynccontextmanager
+async def _opened(kept: _Kept, place: str | None) -> AsyncIterator[object | None]:
     if place is None:
         yield None
     elif is_postgres(place):
         try:
             url = libpq_url(place)
         except ValueError as error:
-            raise CommandError(f"--checkpoints {error}", ExitCode.USAGE) from None
-        async with _postgres(url) as saver:
-            yield saver
+            raise CommandError(f"{kept.option} {error}", ExitCode.USAGE) from None
+        async with _postgres(kept, url) as opened:
+            yield opened
     elif is_url(place):
         raise CommandError(
-            "--checkpoints is no path, and no URL of PostgreSQL; give a path, or postgresql://…", ExitCode.USAGE
+            f"{kept.option} is no path, and no URL of PostgreSQL; give a path, or postgresql://…", ExitCode.USAGE
         )
     else:
-        async with _sqlite(place) as saver:
-            yield saver
+        async with _sqlite(kept, place) as opened:
+            yield opened
+
+
+def _class(named: tuple[str, str]) -> Any:  # noqa: ANN401 (imported here: other commands do not pay for it)
+    module, name = named
+    return getattr(importlib.import_module(module), name)
 
 
 @asynccontextmanager
-async def _sqlite(place: str) -> AsyncIterator[object]:
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver  # noqa: PLC0415 (other commands do not pay for it)
+async def _sqlite(kept: _Kept, place: str) -> AsyncIterator[object]:
+    opens = _class(kept.sqlite)
+    _look_at(kept, place)
+    async with opens.from_conn_string(place) as opened:
+        await opened.setup()
+        yield opened
 
-    _look_at(place)
-    async with AsyncSqliteSaver.from_conn_string(place) as saver:
-        yield saver
 
-
-def _look_at(place: str) -> None:
+def _look_at(kept: _Kept, place: str) -> None:
     """Refuse a file that cannot be used, before a driver's thread is started on it, whose errors are tracebacks."""
     file = shown(Path(place))
     letter = odd_character(Path(place).name)
     if letter is not None and not os.path.exists(place):  # noqa: PTH110 (False also for what cannot be a path)
-        raise CommandError(f"--checkpoints {file}: the name of the file has the character {letter!a}; leave it out")
+        raise CommandError(f"{kept.option} {file}: the name of the file has the character {letter!a}; leave it out")
     if place != ":memory:" and Path(place).parent.is_dir():
         create_private(Path(place))
     try:
         with closing(sqlite3.connect(place)) as connection:
             connection.execute("PRAGMA schema_version")
     except (sqlite3.Error, ValueError) as error:
-        raise CommandError(f"--checkpoints {file}: {error}; name another file") from error
+        raise CommandError(f"{kept.option} {file}: {error}; name another file") from error
 
 
 @asynccontextmanager
-async def _postgres(url: str) -> AsyncIterator[object]:
-    """Open a pool, so that the saver outlives a restart of the server. No error shows the URL: it has a password."""
+async def _postgres(kept: _Kept, url: str) -> AsyncIterator[object]:
+    """Open a pool, so that it outlives a restart of the server. No error shows the URL: it has a password."""
     try:
-        import psycopg  # noqa: PLC0415 (see above)
-        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415
+        import psycopg  # noqa: PLC0415 (other commands do not pay for it)
         from psycopg.rows import dict_row  # noqa: PLC0415
         from psycopg_pool import AsyncConnectionPool, PoolTimeout  # noqa: PLC0415
+
+        opens = _class(kept.postgres)
     except ImportError as error:
         hint = "pip install langgraph-checkpoint-postgres 'psycopg[binary]'"
-        raise CommandError(f"--checkpoints on PostgreSQL: {error}; {hint}") from error
+        raise CommandError(f"{kept.option} on PostgreSQL: {error}; {hint}") from error
     pool: AsyncConnectionPool[AsyncConnection[DictRow]] = AsyncConnectionPool(
         url,
         max_size=_CONNECTIONS,
@@ -121,12 +160,12 @@ async def _postgres(url: str) -> AsyncIterator[object]:
     try:
         async with pool:
             await pool.wait(timeout=10)
-            saver = AsyncPostgresSaver(pool)
-            async with pool.connection() as guard, _alone(guard):
-                await saver.setup()
-            yield saver
+            opened = opens(pool)
+            async with pool.connection() as guard, _alone(kept, guard):
+                await opened.setup()
+            yield opened
     except (psycopg.Error, PoolTimeout) as error:
-        raise CommandError(f"--checkpoints on PostgreSQL: {error}") from error
+        raise CommandError(f"{kept.option} on PostgreSQL: {error}") from error
 
 
 async def _check(connection: "AsyncConnection[DictRow]") -> None:
@@ -140,7 +179,7 @@ async def _check(connection: "AsyncConnection[DictRow]") -> None:
 
 
 @asynccontextmanager
-async def _alone(guard: "AsyncConnection[DictRow]") -> AsyncIterator[None]:
+async def _alone(kept: _Kept, guard: "AsyncConnection[DictRow]") -> AsyncIterator[None]:
     """Hold a lock while the tables are created: processes that start together would create them twice.
 
     The lock belongs to a transaction, since a pooler may give the next one to another session. Indexes that are built
@@ -159,5 +198,5 @@ async def _alone(guard: "AsyncConnection[DictRow]") -> AsyncIterator[None]:
                 return
         if asyncio.get_running_loop().time() > deadline:
             problem = f"another session has held the lock on the tables for {_LONGEST_LOCK_SECONDS:g} s"
-            raise CommandError(f"--checkpoints on PostgreSQL: {problem}; look in pg_locks for advisory locks")
+            raise CommandError(f"{kept.option} on PostgreSQL: {problem}; look in pg_locks for advisory locks")
         await asyncio.sleep(_LOCK_SECONDS)

@@ -81,6 +81,8 @@ class ProjectGraphs:
             if not self._tasks_of(name) and name == self.default:
                 return _no_messages(name, found), ""
             how += "; its tasks need an input or an input_builder"
+        for node in found.nodes_that_ask_for_store[:1]:
+            how += f"; its node {node!r} needs a store: give it one with TaskScheduler(store=…) or serve --store"
         return None, f"{name} can be invoked{how}"
 
     def problem_of(self, task: TaskDefinition | None) -> str | None:

@@ -58,6 +58,7 @@ class RunnerSettings:
 
     graph: object = DEFAULT_GRAPH
     checkpointer: object | None = None
+    store: object | None = None
     input_builder: InputBuilder | str | None = None
     context: Any = None
     configurable: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -115,7 +116,7 @@ class GraphRunner:
         self._clock = clock
         self._stored_tasks = stored_tasks
         self._caller = GraphCaller(settings.context, settings.durability, step_finished)
-        self._graphs = GraphTable(settings.graph, settings.checkpointer)
+        self._graphs = GraphTable(settings.graph, settings.checkpointer, settings.store)
         self._is_left_out = False
         self._prepared: dict[_Code, _Prepared] = {}
         self._loading: dict[_Code, asyncio.Task[_Prepared]] = {}

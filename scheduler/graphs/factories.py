@@ -44,33 +44,41 @@ class GraphFactory:
         """Whether the function has to be called where an event loop runs."""
         return inspect.iscoroutinefunction(inspect.unwrap(self.function))
 
-    def call(self, config: Mapping[str, Any] | None = None, context: object = None) -> Any:  # noqa: ANN401
+    def call(
+        self,
+        config: Mapping[str, Any] | None = None,
+        context: object = None,
+        store: object = None,
+    ) -> Any:  # noqa: ANN401
         """Call the function and return what it returns: a graph, an awaitable, a context manager. Raises `GraphError`.
 
         `config` is that of a run. Without one it is called as the server does where it only looks at the graph.
         """
         try:
-            return self.function(**self._arguments(config, context))
+            return self.function(**self._arguments(config, context, store))
         except BaseException as error:
             if _containment.must_pass(error):
                 raise
             raise self.failed(error) from error
 
-    def _arguments(self, config: Mapping[str, Any] | None, context: object) -> dict[str, Any]:
+    def _arguments(self, config: Mapping[str, Any] | None, context: object, store: object) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         if self.config is not None:
             arguments[self.config] = {"configurable": {}} if config is None else dict(config)
         if self.runtime is not None:
-            arguments[self.runtime] = _server_runtime(context, is_run=config is not None)
+            arguments[self.runtime] = _server_runtime(context, store, is_run=config is not None)
         return arguments
 
     @asynccontextmanager
-    async def made(self, config: Mapping[str, Any] | None = None, context: object = None) -> AsyncIterator[Any]:
+    async def made(
+        self, config: Mapping[str, Any] | None = None, context: object = None, store: object = None
+    ) -> AsyncIterator[Any]:
         """Make a graph, and leave it again if it is one that is entered. Raises `GraphError` if it cannot be made.
 
         A function that is not async is called in a thread, since it may block.
         """
-        value = self.call(config, context) if self.is_async else await in_thread(self.call, config, context)
+        given = config, context, store
+        value = self.call(*given) if self.is_async else await in_thread(self.call, *given)
         async with self.entered(value) as graph:
             yield graph
 
@@ -152,9 +160,9 @@ def _is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is parameter.empty and not is_open
 
 
-def _server_runtime(context: object, *, is_run: bool) -> object:
+def _server_runtime(context: object, store: object, *, is_run: bool) -> object:
     """Return what LangGraph's server gives to a factory, for a run or to look at the graph."""
     module: Any = importlib.import_module("langgraph_sdk.runtime")
     if is_run:
-        return module._ExecutionRuntime(access_context="threads.create_run", store=None, context=context)  # noqa: SLF001
-    return module._ReadRuntime(access_context="assistants.read", store=None)  # noqa: SLF001
+        return module._ExecutionRuntime(access_context="threads.create_run", store=store, context=context)  # noqa: SLF001
+    return module._ReadRuntime(access_context="assistants.read", store=store)  # noqa: SLF001

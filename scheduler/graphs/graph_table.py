@@ -10,7 +10,14 @@ from scheduler import _containment, logbook
 from scheduler.errors import GraphError
 from scheduler.graphs.factories import GraphFactory, is_unfinished
 from scheduler.graphs.loading import Graph, checked_graph, compiled, load_graph
-from scheduler.graphs.wrapped import WrappedGraph, keeps_threads, takes_checkpointer, with_checkpointer
+from scheduler.graphs.wrapped import (
+    WrappedGraph,
+    keeps_threads,
+    takes_checkpointer,
+    takes_store,
+    with_checkpointer,
+    with_store,
+)
 
 T = TypeVar("T")
 Loaded: TypeAlias = Graph | GraphFactory
@@ -23,10 +30,11 @@ _PATIENCE: Final = 5.0
 class GraphTable:
     """The graphs by the paths that tasks name; None is the scheduler's own. Each is loaded once."""
 
-    def __init__(self, default: object, checkpointer: object | None) -> None:
-        """Take the scheduler's graph, or its name, and the saver that is attached to graphs."""
+    def __init__(self, default: object, checkpointer: object | None, store: object | None = None) -> None:
+        """Take the scheduler's graph, or its name, and the saver and the store that are attached to graphs."""
         self._default = default
         self._saver = checkpointer
+        self._store = store
         self._loaded: dict[str | None, Loaded] = {}
         self._making: dict[str | None, _MadeOnce] = {}
         self._held: list[_MadeOnce] = []
@@ -94,7 +102,7 @@ class GraphTable:
             return await use(loaded)
         stack = AsyncExitStack()
         try:
-            found = await stack.enter_async_context(loaded.made(config, context))
+            found = await stack.enter_async_context(loaded.made(config, context, self._store))
             result = await use(self._made_by(loaded, found))
         except BaseException as error:
             await _left(stack, error)
@@ -114,13 +122,20 @@ class GraphTable:
         A saver that was made for one run with its graph would remember nothing, so it is replaced, as LangGraph's
         server replaces any.
         """
-        graph = checked_graph(factory.name, compiled(found))
+        graph = self._with_store(checked_graph(factory.name, compiled(found)))
         takes_saver = takes_checkpointer(graph) or (factory.is_per_run and keeps_threads(graph))
         if self._saver is None or not takes_saver:
             return graph
         return with_checkpointer(graph, self._saver) or graph
 
+    def _with_store(self, graph: Graph) -> Graph:
+        return graph if self._store is None else with_store(graph, self._store)
+
     def _with_saver(self, path: str | None, graph: Graph) -> Graph:
+        if self._store is not None and path is None and not takes_store(graph):
+            hint = "leave store= out, or give a compiled LangGraph"
+            raise GraphError(self.name_of(path), f"it is a {type(graph).__name__}, which takes no store", hint)
+        graph = self._with_store(graph)
         if self._saver is None or (path is not None and not takes_checkpointer(graph)):
             return graph
         attached = with_checkpointer(graph, self._saver)

@@ -60,6 +60,24 @@ def with_checkpointer(graph: Any, checkpointer: object) -> Any:  # noqa: ANN401 
     return _copy(graph, checkpointer=checkpointer)
 
 
+def takes_store(graph: object) -> bool:
+    """Tell whether a graph could be given a store of LangGraph's, and has none."""
+    return is_langgraph(graph) and getattr(graph, "store", None) is None
+
+
+def with_store(graph: Any, store: object) -> Any:  # noqa: ANN401
+    """Return a copy of a local LangGraph whose nodes are given a store."""
+    return _copy(graph, store=store)
+
+
+def nodes_that_ask_for_store(graph: Any) -> list[str]:  # noqa: ANN401
+    """Return the nodes that cannot run without a store, by their parameters, of a graph that has none."""
+    if not takes_store(graph):
+        return []
+    asked = {name: getattr(node.bound, "func_accepts", {}).get("store") for name, node in graph.nodes.items()}
+    return [name for name, asks in asked.items() if asks is not None and asks[-1] is inspect.Parameter.empty]
+
+
 def with_breakpoints(graph: Any, given: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """Return a copy of a local LangGraph that has breakpoints of its own which it would be given at each call."""
     changes = {f"{name}_nodes": nodes for name, nodes in given.items()}

@@ -14,7 +14,8 @@ from scheduler.graphs.factories import GraphFactory
 from scheduler.graphs.graph_table import GraphTable
 from scheduler.graphs.inputs import context_schema_of, input_schema_of, problems_of, schema_keys
 from scheduler.graphs.loading import Graph, check_messages
-from scheduler.graphs.wrapped import first_graph, takes_checkpointer
+from scheduler.graphs.local_langgraph import nodes_that_ask_for_store
+from scheduler.graphs.wrapped import first_graph, graphs_of, takes_checkpointer
 from scheduler.models import TaskDefinition
 
 _EXAMPLES: Final[Mapping[type, Any]] = {int: 1, float: 1.0, bool: False, list: [], dict: {}}
@@ -32,6 +33,11 @@ class SeenGraph:
     def takes_saver(self) -> bool:
         """Whether a saver can be attached to it, and it has none."""
         return takes_checkpointer(self.graph)
+
+    @property
+    def nodes_that_ask_for_store(self) -> list[str]:
+        """The nodes that cannot run without a store of LangGraph's, which it has not."""
+        return [name for graph in graphs_of(self.graph) for name in nodes_that_ask_for_store(graph)]
 
     @property
     def takes_prompts(self) -> bool:

@@ -149,6 +149,20 @@ def with_checkpointer(graph: Any, saver: object) -> Any | None:  # noqa: ANN401
     return graph.with_checkpointer(takers[0], saver) if len(takers) == 1 and not graph.hidden else None
 
 
+def with_store(graph: Any, store: object) -> Any:  # noqa: ANN401
+    """Return a graph whose nodes are given a store, with all graphs inside it that have none."""
+
+    def given(each: Any) -> Any:  # noqa: ANN401
+        return local_langgraph.with_store(each, store) if local_langgraph.takes_store(each) else each
+
+    return WrappedGraph(graph.runnable, given) if isinstance(graph, WrappedGraph) else given(graph)
+
+
+def takes_store(graph: object) -> bool:
+    """Tell whether there is a graph to which a store could be given: a local LangGraph, whether it has one or not."""
+    return any(is_langgraph(each) for each in graphs_of(graph))
+
+
 # --- Runnables ---
 
 

@@ -6,6 +6,7 @@ import sqlite3
 import ormsgpack
 import pytest
 from cli_kit import ROOT, end, wait_for
+from postgres import postgres_server, postgres_url  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the signals are POSIX ones")
 
@@ -93,3 +94,43 @@ def test_the_example_program_sets_the_restriction_before_it_imports_langgraph(pl
     code = "import main; from langgraph.checkpoint.serde._msgpack import STRICT_MSGPACK_ENABLED as on; print(on)"
     with place.start("-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}") as process:
         assert process.stdout.read() == "True\n"
+
+
+REMEMBERING = """
+from langchain_core.messages import AIMessage
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.store.base import BaseStore
+
+async def node(state, *, store: BaseStore):
+    found = await store.aget(("counts",), "n")
+    number = 1 if found is None else found.value["n"] + 1
+    await store.aput(("counts",), "n", {"n": number})
+    return {"messages": [AIMessage(f"time {number}")]}
+
+graph = StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").compile()
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_store_that_outlives_conversations_and_processes(place, request, database):
+    """`serve --store` keeps what graphs remember; the file is private, and `check` says when a graph needs one."""
+    (place.folder / "graph.py").write_text(REMEMBERING)
+    where = "memories.db" if database == "sqlite" else request.getfixturevalue("postgres_url")
+    assert "its node 'node' needs a store: give it one" in place.run("check", "--graph", "graph:graph", code=1).stdout
+    place.quick("add", "--id", "t", "--prompt", "Go.", "--cron", "@yearly", "--session-mode", "per_run")
+    for number in (1, 2):
+        with place.start(*SERVE, "--store", where) as process:
+            wait_for(process, "Scheduler running")
+            assert place.run("trigger", "t", "--wait").stdout.endswith(f"\ntime {number}\n")
+            end(process)
+    if database == "sqlite":
+        assert (place.folder / where).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(("where", "shown"), [("mysql://x/y", "--store is no path"), ("no/such/x.db", "--store")])
+def test_a_store_that_cannot_be_opened(place, where, shown):
+    """One line says so."""
+    (place.folder / "graph.py").write_text(REMEMBERING)
+    told = place.run("serve", "--store", where, code=2 if "://" in where else 1).stderr
+    assert shown in told
+    assert "Traceback" not in told

@@ -16,7 +16,7 @@ from scheduler import TaskScheduler, run_until_signal
 from scheduler._safe_text import traceback_text
 from scheduler._texts import escaped, indented
 from scheduler.cli.applying import apply_file
-from scheduler.cli.checkpoints import VARIABLE, beside, opened_saver
+from scheduler.cli.checkpoints import STORE_VARIABLE, VARIABLE, beside, opened_saver, opened_store
 from scheduler.cli.commands.files import Source
 from scheduler.cli.commands.web import pages_at, place_of
 from scheduler.cli.errors import CommandError
@@ -59,6 +59,15 @@ def serve(
         bool,
         typer.Option("--no-checkpoints", help="Attach no saver; only graphs with their own checkpointer remember."),
     ] = False,
+    remembered: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="PATH",
+            envvar=STORE_VARIABLE,
+            help="Give graphs a store of LangGraph's in this SQLite file or PostgreSQL URL, for what they remember.",
+        ),
+    ] = None,
     timezone: Annotated[
         str, typer.Option("--timezone", metavar="ZONE", help="Set the zone of new tasks that name no zone.")
     ] = "UTC",
@@ -149,7 +158,7 @@ def serve(
         with modules_of_working_directory():
             place = None if no_checkpoints else checkpoints or beside(store, chosen)
         pages = None if web is None else place_of(web)
-        asyncio.run(_serve(options, tasks, source, place, pages))
+        asyncio.run(_serve(options, tasks, source, (place, remembered), pages))
     except GraphError as error:
         choice = several_graphs() if graph is None else None
         raise error if choice is None else CommandError(choice) from error
@@ -161,11 +170,12 @@ async def _serve(
     options: dict[str, Any],
     tasks: Path | None,
     source: str | None,
-    checkpoints: str | None,
+    places: tuple[str | None, str | None],
     pages: tuple[str, int] | None,
 ) -> None:
-    async with opened_saver(checkpoints) as saver, AsyncExitStack() as stack:
-        scheduler = TaskScheduler(**options, checkpointer=saver)
+    checkpoints, remembered = places
+    async with opened_saver(checkpoints) as saver, opened_store(remembered) as store, AsyncExitStack() as stack:
+        scheduler = TaskScheduler(**options, checkpointer=saver, store=store)
         apply = None if tasks is None else functools.partial(apply_file, scheduler, tasks, source)
         with modules_of_working_directory():
             if pages is not None:
