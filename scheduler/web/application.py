@@ -24,6 +24,7 @@ from scheduler.web.links import base_of
 from scheduler.web.live import LIVE_HEADER, LIVE_PAGES, Snapshot, Snapshots, next_look
 from scheduler.web.lookup import find_runs
 from scheduler.web.metrics import MEDIA_TYPE, metrics_text
+from scheduler.web.pages.calendar import calendar
 from scheduler.web.pages.edit import edit_task, new_task, preview
 from scheduler.web.pages.health import health
 from scheduler.web.pages.inbox import inbox
@@ -49,6 +50,7 @@ PAGES: Final[dict[str, Handler]] = {
     "runs": runs,
     "run": run,
     "inbox": inbox,
+    "calendar": calendar,
     "health": health,
     "zone": zone,
     "preview": preview,

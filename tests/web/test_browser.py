@@ -105,7 +105,17 @@ class Site:
     def pages(self):
         runs = [f"run?id={self.ids[name]}" for name in ("fails", "sends", "orders", "hostile")]
         tasks = ["task?id=daily", "task?id=hostile", "edit-task?id=daily", "remove-task?id=daily"]
-        lists = ["", "tasks", "runs", "inbox", "health", "zone", "new-task", "preview?schedule=every+day+at+9am"]
+        lists = [
+            "",
+            "tasks",
+            "runs",
+            "inbox",
+            "calendar",
+            "health",
+            "zone",
+            "new-task",
+            "preview?schedule=every+day+at+9am",
+        ]
         return [*lists, *tasks, *runs]
 
 

@@ -1,6 +1,7 @@
 """What the pages show: of tasks, of runs, of what went wrong, on which clock."""
 
 import json
+import re
 from contextlib import chdir
 from datetime import UTC, datetime, timedelta
 
@@ -230,7 +231,7 @@ async def test_every_link_of_every_page_leads_somewhere(scheduler, browse):
             assert "://" not in each
             assert not each.startswith("/")
             found = str(response.url.join(each)).partition("#")[0]
-            if found not in seen:
+            if found not in seen and "from=" not in str(response.url):  # weeks lead to further weeks
                 seen.add(found)
                 todo.append(found)
     assert {f"/{name}" for name in PAGES if name != "preview"} <= seen  # the script asks for that one
@@ -327,3 +328,49 @@ async def test_health_is_fine_when_a_scheduler_runs(scheduler, browse):
     report = (await browse().get("health.json")).json()
     assert report["ok"] is True
     assert [each["name"] for each in report["checks"]] == ["schedulers", "tasks", "due times", "clock", "time zones"]
+
+
+async def test_a_week_is_seen_by_day_and_hour(scheduler, browse):
+    """What ran and what went wrong, and what is due, in the hours of the viewer's clock."""
+    scheduler.add_tasks([DAILY_IN_TOKYO, hourly("fails", prompt="Fail.")])
+    scheduler.start()
+    await ran(scheduler, "fails", 2)
+    browser = browse(zone="UTC")
+    now = scheduler.now()
+    page = await browser.get(f"calendar?from={now.date()}")
+    past = [re.match(r"(\d) runs, (\d) went wrong", title) for title in Elements(page.text).all("td", "title")]
+    assert sum(int(found[1]) for found in past if found) == sum(int(found[2]) for found in past if found) == 2
+    assert len(Elements(page.text).all("td", "class")) == 7 * 24
+    cells = page.text.split("<td ")[1:]
+    assert all("due" in cell.partition("</td>")[0] for cell in cells[now.hour + 2 :])  # the interval, each hour
+    assert sum("2 due" in cell for cell in cells[now.hour + 2 :]) >= 6  # and the task of 9:00 in Tokyo, 0:00 UTC
+    twin = (await browser.get(f"calendar.json?from={now.date()}")).json()
+    assert twin["due_number"] > 7 * 24 - now.hour
+    assert twin["due"][0]["task_id"] == "fails"
+
+
+async def test_weeks_before_and_after_are_reached(scheduler, browse):
+    """Each has seven days, in which a daily task is due seven times; what has passed is not due."""
+    scheduler.add_task(DAILY_IN_TOKYO)
+    browser = browse(zone="Asia/Tokyo")
+    page = await browser.get("calendar")
+    later = await browser.get(link_to(page, "7 days later"))
+    assert "Due in these days 7" in text_of(later)
+    assert "From today" in text_of(later)
+    assert "Due in these days 0" in text_of(await browser.get(link_to(page, "7 days earlier")))
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2027-02-30", "x", "<b>"])
+async def test_a_day_that_there_is_not_is_refused(scheduler, browse, day):
+    """Also one at an end of the calendar."""
+    response = await browse(zone="Asia/Tokyo").get("calendar", params={"from": day})
+    assert response.status_code == 400
+
+
+async def test_due_times_of_the_clocks_change_are_shown_on_their_days(scheduler, browse):
+    """A day of 23 hours has no due time at two o'clock, and all others."""
+    scheduler._clock.now = lambda: int(datetime(2027, 3, 27, 22, 30, tzinfo=UTC).timestamp() * 1_000_000)
+    scheduler.add_task(hourly())
+    page = await browse(zone="Europe/Berlin").get("calendar?from=2027-03-28")
+    cells = [cell.partition("</td>")[0] for cell in page.text.split("<td ")[1:25]]
+    assert [number for number, cell in enumerate(cells) if "due" not in cell] == [2]

@@ -107,7 +107,7 @@
 })();
 
 (() => {
-  const pages = { t: "./", k: "tasks", r: "runs", i: "inbox", h: "health" };
+  const pages = { t: "./", k: "tasks", r: "runs", i: "inbox", c: "calendar", h: "health" };
   const dialog = document.getElementById("keys");
   if (!dialog) return;
   const used = document.getElementById("keys-used");
