@@ -49,6 +49,12 @@ def check_run_id(run_id: object) -> None:
         raise RunNotFoundError(str(run_id))
 
 
+def check_thread_id(thread_id: object) -> None:
+    """Raise `ValueError` for what can be the id of no thread."""
+    if not _text("thread_id", thread_id, "Run.thread_id"):
+        raise ValueError(f"thread_id={shown(thread_id)}: no thread has this id; give one as Run.thread_id shows it")
+
+
 def check_task_filter(task_id: object) -> None:
     """Raise `ValueError` for what can be the id of no task; None means all tasks."""
     if task_id is not None and not can_be_id(_text("task_id", task_id, "list_tasks()")):

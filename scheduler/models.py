@@ -347,6 +347,11 @@ class TaskDefinition(BaseModel):
     )
     """Whether the task has a conversation of its own, shares the session's, or has one for each run. If it is not
     given: `shared` for a `session_id` other than `scheduler`, else `task`."""
+    thread_id: Annotated[
+        Identifier | None, Hint(f"give a text of 1 to {ID_LIMIT} characters without control characters, or None")
+    ] = None
+    """The LangGraph thread of a conversation that the program itself has, which the task joins: the runs' `thread_id`,
+    as it is. The input's `session_id` does not change."""
     session_retention: Annotated[
         PositiveSeconds | None, Hint("give a number of seconds above 0, or None for no limit")
     ] = None
@@ -586,12 +591,24 @@ def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
             if getattr(task, field) is not None:
                 yield field, _foreign(task, field, "leave it out: run_at says when")
     yield from _wrong_inputs(task)
+    yield from _wrong_thread(task)
     if task.session_retention is not None and task.session_mode is not SessionMode.PER_RUN:
         kept = f"session_retention={task.session_retention:g} is for conversations of single runs"
         yield "session_retention", f"{kept}; leave it out, or use session_mode='per_run'"
     if task.start_at and task.end_at and task.end_at < task.start_at:
         order = f"end_at={task.end_at.isoformat()} is before start_at={task.start_at.isoformat()}"
         yield "end_at", f"{order}; give an end_at that is not before start_at"
+
+
+def _wrong_thread(task: TaskDefinition) -> Iterator[tuple[str, str]]:
+    if task.thread_id is None:
+        return
+    if task.thread_id.startswith(("scheduler:", "scheduler-task:")):
+        hint = "leave thread_id out, and give the session_id or the session_mode"
+        yield "thread_id", f"thread_id={shown(task.thread_id)} is a thread of the scheduler's; {hint}"
+    if task.session_mode != usual_mode(task.session_id):
+        problem = f"thread_id and session_mode={task.session_mode.value!r} both say where runs talk"
+        yield "thread_id", f"{problem}; leave one of them out"
 
 
 def _wrong_start(task: TaskDefinition, rule: str) -> Iterator[tuple[str, str]]:

@@ -3,9 +3,9 @@
 import asyncio
 import importlib
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from scheduler._arguments import (
     check_tag,
     check_task_filter,
     check_task_id,
+    check_thread_id,
     check_whole,
     check_zone,
     choice,
@@ -42,6 +43,7 @@ from scheduler.engine import Dependencies, Engine, Host, LoopSettings, Machine, 
 from scheduler.errors import InvalidTaskError
 from scheduler.graphs import GraphRunner, InputBuilder, RunnerSettings
 from scheduler.graphs.threads import in_thread
+from scheduler.held_threads import HeldThreads
 from scheduler.models import Durability, Run, RunStatus, TaskChanges, TaskDefinition
 from scheduler.observing import Callback, EventKind, Listener, Observers, Telemetry, check_callback
 from scheduler.store import (
@@ -235,6 +237,7 @@ class TaskScheduler:
             self._store.status_of,
             self._definitions,
         )
+        self._held_threads = HeldThreads()
         session = SchedulerSession(
             database,
             history_limit,
@@ -248,7 +251,9 @@ class TaskScheduler:
             chance=machine.chance,
             grace=misfire_grace_seconds,
             timeout=default_timeout_seconds,
+            held=self._held_threads,
         )
+        self._pass_thread = session.thread
         # A lease is renewed by the passes, so they must come often enough for it.
         longest_wait = min(poll_interval, lease_seconds / 3)
         settings = LoopSettings(
@@ -668,6 +673,32 @@ class TaskScheduler:
                 await asyncio.sleep(wait)
                 wait = min(1.5 * wait, _LONGEST_WAIT)
         return run
+
+    @asynccontextmanager
+    async def thread(self, thread_id: str) -> AsyncIterator[None]:
+        """Keep runs off a LangGraph thread while the program itself uses it: `async with scheduler.thread(chat_id): …`.
+
+        It waits until no run is running there, in whichever process, and for whoever else in this program is in such a
+        block. Inside, no scheduler of this process starts a run on the thread: they wait, and start afterwards. Those
+        of other processes know nothing of it. A run that waits there for an answer keeps its place, but a new input to
+        the graph discards its question, as LangGraph does. In a run on the same thread it would wait for itself.
+
+        Raises `ValueError` for what is no thread's id, and `StoreError` if the store cannot be read.
+        """
+        check_thread_id(thread_id)
+        is_in_use = partial(self._store.is_thread_in_use, thread_id)
+        try:
+            async with self._held_threads.hold(thread_id):
+                if self.scheduler.running:
+                    # In the thread of the passes: one that is in progress may not have seen that the thread is held.
+                    await asyncio.get_running_loop().run_in_executor(self._pass_thread.executor, is_in_use)
+                wait = _SHORTEST_WAIT
+                while await in_thread(is_in_use):
+                    await asyncio.sleep(wait)
+                    wait = min(1.5 * wait, _LONGEST_WAIT)
+                yield
+        finally:
+            self.scheduler.wakeup()
 
     def cancel_run(self, run_id: str, reason: str | None = None) -> None:
         """Cancel a run: one that is pending or waiting at once, a running one within its process's `poll_interval`.

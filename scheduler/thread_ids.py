@@ -18,8 +18,10 @@ class ThreadId:
     run_id: str | None = None
 
     @classmethod
-    def of(cls, task: TaskDefinition, run_id: str) -> "ThreadId | TaskThread":
-        """Return the thread of a run of a task: its task's, its session's, or one of its own."""
+    def of(cls, task: TaskDefinition, run_id: str) -> "ThreadId | TaskThread | OwnThread":
+        """Return the thread of a run of a task: the program's, its task's, its session's, or one of its own."""
+        if task.thread_id is not None:
+            return OwnThread(task.thread_id)
         match task.session_mode:
             case SessionMode.TASK:
                 return TaskThread(task.id)
@@ -31,10 +33,12 @@ class ThreadId:
                 assert_never(task.session_mode)
 
     @classmethod
-    def parse(cls, text: str, run_id: str) -> "ThreadId | TaskThread":
+    def parse(cls, text: str, run_id: str) -> "ThreadId | TaskThread | OwnThread":
         """Return the thread that a run has stored."""
         if text.startswith(_TASK_PREFIX):
             return TaskThread(text.removeprefix(_TASK_PREFIX))
+        if not text.startswith(_PREFIX):
+            return OwnThread(text)
         session = text.removeprefix(_PREFIX)
         is_own = session.endswith(f":{run_id}")
         return cls(session.removesuffix(f":{run_id}"), run_id if is_own else None)
@@ -56,9 +60,27 @@ class TaskThread:
         return f"{_TASK_PREFIX}{self.task_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class OwnThread:
+    """A thread of the program's own, which a task joins; `str()` is LangGraph's `thread_id`."""
+
+    thread_id: str
+    run_id: ClassVar[None] = None
+
+    def __str__(self) -> str:
+        """Return the thread's id as the program gave it."""
+        return self.thread_id
+
+
 def shared_thread(task: TaskDefinition) -> str | None:
     """Return the thread that the runs of a task share, LangGraph's `thread_id`; None if each has its own."""
-    return None if task.session_mode is SessionMode.PER_RUN else str(ThreadId.of(task, ""))
+    is_per_run = task.thread_id is None and task.session_mode is SessionMode.PER_RUN
+    return None if is_per_run else str(ThreadId.of(task, ""))
+
+
+def names_no_thread_of_servers(thread_id: str) -> bool:
+    """Tell whether a thread of the program's own cannot be one of a server: its id is no UUID."""
+    return isinstance(ThreadId.parse(thread_id, ""), OwnThread) and server_thread(thread_id) != thread_id
 
 
 def server_thread(thread_id: str) -> str:

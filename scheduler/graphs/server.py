@@ -25,7 +25,7 @@ from scheduler.graphs.server_state import asked_in, position_of_state
 from scheduler.models import RunStatus
 from scheduler.redaction import beginning, shown_url
 from scheduler.server_url import SERVER_PREFIX, ServerUrlError, parse_server_url
-from scheduler.thread_ids import server_thread
+from scheduler.thread_ids import names_no_thread_of_servers, server_thread
 
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=300, write=60, pool=None)
 """In seconds. A server that works on a run sends a sign of life every few seconds."""
@@ -409,7 +409,11 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _thread(config: Mapping[str, Any]) -> str:
-    return server_thread(config["configurable"]["thread_id"])
+    thread_id = config["configurable"]["thread_id"]
+    if names_no_thread_of_servers(thread_id):
+        problem = f"thread_id={thread_id!r} is no UUID, and LangGraph servers know no other threads"
+        raise ValueError(f"{problem}; give the id of the server's thread")
+    return server_thread(thread_id)
 
 
 def _have_ids(interrupts: object) -> bool:

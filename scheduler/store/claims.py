@@ -93,6 +93,8 @@ class Claimer:
     """Tells whether the graph of a task has a checkpointer."""
     disowned: Collection[str] = ()
     """Runs that are left to others, if they wait."""
+    held: Callable[[], frozenset[str]] = frozenset
+    """Returns the threads that the program itself is using."""
     needs_loading: NeedsLoading = lambda _task: None
     """Tells which code of a task is not loaded yet."""
     grace: float | None = None

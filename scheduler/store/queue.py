@@ -165,6 +165,9 @@ class WaitingRuns:
         if task is None:
             return 0
         is_checkpointed = self._claimer.is_checkpointed(task)
+        if is_checkpointed and row.thread_id in self._threads.held:
+            self._passed_over += 1
+            return 0  # No other pass at once: it would find the same.
         if is_checkpointed and not self._threads.take_for(row):
             return self._pass_over()
         self._take(row, task, is_checkpointed=is_checkpointed)

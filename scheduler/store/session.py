@@ -63,6 +63,7 @@ class SchedulerSession:
         chance: Chance = random.random,
         grace: float | None = None,
         timeout: float | None = None,
+        held: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         """Open nothing yet.
 
@@ -79,6 +80,7 @@ class SchedulerSession:
             chance: returns a random number from 0 to 1, by which the waits between attempts vary.
             grace: `misfire_grace_seconds` of tasks that set none.
             timeout: `timeout_seconds` of tasks that set none.
+            held: returns the LangGraph threads that the program itself is using.
         """
         self.database = database
         self.thread: StoreThread = StoreThread() if thread is None else thread
@@ -92,6 +94,7 @@ class SchedulerSession:
         self._chance = chance
         self._grace = grace
         self._timeout = timeout
+        self._held = held
         self._owner = self._processes.new_owner()
         self._leases = Leases(lease, self._processes)
         self._left = LeftOutcomes(database.file, chance)
@@ -287,9 +290,16 @@ class SchedulerSession:
         return batch.has_passed_over
 
     def _claimer(self) -> Claimer:
-        owner, limit = self._owner.id, self._history_limit
-        needs_loading, grace, timeout = self._needs_loading, self._grace, self._timeout
-        return Claimer(owner, limit, self._is_checkpointed, self._disowned, needs_loading, grace, timeout)
+        return Claimer(
+            self._owner.id,
+            self._history_limit,
+            self._is_checkpointed,
+            self._disowned,
+            held=self._held,
+            needs_loading=self._needs_loading,
+            grace=self._grace,
+            timeout=self._timeout,
+        )
 
     def _notice_clock(self, now: int) -> None:
         """Look at how far the clock has moved since the last pass.

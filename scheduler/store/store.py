@@ -33,6 +33,7 @@ from scheduler.store.database.statements import Connection
 from scheduler.store.finding import TaskFilter
 from scheduler.store.listing import Listed
 from scheduler.store.run_pages import RunFilter
+from scheduler.store.threads import is_in_use
 from scheduler.store.transaction import StoreTransaction
 from scheduler.store.unloadable import retry_soon
 
@@ -238,6 +239,11 @@ class Store:
         """Return the ids of the runs that are over, in the order in which they ended."""
         with self.database.read() as connection:
             return history.ended(connection)
+
+    def is_thread_in_use(self, thread_id: str) -> bool:
+        """Tell whether a run is running on a thread, in whichever process."""
+        with self.database.read() as connection:
+            return is_in_use(connection, thread_id)
 
     def status_of(self, run_id: str) -> RunStatus | None:
         """Return the status of a run; None if it is not in the history any more."""

@@ -52,10 +52,12 @@ class Threads:
         self._connection = connection
         self._claimer = claimer
         self._now = now
-        self._taken: set[str] = set()
+        self.held: frozenset[str] = claimer.held()
+        """Those that the program itself is using: no run starts on them."""
+        self._taken: set[str] = set(self.held)
         """Threads that this pass gives to nobody any more: it has claimed a run on them, or found one to wait for."""
-        self._claimed: set[str] = set()
-        """Those on which it has claimed a run."""
+        self._claimed: set[str] = set(self.held)
+        """Those on which it has claimed a run, and those that are held."""
         self._open: dict[str, str] = {}
 
     def look_at(self, due: Iterable[TaskDefinition]) -> None:
@@ -129,6 +131,20 @@ class Threads:
             if found.get(row.thread_id) != RunStatus.WAITING:
                 found[row.thread_id] = row.status
         return found
+
+
+_RUNNING_ON: Final = Statement(
+    lambda: (
+        select(runs.c.id)
+        .where(runs.c.thread_id == bindparam("thread"), holds_thread(), has_status(RunStatus.RUNNING))
+        .limit(1)
+    )
+)
+
+
+def is_in_use(connection: Connection, thread_id: str) -> bool:
+    """Tell whether a run is running on a thread, in whichever process."""
+    return bool(connection.execute(_RUNNING_ON, {"thread": thread_id}).scalars())
 
 
 _MARK_CHECKPOINTED: Final = Statement(lambda: update(runs).where(runs.c.id == bindparam("run")).values(checkpointed=1))

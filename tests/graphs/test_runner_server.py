@@ -202,6 +202,15 @@ async def test_a_thread_that_the_server_does_not_know_has_nothing_to_continue():
     assert (outcome.status, outcome.is_last) == (RunStatus.INTERRUPTED, True)
 
 
+async def test_a_thread_of_the_programs_own_that_no_server_can_have():
+    """It is refused before the server is asked: it would be another conversation."""
+    played = Played()
+    outcome = await played.attempt(thread_id="chat-7")
+    assert outcome.status is RunStatus.FAILED
+    assert "thread_id='chat-7' is no UUID, and LangGraph servers know no other threads" in outcome.error
+    assert played.asked == []
+
+
 def test_threads_of_servers_are_uuids():
     """The uuid5 of the session; a session that is a UUID is the thread itself."""
     assert server_thread("scheduler:daily") == "904ec9c0-41a8-55f9-a7f0-cb7b626d479e"

@@ -22,6 +22,7 @@ _FAILURES: Final = "Overlap, delays and failures"
 _SECONDS: Final = frozenset(
     {
         "session_retention",
+        "thread_id",
         "misfire_grace_seconds",
         "timeout_seconds",
         "retry_delay_seconds",
@@ -97,6 +98,9 @@ def add(
             "MODE",
             "Use a conversation of the task (task), the session (shared) or each run (per_run).",
         ),
+    ] = None,
+    thread_id: Annotated[
+        str | None, _what("--thread-id", "ID", "Use this conversation of your own program's, a LangGraph thread.")
     ] = None,
     session_retention: Annotated[
         str | None, _what("--session-retention", "TIME", "Keep the conversation of a run for this time; with per_run.")

@@ -136,7 +136,7 @@ def _conversation(scheduler: TaskScheduler, task: TaskView) -> dict[str, Any] | 
         return None
     thread = shared_thread(task.definition)
     others = []
-    if task.definition.session_mode is SessionMode.SHARED:
+    if task.definition.session_mode is SessionMode.SHARED or task.definition.thread_id is not None:
         found = (each.definition for each in scheduler.task_views() if each.id != task.id)
         others = sorted(each.id for each in found if each is not None and shared_thread(each) == thread)
     runs = [run for each in (task.id, *others) for run in scheduler.list_runs(each, limit=_MOST_RUNS)]
