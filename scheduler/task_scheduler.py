@@ -59,6 +59,7 @@ from scheduler.store import (
     absolute_path,
     changed,
 )
+from scheduler.thread_ids import ThreadId, shared_thread
 from scheduler.timing.clock import SECOND, to_datetime
 from scheduler.views import TaskView, refuse_closed, view_of
 
@@ -699,6 +700,53 @@ class TaskScheduler:
                 yield
         finally:
             self.scheduler.wakeup()
+
+    async def forget_session(self, *, session_id: str | None = None, task_id: str | None = None) -> str:
+        """Delete a conversation, of a session or of a task, from the savers of the graphs that use it.
+
+        Their next runs begin a new one. On LangGraph servers the thread is deleted. Tasks, runs and their answers stay.
+        Returns the thread's id.
+
+        Raises:
+            TaskNotFoundError: no task has this id.
+            ValueError: not exactly one of the two is given; a run is open there (cancel it first, or wait for its end);
+                each run of the task has a conversation of its own; the task's is one of the program's own; or no graph
+                keeps conversations.
+            GraphError: the graph cannot be loaded.
+            StoreError: the store cannot be read.
+        """
+        thread_id, graphs = await in_thread(self._conversation, session_id, task_id)
+        async with self._held_threads.hold(thread_id):
+            open_run = await in_thread(self._store.open_run_on, thread_id)
+            if open_run is not None:
+                hint = "cancel_run it, or wait for its end"
+                raise ValueError(f"conversation {shown(thread_id)}: run {open_run} is open on it; {hint}")
+            if not any([await self._runner.delete_thread(thread_id, path) for path in graphs]):
+                hint = "give TaskScheduler the checkpointer= that keeps them"
+                raise ValueError(f"conversation {shown(thread_id)}: its graph keeps no conversations; {hint}")
+        self.scheduler.wakeup()
+        return thread_id
+
+    def _conversation(self, session_id: str | None, task_id: str | None) -> tuple[str, list[str | None]]:
+        """Return the thread of a session or of a task, and the graphs of the tasks that use it. Raises `ValueError`."""
+        if (session_id is None) == (task_id is None):
+            raise ValueError("give session_id=… or task_id=…, and not both")
+        if task_id is not None:
+            task = self.get_task(task_id)
+            thread_id = shared_thread(task)
+            if thread_id is None:
+                hint = "session_retention says how long they are kept"
+                raise ValueError(f"Task {task_id}: each of its runs has a conversation of its own; {hint}")
+            if task.thread_id is not None:
+                hint = "delete it with your own saver"
+                raise ValueError(
+                    f"Task {task_id}: thread_id={shown(task.thread_id)} is a conversation of the program's; {hint}"
+                )
+        else:
+            thread_id = str(ThreadId(str(session_id)))
+        users = [each for each in self._definitions() if shared_thread(each) == thread_id]
+        users += [] if task_id is None else [task]
+        return thread_id, list(dict.fromkeys(each.graph for each in users)) or [None]
 
     def cancel_run(self, run_id: str, reason: str | None = None) -> None:
         """Cancel a run: one that is pending or waiting at once, a running one within its process's `poll_interval`.

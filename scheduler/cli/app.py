@@ -92,6 +92,7 @@ COMMANDS: Final = {
         Command("watch", "watch:watch", "watch"),
         Command("waiting", "answers:waiting", "waiting"),
         Command("answer", "answers:answer", 'answer 019ab3f2-7c11-7a40-8000-5d1f0c9e2b77 "Yes, continue."'),
+        Command("forget", "forget:forget", "forget --task stand-up"),
     ],
     "Files and projects": [
         Command("apply", "files:apply", "apply tasks.toml --prune --dry-run"),

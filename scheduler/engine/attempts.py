@@ -42,6 +42,6 @@ class Runner(Protocol):
         """Leave what graphs have opened, when no run is left."""
         ...
 
-    async def delete_thread(self, thread_id: str, path: str | None) -> None:
+    async def delete_thread(self, thread_id: str, path: str | None) -> bool:
         """Delete what a graph keeps of a thread; `path` names the graph, None the scheduler's."""
         ...

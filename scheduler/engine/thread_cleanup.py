@@ -20,7 +20,7 @@ class ThreadCleanup:
     """At most one round of deletions at a time; what fails is tried again some minutes later."""
 
     def __init__(
-        self, session: SchedulerSession, delete: Callable[[str, str | None], Awaitable[None]], clock: Clock
+        self, session: SchedulerSession, delete: Callable[[str, str | None], Awaitable[object]], clock: Clock
     ) -> None:
         """Take the store, what deletes a thread (given its id and its graph), and the clock."""
         self._session = session

@@ -231,15 +231,20 @@ class GraphRunner:
         if self._look is not None:
             self._look.cancel()
 
-    async def delete_thread(self, thread_id: str, path: str | None) -> None:
+    async def delete_thread(self, thread_id: str, path: str | None) -> bool:
         """Delete what a graph keeps of a thread; `path` names the graph, None the scheduler's.
 
-        Raises `GraphError`, and what the saver raises.
+        Returns whether the graph keeps threads. Raises `GraphError`, and what the saver raises.
         """
         if self._graphs.known(path) is None:
             await in_thread(self._graphs.load, path)
+
+        async def delete(graph: Graph) -> bool:
+            await delete_thread(graph, thread_id)
+            return keeps_threads(graph)
+
         config = {"configurable": {"thread_id": thread_id}}
-        await self._graphs.use(await self._graphs.made(path), lambda graph: delete_thread(graph, thread_id), config)
+        return await self._graphs.use(await self._graphs.made(path), delete, config)
 
     async def run(self, claim: Claim) -> Outcome:
         """Make one attempt and return how it ended; whatever the task's own code raises becomes an outcome.

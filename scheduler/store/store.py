@@ -33,7 +33,7 @@ from scheduler.store.database.statements import Connection
 from scheduler.store.finding import TaskFilter
 from scheduler.store.listing import Listed
 from scheduler.store.run_pages import RunFilter
-from scheduler.store.threads import is_in_use
+from scheduler.store.threads import is_in_use, open_run_on
 from scheduler.store.transaction import StoreTransaction
 from scheduler.store.unloadable import retry_soon
 
@@ -244,6 +244,11 @@ class Store:
         """Tell whether a run is running on a thread, in whichever process."""
         with self.database.read() as connection:
             return is_in_use(connection, thread_id)
+
+    def open_run_on(self, thread_id: str) -> str | None:
+        """Return a run that is open on a thread, the oldest; None if there is none."""
+        with self.database.read() as connection:
+            return open_run_on(connection, thread_id)
 
     def status_of(self, run_id: str) -> RunStatus | None:
         """Return the status of a run; None if it is not in the history any more."""

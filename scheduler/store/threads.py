@@ -147,6 +147,19 @@ def is_in_use(connection: Connection, thread_id: str) -> bool:
     return bool(connection.execute(_RUNNING_ON, {"thread": thread_id}).scalars())
 
 
+_OPEN_ON: Final = Statement(
+    lambda: (
+        select(runs.c.id).where(runs.c.thread_id == bindparam("thread"), holds_thread()).order_by(runs.c.id).limit(1)
+    )
+)
+
+
+def open_run_on(connection: Connection, thread_id: str) -> str | None:
+    """Return a run that is open on a thread, the oldest; None if there is none."""
+    found = connection.execute(_OPEN_ON, {"thread": thread_id}).scalars()
+    return str(found[0]) if found else None
+
+
 _MARK_CHECKPOINTED: Final = Statement(lambda: update(runs).where(runs.c.id == bindparam("run")).values(checkpointed=1))
 _OPEN: Final = Query(
     _OpenThread,

@@ -134,3 +134,21 @@ def test_a_store_that_cannot_be_opened(place, where, shown):
     told = place.run("serve", "--store", where, code=2 if "://" in where else 1).stderr
     assert shown in told
     assert "Traceback" not in told
+
+
+def test_a_conversation_is_forgotten(place):
+    """By its task, after a question that somebody can answer, or with `--yes`; the next run begins a new one."""
+    (place.folder / "graph.py").write_text(GRAPH)
+    place.quick("add", "--id", "notes", "--prompt", "Go.", "--cron", "@yearly")
+    for first in ("1 notes", "1 notes"):
+        with place.start(*SERVE) as process:
+            wait_for(process, "Scheduler running")
+            for shown in (first, "2 notes"):
+                assert place.run("trigger", "notes", "--wait").stdout.endswith(f"\n{shown}\n")
+            end(process)
+        assert "nobody can be asked here" in place.run("forget", "--task", "notes", code=2).stderr
+        told = place.run("forget", "--task", "notes", "--yes").stdout
+        assert told == "Deleted the conversation of task 'notes' (scheduler-task:notes).\n"
+    assert place.json("forget", "--session", "team", "--yes") == {"thread_id": "scheduler:team"}
+    assert "there is no task 'nobody'" in place.run("forget", "--task", "nobody", "--yes", code=3).stderr
+    assert "give --task ID or --session NAME" in place.run("forget", code=2).stderr
