@@ -1,8 +1,9 @@
 """Hours back and ahead in one picture: what each task ran, and when it is due."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from markupsafe import Markup
@@ -17,6 +18,7 @@ _WIDTH, _HEIGHT = 1_000, 22
 _NOW: Final = _WIDTH // 2
 _MOST_DUE: Final = 60
 """So many due times of a task are shown one by one; what follows is a line."""
+_FEW: Final = 8
 _BAR: Final = 4
 _TICK_HOURS: Final = 6
 
@@ -35,10 +37,23 @@ def timeline(tasks: Sequence[TaskView], runs: Mapping[str, Sequence[Run]], now: 
     rows = []
     for task in tasks:
         near = [run for run in runs.get(task.id, ()) if abs((run.scheduled_at - now).total_seconds()) <= HOURS * 3600]
-        due = [moment for moment in due_times(task, _MOST_DUE) if moment <= end]
+        due = due_before(partial(due_times, task), end, _MOST_DUE)
         if near or due:
             rows.append(Row(task, _picture(near, due, now)))
     return rows
+
+
+def due_before(first: Callable[[int], list[datetime]], end: datetime, most: int) -> list[datetime]:
+    """Return due times before an instant, at most so many; `first` computes the first ones of a number.
+
+    Few are computed at first: sixty due times of a monthly task would reach years ahead.
+    """
+    number = min(_FEW, most)
+    while True:
+        times = first(number)
+        if len(times) < number or times[-1] >= end or number >= most:
+            return [moment for moment in times if moment < end]
+        number = min(8 * number, most)
 
 
 def ticks(now: datetime) -> list[datetime]:

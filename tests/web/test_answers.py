@@ -7,7 +7,7 @@ import pytest
 from helpers import hourly
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from web_kit import ASKED, MAIL, Elements, link_to, shown_in, text_of, until_run
+from web_kit import ASKED, MAIL, Elements, between, link_to, shown_in, text_of, until_run
 
 from scheduler.models import RunStatus
 from scheduler.web import Access
@@ -18,11 +18,6 @@ async def waiting(scheduler, prompt):
     scheduler.add_task(hourly(prompt=prompt))
     scheduler.start()
     return await until_run(scheduler, scheduler.trigger_task("hourly"), RunStatus.WAITING)
-
-
-def between(text, start):
-    """Return the value of an attribute."""
-    return unescape(text.partition(start)[2].partition('"')[0])
 
 
 def typed(page):

@@ -13,11 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 
 import pytest
-from conftest import GRAPH
 from helpers import PATIENCE, hourly
 from langgraph.checkpoint.memory import InMemorySaver
-from test_safety import HOSTILE
-from web_kit import ASKED
+from web_kit import ASKED, GRAPH, HOSTILE
 
 from scheduler import RunStatus, TaskDefinition, TaskScheduler, parse_schedule, web
 

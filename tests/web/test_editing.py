@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from helpers import hourly
-from test_answers import between
-from web_kit import Browser, Elements, link_to, shown_in, text_of
+from web_kit import Browser, Elements, between, link_to, shown_in, text_of
 
 from scheduler import TaskDefinition, TaskNotFoundError, next_due_times, parse_schedule, web
 from scheduler.web import Access

@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 from helpers import hourly
-from web_kit import HERE, OWN, Browser, Elements, ran, text_of, until_run
+from web_kit import HERE, HOSTILE, OWN, Browser, Elements, ran, text_of, until_run
 
 from scheduler import web
 from scheduler.models import RunStatus
@@ -166,9 +166,6 @@ async def test_every_response_says_what_browsers_may_do_with_it(browse, path):
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert headers["referrer-policy"] == "same-origin"
     assert headers["cache-control"] == ("no-cache" if path.startswith("static") else "no-store")
-
-
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"javascript:alert(3) \u202egpj.exe\u2066 \x1b[31m\x00"
 
 
 async def test_what_is_stored_is_text_on_every_page(scheduler, browse):

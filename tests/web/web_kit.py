@@ -1,5 +1,6 @@
 """A browser without a window: it follows links, sends forms, and keeps what it is told of pages."""
 
+import asyncio
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -7,6 +8,8 @@ from urllib.parse import urljoin
 
 import httpx
 from helpers import wait_until
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
 
 HERE = "http://127.0.0.1:8745/"
 MAIL = {"to": "ann", "count": 3, "urgent": False, "parts": [1, {"a": None}]}
@@ -50,8 +53,26 @@ SCHEMAS = {
     "Ask for a number.": {"type": "integer", "maximum": 10},
 }
 """The schemas of the questions that have one."""
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"javascript:alert(3) \u202egpj.exe\u2066 \x1b[31m\x00"
+"""A text that would do something if it were no text."""
 OWN = {"sec-fetch-site": "same-origin"}
 """What a browser says when a page of the same address sends a form."""
+
+
+async def answer(state: MessagesState):
+    prompt = state["messages"][-1].text
+    if prompt.startswith("Ask"):
+        return {
+            "messages": [("assistant", f"You said {interrupt(ASKED[prompt], response_schema=SCHEMAS.get(prompt))!r}")]
+        }
+    if prompt.startswith("Fail"):
+        raise ValueError(prompt)
+    if prompt == "Wait.":
+        await asyncio.Event().wait()
+    return {"messages": [("assistant", f"Echo: {prompt}")]}
+
+
+GRAPH = StateGraph(MessagesState).add_node("answer", answer).add_edge(START, "answer").compile()
 
 
 class Elements(HTMLParser):
@@ -88,6 +109,11 @@ def link_to(response, text):
     found = re.search(rf'<a [^>]*href="([^"]*)"[^>]*>\s*(?:<bdi>)?{re.escape(text)}', response.text)
     assert found, f"no link says {text!r}"
     return unescape(found[1])
+
+
+def between(text, start):
+    """Return the value of an attribute."""
+    return unescape(text.partition(start)[2].partition('"')[0])
 
 
 class Browser:

@@ -15,6 +15,7 @@ from scheduler.timing.local_time import on_clock_of
 from scheduler.views import TaskView
 from scheduler.web.lookup import BAD_STATUSES, find_runs, next_tasks
 from scheduler.web.task_form import mark_of
+from scheduler.web.timeline import due_before
 from scheduler.web.visit import Page, Refused, Visit
 
 _DAYS: Final = 7
@@ -22,7 +23,6 @@ _MOST_RUNS: Final = 2_000
 _MOST_TASKS: Final = 300
 _MOST_DUE: Final = 400
 """So many due times of a task are counted in a week."""
-_FEW: Final = 10
 _LISTED: Final = 40
 _BUDGET_SECONDS: Final = 0.15
 """So long due times are computed for one page; what was computed is kept for the next one."""
@@ -143,12 +143,7 @@ def _due_of(task: TaskView, start: datetime, end: datetime) -> Sequence[datetime
 def _computed(
     task: TaskView, definition: TaskDefinition, first: datetime, start: datetime, end: datetime
 ) -> list[datetime]:
-    number = _FEW
-    while True:  # few at first: those of a monthly task would reach decades ahead
-        times = _next(task, definition, first, start, number)
-        if len(times) < number or times[-1] >= end or number >= _MOST_DUE:
-            return [moment for moment in times if moment < end]
-        number = min(8 * number, _MOST_DUE)
+    return due_before(lambda number: _next(task, definition, first, start, number), end, _MOST_DUE)
 
 
 def _next(task: TaskView, definition: TaskDefinition, first: datetime, start: datetime, number: int) -> list[datetime]:
