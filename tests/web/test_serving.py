@@ -85,6 +85,9 @@ def signed_in(process):
         yield client
 
 
+SERVED = ("--web", "127.0.0.1:0", "--web-allowed-host", "jobs.example.com", "--poll-interval", "0.05")
+
+
 def test_a_process_shows_a_store_and_another_one_runs_it(tmp_path):
     """`web` has only the store: what is triggered there, `serve` runs and shows, too; Ctrl+C ends both."""
     place = Place(tmp_path)
@@ -93,11 +96,15 @@ def test_a_process_shows_a_store_and_another_one_runs_it(tmp_path):
     with (
         place.start("-m", "scheduler", "web", "--port", "0") as pages,
         signed_in(pages) as client,
-        place.start("-m", "scheduler", "serve", "--web", "127.0.0.1:0", "--poll-interval", "0.05") as serve,
+        place.start("-m", "scheduler", "serve", *SERVED) as serve,
         signed_in(serve) as other,
     ):
         wait_for(serve, "Scheduler running")
         assert "No scheduler is running" not in client.get("").text
+        assert [each.get("healthz", headers={"host": "jobs.example.com"}).status_code for each in (client, other)] == [
+            421,
+            200,
+        ]
         done = client.post("run-task?id=hourly", headers={"origin": str(client.base_url).rstrip("/")})
         run_id = done.url.params["id"]
         while other.get(f"run.json?id={run_id}").json()["status"] != "succeeded":
@@ -122,6 +129,11 @@ def test_an_address_that_is_none_is_a_wrong_argument(tmp_path, address):
     """With what would be right."""
     done = Place(tmp_path).quick("serve", "--web", address, code=2)
     assert "127.0.0.1:8745" in done.stderr
+
+
+def test_a_host_name_for_no_web_view_is_a_mistake(tmp_path):
+    """It goes with the address of the web view."""
+    assert "give both" in Place(tmp_path).quick("serve", "--web-allowed-host", "jobs.example.com", code=1).stderr
 
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path, monkeypatch):

@@ -122,6 +122,10 @@ def serve(
         str | None,
         typer.Option("--web", metavar="[HOST:]PORT", help="Show the web view on this address, which is printed."),
     ] = None,
+    web_allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option("--web-allowed-host", metavar="NAME", help="Allow this host name there; can be repeated."),
+    ] = None,
     telemetry: Annotated[bool, typer.Option("--telemetry", help="Send spans and metrics to OpenTelemetry.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also log the start of each run.")] = False,
     db: Db = None,
@@ -133,6 +137,8 @@ def serve(
     # cannot name a function to call.
     os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
     store = store_arguments(db, db_url)
+    if web_allowed_hosts and web is None:
+        raise CommandError("--web-allowed-host goes with --web; give both")
     if source is not None and tasks is None:
         raise CommandError("--source names the tasks of a file; give the file with --tasks FILE, too")
     chosen = graph or default_graph()
@@ -157,7 +163,7 @@ def serve(
     try:
         with modules_of_working_directory():
             place = None if no_checkpoints else checkpoints or beside(store, chosen)
-        pages = None if web is None else place_of(web)
+        pages = None if web is None else (*place_of(web), web_allowed_hosts or [])
         asyncio.run(_serve(options, tasks, source, (place, remembered), pages))
     except GraphError as error:
         choice = several_graphs() if graph is None else None
@@ -171,7 +177,7 @@ async def _serve(
     tasks: Path | None,
     source: str | None,
     places: tuple[str | None, str | None],
-    pages: tuple[str, int] | None,
+    pages: tuple[str, int, list[str]] | None,
 ) -> None:
     checkpoints, remembered = places
     async with opened_saver(checkpoints) as saver, opened_store(remembered) as store, AsyncExitStack() as stack:
@@ -179,7 +185,8 @@ async def _serve(
         apply = None if tasks is None else functools.partial(apply_file, scheduler, tasks, source)
         with modules_of_working_directory():
             if pages is not None:
-                await stack.enter_async_context(pages_at(scheduler, *pages))
+                host, port, allowed = pages
+                await stack.enter_async_context(pages_at(scheduler, host, port, allowed_hosts=allowed))
             await run_until_signal(scheduler, tasks, apply=apply)
 
 
