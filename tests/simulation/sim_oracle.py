@@ -134,8 +134,8 @@ class TaskModel:
         if is_finished:
             # Without a due time, or where `max_runs` was reached, it is left out; else it begins again.
             self.is_loose = self.may_be_left_out = True
-        if is_finished and not schedule_of(task, now).has_more(now):
-            return
+        if is_finished and not task.jitter_seconds and not schedule_of(task, now).has_more(now):
+            return  # with jitter, a due time before now may come after it
         times = (task.interval_seconds, task.run_at, task.start_at, task.end_at, task.jitter_seconds)
         key = (task.cron_expression, task.timezone, *times)
         before = self.definition
