@@ -356,6 +356,11 @@ class TaskDefinition(BaseModel):
         PositiveSeconds | None, Hint("give a number of seconds above 0, or None for no limit")
     ] = None
     """With `session_mode="per_run"`: how long the conversation of a run is kept after its end; None: no limit."""
+    session_keep_runs: Annotated[
+        Count | None, Hint("give a whole number of runs, 1 or more, or None to keep all messages")
+    ] = None
+    """How many of the runs before it a run still sees of its conversation: the messages of older ones are removed when
+    it begins. For graphs whose `messages` have the reducer `add_messages`. None: all."""
     metadata: Annotated[
         JsonObject, Hint("give a dict of JSON values: text, finite numbers, True, False, None, lists and dicts")
     ] = Field(default_factory=dict)
@@ -592,6 +597,7 @@ def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
                 yield field, _foreign(task, field, "leave it out: run_at says when")
     yield from _wrong_inputs(task)
     yield from _wrong_thread(task)
+    yield from _wrong_bound(task)
     if task.session_retention is not None and task.session_mode is not SessionMode.PER_RUN:
         kept = f"session_retention={task.session_retention:g} is for conversations of single runs"
         yield "session_retention", f"{kept}; leave it out, or use session_mode='per_run'"
@@ -609,6 +615,20 @@ def _wrong_thread(task: TaskDefinition) -> Iterator[tuple[str, str]]:
     if task.session_mode != usual_mode(task.session_id):
         problem = f"thread_id and session_mode={task.session_mode.value!r} both say where runs talk"
         yield "thread_id", f"{problem}; leave one of them out"
+
+
+def _wrong_bound(task: TaskDefinition) -> Iterator[tuple[str, str]]:
+    """Yield what does not go together with `session_keep_runs`."""
+    if task.session_keep_runs is None:
+        return
+    kept = f"session_keep_runs={task.session_keep_runs}"
+    if task.thread_id is not None:
+        yield "session_keep_runs", f"{kept} would remove messages of the program's own; leave it out, or thread_id"
+    if task.session_mode is SessionMode.PER_RUN:
+        yield "session_keep_runs", f"{kept} is for conversations of several runs; leave it out, or session_mode"
+    for name in ("input", "input_builder"):
+        if getattr(task, name) is not None:
+            yield "session_keep_runs", f"{kept} is for tasks with a prompt; leave it out, or {name}"
 
 
 def _wrong_start(task: TaskDefinition, rule: str) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from scheduler.answering import rejection
+from scheduler.graphs.bounded_talk import with_removals
 from scheduler.graphs.breakpoints import breakpoint_id, breakpoint_question, next_nodes
 from scheduler.graphs.clean_start import IsUnsuccessful, start_clean
 from scheduler.graphs.local_langgraph import as_server_graph, keeps_threads
@@ -82,7 +83,7 @@ async def beginning(
     state. Raises what the saver raises, and `ValueError` if the answers come too late.
     """
     if claim.attempt == 1 and claim.answers is None and not claim.continues:
-        return await _anew(graph, claim, new_input, is_unsuccessful)
+        return await _anew(graph, claim, config, new_input, is_unsuccessful)
     inside = graph_to_continue(graph)
     position = await position_of(inside, config) if keeps_threads(inside) else None
     if position is not None and _may_continue(claim, position):
@@ -94,18 +95,21 @@ async def beginning(
         return Beginning(Begin.GIVEN_UP, reason=_NOTHING_SAVED + problem)
     if await is_stuck(inside, claim, config, None):
         return Beginning(Begin.GIVEN_UP, reason=_STUCK)
-    return await _anew(graph, claim, new_input, is_unsuccessful)
+    return await _anew(graph, claim, config, new_input, is_unsuccessful)
 
 
 async def _anew(
     graph: Any,  # noqa: ANN401
     claim: Claim,
+    config: dict[str, Any],
     new_input: Callable[[], Awaitable[object]],
     is_unsuccessful: IsUnsuccessful,
 ) -> Beginning:
     given = await new_input()
     if ThreadId.parse(claim.thread_id, claim.run_id).run_id is None:  # else the thread is new
         await start_clean(graph_to_continue(graph), claim.thread_id, is_unsuccessful)
+    if (keep := claim.task.session_keep_runs) is not None:
+        given = await with_removals(graph_to_continue(graph), config, given, keep)
     return Beginning(Begin.FROM_START, given)
 
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 from scheduler import _containment
 from scheduler._safe_text import ERROR_LIMIT, error_text
 from scheduler._texts import shown
-from scheduler.graphs.local_langgraph import is_langgraph
+from scheduler.graphs.bounded_talk import problem_with_bound
+from scheduler.graphs.local_langgraph import as_server_graph, is_langgraph
 from scheduler.models import TaskDefinition, is_reserved
 from scheduler.redaction import redact
 
@@ -82,6 +83,9 @@ def problems_of(
     `context` and `configurable` are what the scheduler gives to tasks that have none. `is_built`: an input builder
     makes the input, which nobody can know before.
     """
+    is_known = is_langgraph(graph) or as_server_graph(graph) is not None
+    if task.session_keep_runs is not None and is_known and (problem := problem_with_bound(graph)) is not None:
+        yield Problem("session_keep_runs", problem)
     if not is_langgraph(graph):
         return
     field = "prompt" if task.input is None else "input"

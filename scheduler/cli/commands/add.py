@@ -21,6 +21,7 @@ _WHAT: Final = "Input, session and graph"
 _FAILURES: Final = "Overlap, delays and failures"
 _SECONDS: Final = frozenset(
     {
+        "session_keep_runs",
         "session_retention",
         "thread_id",
         "misfire_grace_seconds",
@@ -98,6 +99,10 @@ def add(
             "MODE",
             "Use a conversation of the task (task), the session (shared) or each run (per_run).",
         ),
+    ] = None,
+    session_keep_runs: Annotated[
+        int | None,
+        _what("--session-keep-runs", "NUMBER", "Keep the messages of only this many earlier runs in the conversation."),
     ] = None,
     thread_id: Annotated[
         str | None, _what("--thread-id", "ID", "Use this conversation of your own program's, a LangGraph thread.")
