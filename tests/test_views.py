@@ -79,3 +79,11 @@ def test_each_state_has_its_text(state, reason, problem):
     view = TaskView("t", "T", state, due, reason, problem, "UTC", None)
     expected = {TaskState.SCHEDULED: "2026-01-05 00:00:00+00:00", TaskState.UNUSABLE: f"error: {problem}"}
     assert view.next_run == view.as_dict()["next_run"] == expected.get(state, str(state))
+
+
+def test_the_tasks_that_are_due_first_alone(scheduler):
+    """For a page that shows few of many."""
+    scheduler.add_tasks([hourly("late", interval_seconds=7200), hourly("soon"), hourly("later", interval_seconds=9000)])
+    assert [view.id for view in scheduler.task_views(limit=2)] == ["soon", "late"]
+    with pytest.raises(ValueError, match="limit"):
+        scheduler.task_views(limit=0)

@@ -106,11 +106,7 @@ def app(  # noqa: PLR0913 (keywords, each with a default)
     if found is None:
         message = f"zone={zone!r}: there is no time zone of this name; give one such as 'Europe/Berlin'"
         raise ValueError(message)
-    if auth is None:
-        given = token_from_environment()
-        auth = TokenAuth(given or new_token())
-        if given is None:
-            logbook.web_token_made(auth.token)
+    auth = _token_auth() if auth is None else auth
     site = _Site(task_scheduler, read_only=read_only, title=title or "Scheduled tasks", zone=found)
     guard = Middleware(
         Guard,
@@ -126,6 +122,14 @@ def app(  # noqa: PLR0913 (keywords, each with a default)
     made.router.redirect_slashes = False  # its redirects are absolute, which is wrong behind a proxy
     made.state.token = auth.token if isinstance(auth, TokenAuth) else None
     return made
+
+
+def _token_auth() -> TokenAuth:
+    given = token_from_environment()
+    auth = TokenAuth(given or new_token())
+    if given is None:
+        logbook.web_token_made(auth.token)
+    return auth
 
 
 class _Site:

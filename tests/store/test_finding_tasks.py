@@ -178,3 +178,13 @@ def test_what_is_no_tag_is_refused(tags):
     """With the field and what to write."""
     with pytest.raises(ValidationError, match=r"Task t: tags.*give a list of at most 32 texts"):
         tagged(tags)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_the_tasks_that_are_due_first(process, limit):
+    """By their next due time, at most so many; those without one come last."""
+    process.add(every(60, "third"), every(30, "second"), every(5, "first"))
+    process.store.pause_task("first", instant(0))
+    listed = [each.id for each in process.store.list_tasks(instant(0))]
+    assert [each.id for each in process.store.list_tasks(instant(0), limit)] == listed[:limit]
+    assert sorted(listed) == ["first", "second", "third"]

@@ -253,3 +253,21 @@ async def test_a_task_that_was_removed_meanwhile_is_not_brought_back(scheduler, 
     assert (await browser.post("edit-task?id=daily", **sent)).status_code == 404
     with pytest.raises(TaskNotFoundError):
         scheduler.get_task("daily")
+
+
+async def test_a_change_at_the_same_moment_is_not_overwritten(scheduler, browse, monkeypatch):
+    """Between the look at the task and the change: nothing is stored, and the page shows both."""
+    scheduler.add_task(DAILY)
+    browser, transaction = browse(), scheduler.transaction
+
+    def overtaken():
+        monkeypatch.setattr(scheduler, "transaction", transaction)
+        scheduler.update_task("daily", prompt="Theirs.")
+        return transaction()
+
+    page = await browser.get("edit-task?id=daily")
+    monkeypatch.setattr(scheduler, "transaction", overtaken)
+    response = await browser.post("edit-task?id=daily", **{**form_in(page), "prompt": "Mine.", "step": "save"})
+    assert response.status_code == 409
+    assert "Theirs. Mine." in shown_in(response)
+    assert scheduler.get_task("daily").prompt == "Theirs."
