@@ -25,7 +25,7 @@ async def test_each_page_and_action_works_on_postgresql(new_scheduler, postgres_
         "metrics",
         "today.json",
     ]
-    for page in [*PAGES, *filters, "metrics", "today.json"]:
+    for page in [*PAGES, *more]:
         named = f"{'&' if '?' in page else '?'}id={run.id if page == 'run' else 'hourly'}"
         for headers in ({}, {"x-live": "1"}):
             response = await browser.get(page + named, headers=headers)
