@@ -148,6 +148,12 @@ def thread_not_deleted(thread_id: str, error: BaseException) -> None:
     _logger.error("Thread %s could not be deleted, and is tried again: %s", thread_id, text)
 
 
+def not_thinned_out(thread_id: str, error: BaseException) -> None:
+    """Say that the checkpoints of a thread are all still there."""
+    text = error_text(error, ERROR_LIMIT)
+    _logger.warning("Thread %s: its old checkpoints were not deleted: %s", thread_id, text)
+
+
 def run_succeeded(task_name: str, task_id: str, run_id: str, response: str) -> None:
     """Say that the graph returned, with the beginning of its response."""
     text = "Task %s completed. Response: %s"

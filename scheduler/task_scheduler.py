@@ -116,6 +116,7 @@ class TaskScheduler:
         context: object = None,
         configurable: Mapping[str, Any] | None = None,
         session_prefix: str = "scheduler:",
+        thin_checkpoints: bool = True,
         durability: str | None = None,
         recursion_limit: int | None = None,
         sync_node_threads: int | None = None,
@@ -155,6 +156,8 @@ class TaskScheduler:
             context: the context of runs whose task gives none, for graphs that have a `context_schema`.
             configurable: what the config's `configurable` has in all runs; what a task gives comes before it.
             session_prefix: what the `session_id` in the graph's input begins with; "" leaves the task's as it is.
+            thin_checkpoints: True deletes the checkpoints of our threads that nobody needs once a run has succeeded,
+                from LangGraph's savers for SQLite and PostgreSQL; False keeps them all.
             durability: when checkpoints are written, for tasks that do not say: "sync" (the default where there is a
                 checkpointer), "async" or "exit".
             recursion_limit: how many steps a graph may take, for tasks that do not say.
@@ -227,6 +230,7 @@ class TaskScheduler:
             callback_timeout_seconds=callback_timeout_seconds,
             response_limit=response_limit,
             session_prefix=session_prefix,
+            thin_checkpoints=thin_checkpoints,
         )
         self._calendars = check_calendars(calendars)
         self._store = Store(database, timezone, history_limit, machine.processes, self._calendars)

@@ -31,16 +31,18 @@ from scheduler.graphs.clean_start import unsuccessful_by
 from scheduler.graphs.factories import GraphFactory
 from scheduler.graphs.graph_table import GraphTable, Loaded
 from scheduler.graphs.importing import enter_project
-from scheduler.graphs.inputs import DEFAULT_PREFIX, graph_input, problems_of, with_context
+from scheduler.graphs.inputs import graph_input, problems_of, with_context
 from scheduler.graphs.loading import Graph, check_messages, load_graph
 from scheduler.graphs.local_langgraph import as_server_graph, is_drained, is_langgraph
 from scheduler.graphs.messages import response_text
 from scheduler.graphs.position import ATTEMPT_KEY
 from scheduler.graphs.rejected import back_to_question
+from scheduler.graphs.runner_settings import RunnerSettings
+from scheduler.graphs.thinning import thin_out
 from scheduler.graphs.threads import in_thread
 from scheduler.graphs.usage import larger, usage_of
 from scheduler.graphs.usage_callback import usage_callback
-from scheduler.graphs.wrapped import delete_thread, graphs_of, keeps_threads
+from scheduler.graphs.wrapped import delete_thread, graph_to_continue, graphs_of, keeps_threads
 from scheduler.models import CurrentRun, Run, RunStatus, TaskDefinition
 from scheduler.redaction import redact
 from scheduler.store import STOPPED, Claim, Outcome
@@ -50,23 +52,6 @@ __all__ = ["GraphRunner", "InputBuilder", "RunnerSettings", "check_task"]
 
 BeforeRun: TypeAlias = Callable[[str, str], tuple[Run | None, int | None]]
 """Returns, for a task and a run, the run before it and the instant of the task's newest success."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunnerSettings:
-    """What holds for the runs of all tasks that do not say otherwise."""
-
-    graph: object = DEFAULT_GRAPH
-    checkpointer: object | None = None
-    store: object | None = None
-    input_builder: InputBuilder | str | None = None
-    context: Any = None
-    configurable: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    durability: str | None = None
-    recursion_limit: int | None = None
-    callback_timeout_seconds: float = 60.0
-    response_limit: int = 65_536
-    session_prefix: str = DEFAULT_PREFIX
 
 
 _Code: TypeAlias = tuple[str | None, str | None, str | None]
@@ -92,6 +77,7 @@ class _Call:
     claim: Claim
     config: dict[str, Any]
     opening: Beginning = Beginning(Begin.FROM_START)  # noqa: RUF009 (it is frozen)
+    saver: object | None = None
 
 
 class GraphRunner:
@@ -280,6 +266,7 @@ class GraphRunner:
                 raise
             outcome = self._raised(claim, error)
         else:
+            await self._thin_out(call, reply)
             outcome = await self._returned(prepared, claim, call.opening, reply)
         outcome.resumed = call.opening.how is Begin.CONTINUE
         return outcome
@@ -293,10 +280,22 @@ class GraphRunner:
             call.opening = await beginning(
                 graph, call.claim, call.config, lambda: self._input(prepared, call.claim), self._is_unsuccessful
             )
+            call.saver = getattr(graph_to_continue(graph), "checkpointer", None)
             return await self._answered(graph, call)
 
         context = self._settings.context if call.claim.task.context is None else call.claim.task.context
         return await self._graphs.use(prepared.graph, use, with_context(call.config, context), context)
+
+    async def _thin_out(self, call: _Call, reply: Reply) -> None:
+        """Delete what nobody needs of a thread of ours on which a run has succeeded; it must not fail for that."""
+        ends = {Begin.FROM_START, Begin.CONTINUE, Begin.DONE}
+        if reply.waits or call.opening.how not in ends or call.claim.task.thread_id is not None:
+            return
+        if self._settings.thin_checkpoints:
+            try:
+                await thin_out(call.saver, call.claim.thread_id)
+            except Exception as error:  # noqa: BLE001 (whatever a saver raises)
+                logbook.not_thinned_out(call.claim.thread_id, error)
 
     async def _answered(self, graph: Graph, call: _Call) -> Reply:
         """Call a graph; let it ask again if it rejects the answer that it is given."""

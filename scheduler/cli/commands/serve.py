@@ -59,6 +59,10 @@ def serve(
         bool,
         typer.Option("--no-checkpoints", help="Attach no saver; only graphs with their own checkpointer remember."),
     ] = False,
+    keep_checkpoints: Annotated[
+        bool,
+        typer.Option("--keep-checkpoints", help="Keep all checkpoints of a conversation, not only the last ones."),
+    ] = False,
     remembered: Annotated[
         str | None,
         typer.Option(
@@ -159,6 +163,7 @@ def serve(
         "recursion_limit": recursion_limit,
         "telemetry": telemetry,
         "freeze_gc": True,
+        "thin_checkpoints": not keep_checkpoints,
     }
     try:
         with modules_of_working_directory():
