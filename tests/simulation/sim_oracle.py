@@ -144,6 +144,8 @@ class TaskModel:
         self._key, self.definition = key, task
         self.definitions.append(task)
         self.is_loose = self.is_loose or bool(task.jitter_seconds or task.pause_after_failures)
+        # What passes after the last of `max_runs` is not due, also if the limit is raised later.
+        self.is_loose = self.is_loose or (before is not None and before.max_runs != task.max_runs)
         if is_changed:
             self._end(now)
             self._schedule = schedule_of(task, now)
