@@ -51,6 +51,7 @@ DEFINITION = {
     "prompt": "Say hello.",
     "session_id": "scheduler",
     "session_mode": "task",
+    "session_keep_runs": None,
     "thread_id": None,
     "session_retention": None,
     "metadata": {"team": "ops", "n": 1},

@@ -16,6 +16,7 @@ from rich.text import Text
 from scheduler import SchedulerError, StoreError, TaskDefinition, load_tasks
 from scheduler.cli.checkpoints import VARIABLE
 from scheduler.cli.errors import ExitCode, sentence
+from scheduler.cli.findings import Finding, waiting_findings
 from scheduler.cli.modules import default_graph, modules_of_working_directory, project_here, shadowing_module
 from scheduler.cli.options import Db, DbUrl, Json, opened, store_arguments
 from scheduler.cli.permissions import ProjectFiles, open_to_others
@@ -29,15 +30,6 @@ from scheduler.store import database_at
 
 _RELEASED: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _SLACK: Final = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 def check(
@@ -175,6 +167,7 @@ def _store(places: _Places) -> tuple[list[Finding], _Tasks | None]:
             with modules_of_working_directory():
                 problems = scheduler.check_tasks()
             tasks = scheduler.task_views()
+            waits = list(waiting_findings(scheduler, tasks, schedulers))
     except StoreNotFoundError as error:
         if places.file.exists():
             detail = f"there is none yet at {error.store}; the first start creates it"
@@ -186,7 +179,7 @@ def _store(places: _Places) -> tuple[list[Finding], _Tasks | None]:
         return [Finding("store", ok=False, detail=sentence(error))], {}
     found = [Finding("store", ok=True, detail=f"its schema is known; {len(tasks)} tasks")]
     running = f"{schedulers} running" if schedulers else "none is running: nothing fires until one does"
-    found.append(Finding("schedulers", ok=True, detail=running))
+    found += [Finding("schedulers", ok=True, detail=running), *waits]
     began = runs[0].started_at if runs else None
     if began is not None and began > datetime.now(UTC) + _SLACK:
         detail = f"the newest run began at {began.isoformat(' ', 'seconds')}: the clock was put back"
