@@ -286,6 +286,7 @@ def read_terminal(live, *arguments, until, **extra):
 
 def test_a_live_screen_and_colours(live):
     """`watch` draws on a terminal until Ctrl+C; colours are for terminals, and not where NO_COLOR is set."""
+    live.run("trigger", "hello", "--wait")
     code, output = read_terminal(live, "watch", until=b"Lately")
     assert code == 0
     assert b"\x1b[?1049l" in output, "the screen of before is back"
