@@ -106,29 +106,47 @@ def shown(value: object, limit: int) -> str:
 
     Of an object that holds too much, its attributes are shown instead of what its own `__repr__` would say.
     """
-    writer = _Writer(limit)
-    try:
-        writer.write(value)
-    except _FullError:
-        pass
-    except BaseException as error:
-        if _containment.is_from_signal(error):
-            raise
-        writer.parts.append(f"… ({type_name(error)} was raised here)"[:limit])
-    return "".join(writer.parts)
+    return _Writer(limit).text_of(value)
 
 
 class _FullError(Exception):
     """The limit is reached."""
 
 
-class _Writer:
-    """Writes what `repr` would, until the limit is reached; then it raises `_FullError`."""
+class LimitedWriter:
+    """Writes a value as text, piece by piece, until a number of characters is reached. For one value."""
 
     def __init__(self, limit: int) -> None:
-        self.parts: list[str] = []
-        self._left = limit
+        """Take the number of characters."""
+        self._parts: list[str] = []
+        self._limit = self._left = limit
         self._open: set[int] = set()
+
+    def text_of(self, value: object) -> str:
+        """Return the first characters of a value; what it raises when it is read is noted where it stands."""
+        try:
+            self.write(value)
+        except _FullError:
+            pass
+        except BaseException as error:
+            if _containment.is_from_signal(error):
+                raise
+            self._parts.append(f"… ({type_name(error)} was raised here)"[: self._limit])
+        return "".join(self._parts)
+
+    def write(self, value: Any) -> None:  # noqa: ANN401
+        """Write a value, by `_put`."""
+        raise NotImplementedError
+
+    def _put(self, text: str) -> None:
+        self._parts.append(text[: self._left])
+        self._left -= len(text)
+        if self._left <= 0:
+            raise _FullError
+
+
+class _Writer(LimitedWriter):
+    """Writes what `repr` would."""
 
     def write(self, value: Any) -> None:  # noqa: ANN401
         kind = type(value)
@@ -142,12 +160,6 @@ class _Writer:
             self._put(f"(an integer of {value.bit_length()} bits)")
         else:
             self._nested(value, self._object)
-
-    def _put(self, text: str) -> None:
-        self.parts.append(text[: self._left])
-        self._left -= len(text)
-        if self._left <= 0:
-            raise _FullError
 
     def _nested(self, value: object, write: Callable[[Any], None]) -> None:
         if id(value) in self._open or len(self._open) >= _DEPTH:

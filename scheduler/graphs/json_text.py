@@ -14,8 +14,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from scheduler import _containment
-from scheduler._safe_text import is_light, shown, type_name
+from scheduler._safe_text import LimitedWriter, is_light, shown
 
 _DEPTH: Final = 50
 """What is nested more deeply, or contains itself, is shown as an ellipsis."""
@@ -37,29 +36,11 @@ def json_text(value: object, limit: int) -> str:
 
     Whatever a container or a field raises is noted where it stands.
     """
-    writer = _Writer(limit)
-    try:
-        writer.write(value)
-    except _FullError:
-        pass
-    except BaseException as error:
-        if _containment.is_from_signal(error):
-            raise
-        writer.parts.append(f"… ({type_name(error)} was raised here)"[:limit])
-    return "".join(writer.parts)
+    return _Writer(limit).text_of(value)
 
 
-class _FullError(Exception):
-    """The limit is reached."""
-
-
-class _Writer:
-    """Writes JSON until the limit is reached; then it raises `_FullError`."""
-
-    def __init__(self, limit: int) -> None:
-        self.parts: list[str] = []
-        self._left = limit
-        self._open: set[int] = set()
+class _Writer(LimitedWriter):
+    """Writes JSON."""
 
     def write(self, value: Any) -> None:  # noqa: ANN401
         kind = type(value)
@@ -79,12 +60,6 @@ class _Writer:
             self._nested(value, "{}", fields)
         else:
             self._put(_quoted(shown(value, self._left)))
-
-    def _put(self, text: str) -> None:
-        self.parts.append(text[: self._left])
-        self._left -= len(text)
-        if self._left <= 0:
-            raise _FullError
 
     def _nested(self, value: object, brackets: str, members: Iterable[tuple[object, object]]) -> None:
         if id(value) in self._open or len(self._open) >= _DEPTH:
