@@ -16,7 +16,7 @@ from scheduler.current_run import enter_run
 from scheduler.errors import GraphError, InvalidTaskError, ServerError
 from scheduler.graph_names import DEFAULT_GRAPH
 from scheduler.graphs.beginning import AnswerLostError, Begin, Beginning, beginning
-from scheduler.graphs.bounded import TooLongError, callback_within, graph_within
+from scheduler.graphs.bounded import TooLongError, callback_within, graph_within, too_long
 from scheduler.graphs.callbacks import (
     Callback,
     InputBuilder,
@@ -35,6 +35,7 @@ from scheduler.graphs.inputs import graph_input, problems_of, with_context
 from scheduler.graphs.loading import Graph, check_messages, load_graph
 from scheduler.graphs.local_langgraph import as_server_graph, is_drained, is_langgraph
 from scheduler.graphs.messages import response_text
+from scheduler.graphs.outdated import refusal_of_saved_state
 from scheduler.graphs.position import ATTEMPT_KEY
 from scheduler.graphs.rejected import back_to_question
 from scheduler.graphs.runner_settings import RunnerSettings
@@ -304,7 +305,10 @@ class GraphRunner:
         except Exception as error:
             again = await back_to_question(graph, call.claim, call.config, call.opening, error)
             if again is None:
-                raise
+                refusal = await refusal_of_saved_state(graph, call.claim, call.config, call.opening.input, error)
+                if refusal is None:
+                    raise
+                raise ValueError(refusal) from error
             reply = await self._caller.call(graph, call.claim, again, call.config)
             return dataclasses.replace(reply, rejected=error) if reply.questions else reply
 
@@ -408,7 +412,7 @@ class GraphRunner:
         try:
             await callback_within(seconds, _awaited(callback, task, result))
         except TooLongError as error:
-            raised: BaseException = _too_long(name, seconds, has_ended=error.has_ended)
+            raised: BaseException = too_long(name, seconds, has_ended=error.has_ended)
         except BaseException as error:
             if _containment.must_pass(error):
                 raise
@@ -426,7 +430,7 @@ class GraphRunner:
     def _timed_out(self, claim: Claim, *, has_ended: bool = True) -> Outcome:
         seconds = claim.task.timeout_seconds or 0
         logbook.run_timed_out(claim.task.name, claim.task.id, claim.run_id, seconds)
-        error = _too_long("timeout_seconds", seconds, has_ended=has_ended)
+        error = too_long("timeout_seconds", seconds, has_ended=has_ended)
         return self._ended(claim, RunStatus.TIMED_OUT, error=error)
 
     def _ended(
@@ -458,11 +462,6 @@ async def _awaited(callback: Callback, task: TaskDefinition, result: object) -> 
         message = f"result_callback={task.result_callback!r} returned {type(returned).__name__}, no awaitable"
         raise TypeError(message)
     await returned
-
-
-def _too_long(name: str, seconds: float, *, has_ended: bool) -> TimeoutError:
-    left = "" if has_ended else ", and it continues although it was cancelled"
-    return TimeoutError(f"longer than {name}={seconds:g}{left}")
 
 
 def _code_of(task: TaskDefinition) -> _Code:

@@ -107,3 +107,9 @@ def _has_ended(task: asyncio.Task[Any]) -> None:
     _left_behind.discard(task)
     if not task.cancelled():
         task.exception()  # nobody else asks for it, of which asyncio would complain
+
+
+def too_long(name: str, seconds: float, *, has_ended: bool) -> TimeoutError:
+    """Return the error of what took longer than the setting of this name allows."""
+    left = "" if has_ended else ", and it continues although it was cancelled"
+    return TimeoutError(f"longer than {name}={seconds:g}{left}")

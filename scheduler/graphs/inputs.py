@@ -89,7 +89,7 @@ def problems_of(
     if not is_langgraph(graph):
         return
     field = "prompt" if task.input is None else "input"
-    problem = None if is_built else _problem_of_input(graph, graph_input(task))
+    problem = None if is_built else problem_of_input(graph, graph_input(task))
     if problem is not None:
         yield Problem(field, problem)
     given = context if task.context is None else task.context
@@ -99,7 +99,8 @@ def problems_of(
         yield Problem("context", f"the graph's context_schema refuses it: {problem}")
 
 
-def _problem_of_input(graph: object, given: dict[str, Any]) -> str | None:
+def problem_of_input(graph: object, given: dict[str, Any]) -> str | None:
+    """Return why a local LangGraph would refuse an input, or None."""
     schema = input_schema_of(graph)
     keys = schema_keys(schema)
     if keys is not None and given and not keys & given.keys():

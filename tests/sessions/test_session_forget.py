@@ -1,10 +1,13 @@
 """A conversation is forgotten: the next run begins a new one."""
 
 import asyncio
+from typing import Annotated
 
 import pytest
 from helpers import PATIENCE, EchoGraph, hourly, wait_until
-from langgraph.graph import MessagesState
+from langchain_core.messages import AIMessage
+from langgraph.graph import MessagesState, add_messages
+from pydantic import BaseModel
 from session_kit import Gate, approve, asking, chain, counting
 
 from scheduler import RunStatus, TaskNotFoundError
@@ -90,3 +93,55 @@ async def test_a_graph_that_keeps_nothing(new_scheduler):
     scheduler.add_task(hourly())
     with pytest.raises(ValueError, match="its graph keeps no conversations; give TaskScheduler the checkpointer="):
         await scheduler.forget_session(task_id="hourly")
+
+
+class Before(BaseModel):
+    messages: Annotated[list, add_messages] = []
+    notes: list[str] = []
+
+
+class State(BaseModel):
+    messages: Annotated[list, add_messages] = []
+    notes: dict[str, str] = {}
+
+
+async def note(state):
+    notes = [*state.notes, "one"] if isinstance(state.notes, list) else {**state.notes, "one": "1"}
+    return {"messages": [AIMessage(str(len(notes)))], "notes": notes}
+
+
+async def test_a_state_that_has_changed(scheduler_with):
+    """The run says that it is the conversation, and how to begin a new one; then it succeeds."""
+    old = scheduler_with(chain(Before, note=note).compile())
+    old.add_task(hourly())
+    old.start()
+    assert await answer_of(old) == "1"
+    await old.stop()
+    new = scheduler_with(chain(State, note=note).compile())
+    new.start()
+    run_id = new.trigger_task("hourly")
+    await wait_until(lambda: new.get_run(run_id).finished_at, new)
+    run = new.get_run(run_id)
+    assert run.status is RunStatus.FAILED
+    assert "was saved with another state, and the graph's State refuses it (notes)" in run.error
+    assert "forget_session(task_id='hourly') or `task-scheduler forget --task hourly` begins a new one" in run.error
+    await new.forget_session(task_id="hourly")
+    assert await answer_of(new) == "1"
+
+
+async def test_an_error_of_a_node_that_is_a_validation_error(scheduler_with):
+    """Of another type, or in the first run of a conversation, it is the node's own."""
+
+    class Other(BaseModel):
+        n: int
+
+    async def check(_state):
+        return {"messages": [AIMessage(str(Other(n="x")))]}
+
+    scheduler = scheduler_with(chain(State, check=check).compile())
+    scheduler.add_task(hourly())
+    scheduler.start()
+    for _ in range(2):
+        run_id = scheduler.trigger_task("hourly")
+        await wait_until(lambda run_id=run_id: scheduler.get_run(run_id).finished_at, scheduler)
+        assert scheduler.get_run(run_id).error.startswith("ValidationError: 1 validation error for Other")
