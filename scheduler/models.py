@@ -296,7 +296,7 @@ class TaskChanges(BaseModel):
 DEFAULT_SESSION: Final = "scheduler"
 """The session of tasks that name none."""
 _MOMENTS: Final = ("run_at", "start_at", "end_at")
-_SCHEDULE_FIELDS: Final = {
+SCHEDULE_FIELDS: Final = {
     TaskType.CRON: "cron_expression",
     TaskType.INTERVAL: "interval_seconds",
     TaskType.ONE_TIME: "run_at",
@@ -585,7 +585,7 @@ def _contradictions(task: TaskDefinition) -> Iterator[tuple[str, str]]:
     kind = task.task_type
     given = (task.cron_expression is not None) + (task.interval_seconds is not None) + (task.run_at is not None)
     given += task.rrule is not None
-    if given != 1 or getattr(task, _SCHEDULE_FIELDS[kind]) is None:
+    if given != 1 or getattr(task, SCHEDULE_FIELDS[kind]) is None:
         yield from _wrong_schedules(task)
     if task.rrule is not None:
         yield from _wrong_start(task, task.rrule)
@@ -662,7 +662,7 @@ def is_reserved(name: str) -> bool:
 
 
 def _wrong_schedules(task: TaskDefinition) -> Iterator[tuple[str, str]]:
-    for owner, field in _SCHEDULE_FIELDS.items():
+    for owner, field in SCHEDULE_FIELDS.items():
         value = getattr(task, field)
         if owner is task.task_type and value is None:
             yield field, f"{field} required for {task.task_type} tasks"

@@ -24,7 +24,7 @@ from scheduler._definition_errors import id_of, no_field
 from scheduler._texts import escaped, shown
 from scheduler.calendars import Calendar, named_calendar
 from scheduler.errors import InvalidTaskError, TasksFileError
-from scheduler.models import TaskDefinition, TaskType, calendar_of, given_fields
+from scheduler.models import SCHEDULE_FIELDS, TaskDefinition, TaskType, calendar_of, given_fields
 from scheduler.phrases import is_relative, parse_schedule
 from scheduler.redaction import beginning
 
@@ -57,7 +57,8 @@ def load_tasks(path: str | os.PathLike[str]) -> list[TaskDefinition]:
     """Return the tasks that a file holds: one `[[task]]` table each, in TOML.
 
     A table has the fields of `TaskDefinition`, or `schedule` with words in place of `task_type` and what belongs to
-    it: `schedule = "every day at 9am"`, read as `parse_schedule` does, in the `timezone` of the table. Words that are
+    it: `schedule = "every day at 9am"`, read as `parse_schedule` does, in the `timezone` of the table. Without `name`
+    the id is the name, and without `task_type` the field of the schedule says it. Words that are
     relative to now are refused; an instant that has passed is none of this function's business (`apply_tasks` leaves
     such a task out). An empty file is refused, since it may be one that is being written; `task = []` is no task.
 
@@ -282,11 +283,19 @@ def _task(table: dict[str, Any], calendars: Mapping[str, Calendar]) -> TaskDefin
     for name in _JSON_FIELDS:
         if isinstance(fields.get(name), str):
             fields[name] = _parsed_json(fields, name)
+    fields = {**_inferred(fields), **fields}
     try:
         return TaskDefinition.model_validate(fields)
     except ValidationError as error:
         lines = error.errors(include_url=False, include_input=False)
         raise _WrongField(*((str(line["loc"][0]), line["msg"]) for line in lines)) from None
+
+
+def _inferred(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what a table need not say: the name, which is the id then, and the type, if one schedule says it."""
+    given = [kind for kind, field in SCHEDULE_FIELDS.items() if fields.get(field) is not None]
+    kind = {"task_type": given[0]} if len(given) == 1 else {}
+    return {"name": fields["id"], **kind} if "id" in fields else kind
 
 
 def _unknown(fields: dict[str, Any], owner: str) -> list[tuple[str, str]]:

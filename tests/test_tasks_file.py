@@ -105,6 +105,22 @@ def test_a_schedule_in_words(load, lines, fields):
 
 
 @pytest.mark.parametrize(
+    ("line", "task_type"),
+    [
+        ('schedule = "0 8 * * *"', TaskType.CRON),
+        ('cron_expression = "0 8 * * *"', TaskType.CRON),
+        ("interval_seconds = 60", TaskType.INTERVAL),
+        ("run_at = 2099-01-01T00:00:00Z", TaskType.ONE_TIME),
+        ('rrule = "FREQ=DAILY;BYHOUR=9;BYMINUTE=0"', TaskType.RRULE),
+    ],
+)
+def test_what_a_table_need_not_say(load, line, task_type):
+    """The name is the id then, and the type is that of the schedule."""
+    (task,) = load(f'[[task]]\nid = "t"\nprompt = "Go."\n{line}\n')
+    assert (task.name, task.task_type) == ("t", task_type)
+
+
+@pytest.mark.parametrize(
     ("written", "meant"),
     [
         ("2027-03-15T14:00:00Z", datetime(2027, 3, 15, 14, tzinfo=UTC)),
@@ -188,7 +204,12 @@ WRONG = {
     "no schedule at all": (HEAD, 1, 'Task t: it does not say when it is due; give schedule, such as schedule = "'),
     "a wrong value": (HEAD + HOURLY + "\nmax_runs = 0", 7, "Task t: max_runs=0"),
     "a wrong kind of value": (HEAD + HOURLY + "enabled = 'yes'", 6, "Task t: enabled='yes'"),
-    "a missing field": ('# One.\n[[task]]\nid = "t"\nprompt = "Go."\n' + HOURLY, 2, "Task t: name is required"),
+    "a missing field": ('# One.\n[[task]]\nid = "t"\n' + HOURLY, 2, "Task t: prompt is required"),
+    "two schedules": (
+        HEAD + "interval_seconds = 60\nrun_at = 2030-01-01T00:00:00Z",
+        1,
+        "Task t: task_type is required",
+    ),
     "no id": ("\n[[task]]\n" + HOURLY, 2, "Task None: id is required"),
     "no schedule": (HEAD + 'task_type = "cron"', 1, "Task t: cron_expression required for cron tasks"),
     "a wrong cron expression": (
