@@ -1,9 +1,14 @@
 """The exceptions a caller can catch; each builds its own message from typed arguments."""
 
 import os
+import re
+from typing import Final
 
 from scheduler._texts import shown
 from scheduler.redaction import redact
+
+_RUN_ID: Final = re.compile(r"[0-9a-f][0-9a-f-]{5,35}", re.ASCII)
+"""The id of a run, or the beginning of one."""
 
 
 class SchedulerError(Exception):
@@ -29,14 +34,26 @@ class TaskNotFoundError(SchedulerError, KeyError):
 class RunNotFoundError(SchedulerError, KeyError):
     """No run has this id: there never was one, or the history has let go of it."""
 
-    def __init__(self, run_id: str) -> None:
-        """Name the id that was asked for."""
+    def __init__(self, run_id: str, *, was_there: bool | None = None) -> None:
+        """Name the id that was asked for. `was_there`: whether there was such a run; None: nobody knows any more."""
         super().__init__(run_id)
         self.run_id = run_id
+        self.was_there = False if was_there is None and not _is_id_of_a_run(run_id) else was_there
+
+    @property
+    def problem(self) -> str:
+        """Whether there is no such run, or no more: `does not exist`, `is too old to be kept`, or one of them."""
+        missing, old = "does not exist", "is too old to be kept"
+        return f"{missing}, or {old}" if self.was_there is None else old if self.was_there else missing
 
     def __str__(self) -> str:
         """Return the sentence itself: `KeyError` would show the repr of its argument."""
-        return f"Run {shown(self.run_id)} does not exist, or is too old to be kept; list_runs() shows the ids that do"
+        return f"Run {shown(self.run_id)} {self.problem}; list_runs() shows those that there are"
+
+
+def _is_id_of_a_run(text: str) -> bool:
+    """Tell whether a text has the form of a run's id, or of the beginning of one."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
 class AmbiguousRunError(SchedulerError, ValueError):

@@ -51,6 +51,13 @@ def exit_code(error: Exception) -> ExitCode:
     return ExitCode.USAGE if isinstance(error, ValueError) else ExitCode.FAILED
 
 
+def _missing_run(error: RunNotFoundError) -> str:
+    run = f"run {shown(error.run_id)}"
+    if error.was_there:
+        return f"{run} is too old to be kept"
+    return f"there is no {run}" if error.was_there is False else f"there is no {run}, or it is too old to be kept"
+
+
 def sentence(error: Exception) -> str:
     """Return an error as one line."""
     if isinstance(error, ValidationError):
@@ -58,9 +65,7 @@ def sentence(error: Exception) -> str:
     if isinstance(error, TaskNotFoundError):
         return f"there is no task {shown(error.task_id)}; task-scheduler list shows those that there are"
     if isinstance(error, RunNotFoundError):
-        return (
-            f"there is no run {shown(error.run_id)}, or it is too old to be kept; task-scheduler runs shows the latest"
-        )
+        return f"{_missing_run(error)}; task-scheduler runs shows the latest"
     if isinstance(error, StoreNotFoundError):
         hint = "name another one with --db or --db-url, or add a task to create it"
         return redact(f"there is no store at {error.store}; {hint}")

@@ -64,9 +64,11 @@ def _of_task(connection: Connection, reference: str, task_id: str, number: str) 
     row = connection.execute(query, values).first()
     if row is not None:
         return history.to_run(row)
-    if tasks.find(connection, task_id) is None and connection.execute(_LAST, {"task": task_id}).first() is None:
+    task = tasks.find(connection, task_id)
+    if task is None and connection.execute(_LAST, {"task": task_id}).first() is None:
         raise TaskNotFoundError(task_id)
-    raise RunNotFoundError(reference)
+    was_there = None if task is None else number != LAST and int(number) <= task.last_seq
+    raise RunNotFoundError(reference, was_there=was_there)
 
 
 def _beginning_with(connection: Connection, reference: str) -> list[RunRow]:

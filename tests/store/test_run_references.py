@@ -61,3 +61,20 @@ def test_a_task_that_there_is_not(process, runs):
 def test_runs_of_a_task_that_was_removed(process, runs):
     process.remove(5 * MINUTE, "t#1")
     assert find(process, "t#1#3") == runs[-1].id
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("t#1#9", "Run 't#1#9' does not exist; list_runs() shows those that there are"),
+        ("nobody", "Run 'nobody' does not exist; list_runs()"),
+        ("t#1#1", "Run 't#1#1' is too old to be kept; list_runs()"),
+        ("0199c0de-0000-7000-8000-000000000000", "does not exist, or is too old to be kept; list_runs()"),
+    ],
+)
+def test_whether_there_was_such_a_run(process, runs, reference, said):
+    """Numbers tell it, and what cannot be an id; of an id nobody knows any more."""
+    process.sql("DELETE FROM scheduler_runs WHERE task_id = 't#1' AND seq = 1")
+    with pytest.raises(RunNotFoundError) as refused:
+        find(process, reference)
+    assert said in str(refused.value)
