@@ -22,11 +22,6 @@ class Meter:
             self._read, self._written, self._total = self._read + read, self._written + written, self._total + total
 
     @property
-    def has_counted(self) -> bool:
-        """Whether anything was added."""
-        return self._total > 0
-
-    @property
     def usage(self) -> TokenUsage | None:
         """What the run has used up to now; None if nothing is known."""
         with self._lock:

@@ -684,8 +684,8 @@ class TaskScheduler:
         """Keep runs off a LangGraph thread while the program itself uses it: `async with scheduler.thread(chat_id): …`.
 
         It waits until no run is running there, in whichever process, and for whoever else in this program is in such a
-        block. Inside, no scheduler of this process starts a run on the thread: they wait, and start afterwards. Those
-        of other processes know nothing of it. A run that waits there for an answer keeps its place, but a new input to
+        block. Inside, this scheduler starts no run on the thread: what is due waits, and starts afterwards. Others on
+        the same store know nothing of it. A run that waits there for an answer keeps its place, but a new input to
         the graph discards its question, as LangGraph does. In a run on the same thread it would wait for itself.
 
         Raises `ValueError` for what is no thread's id, and `StoreError` if the store cannot be read.

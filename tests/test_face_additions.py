@@ -42,7 +42,7 @@ async def test_a_run_is_found_by_its_id(face):
 
 async def test_a_run_that_is_not_there(face):
     """The error is the package's own and a KeyError, and names the id."""
-    with pytest.raises(RunNotFoundError, match=r"Run 'nobody' does not exist, .*list_runs") as caught:
+    with pytest.raises(RunNotFoundError, match=r"Run 'nobody' does not exist; .*list_runs") as caught:
         face.get_run("nobody")
     assert caught.value.run_id == "nobody"
     assert isinstance(caught.value, SchedulerError)

@@ -947,7 +947,7 @@ async def test_a_scheduled_run_schedules_nothing(new_scheduler, call):
 async def test_a_scheduled_run_schedules_where_it_may(new_scheduler):
     """In the session of its task, for its owner, and not sooner than the shortest distance."""
     calls = [
-        ("schedule_task", {**DAILY, "name": "Child", "schedule": "every 2 hours"}),
+        ("schedule_task", {**DAILY, "name": "Child", "schedule": "every 100 minutes"}),
         ("schedule_task", {"name": "At once", "prompt": "Go.", "schedule": "in 1 minute"}),
     ]
     chat, answer = await scheduled_run(new_scheduler, calls, allow_in_scheduled_runs=True)
