@@ -156,7 +156,7 @@ class TaskScheduler:
             context: the context of runs whose task gives none, for graphs that have a `context_schema`.
             configurable: what the config's `configurable` has in all runs; what a task gives comes before it.
             session_prefix: what the `session_id` in the graph's input begins with; "" leaves the task's as it is.
-            thin_checkpoints: True deletes the checkpoints of our threads that nobody needs once a run has succeeded,
+            thin_checkpoints: True deletes the checkpoints of our threads that nobody needs any more, when a run begins,
                 from LangGraph's savers for SQLite and PostgreSQL; False keeps them all.
             durability: when checkpoints are written, for tasks that do not say: "sync" (the default where there is a
                 checkpointer), "async" or "exit".

@@ -78,7 +78,6 @@ class _Call:
     claim: Claim
     config: dict[str, Any]
     opening: Beginning = Beginning(Begin.FROM_START)  # noqa: RUF009 (it is frozen)
-    saver: object | None = None
 
 
 class GraphRunner:
@@ -267,7 +266,6 @@ class GraphRunner:
                 raise
             outcome = self._raised(claim, error)
         else:
-            await self._thin_out(call, reply)
             outcome = await self._returned(prepared, claim, call.opening, reply)
         outcome.resumed = call.opening.how is Begin.CONTINUE
         return outcome
@@ -281,22 +279,24 @@ class GraphRunner:
             call.opening = await beginning(
                 graph, call.claim, call.config, lambda: self._input(prepared, call.claim), self._is_unsuccessful
             )
-            call.saver = getattr(graph_to_continue(graph), "checkpointer", None)
+            await self._thin_out(graph, call)
             return await self._answered(graph, call)
 
         context = self._settings.context if call.claim.task.context is None else call.claim.task.context
         return await self._graphs.use(prepared.graph, use, with_context(call.config, context), context)
 
-    async def _thin_out(self, call: _Call, reply: Reply) -> None:
-        """Delete what nobody needs of a thread of ours on which a run has succeeded; it must not fail for that."""
-        ends = {Begin.FROM_START, Begin.CONTINUE, Begin.DONE}
-        if reply.waits or call.opening.how not in ends or call.claim.task.thread_id is not None:
-            return
-        if self._settings.thin_checkpoints:
+    async def _thin_out(self, graph: Graph, call: _Call) -> None:
+        """Delete what nobody needs of a thread of ours on which a new run begins; it must not fail for that.
+
+        Not at the end of a run: what a run came to is certain when it is stored, and before that, all may be needed.
+        """
+        claim = call.claim
+        is_new = call.opening.how is Begin.FROM_START and claim.attempt == 1 and not claim.continues
+        if is_new and self._settings.thin_checkpoints and claim.task.thread_id is None:
             try:
-                await thin_out(call.saver, call.claim.thread_id)
+                await thin_out(getattr(graph_to_continue(graph), "checkpointer", None), claim.thread_id)
             except Exception as error:  # noqa: BLE001 (whatever a saver raises)
-                logbook.not_thinned_out(call.claim.thread_id, error)
+                logbook.not_thinned_out(claim.thread_id, error)
 
     async def _answered(self, graph: Graph, call: _Call) -> Reply:
         """Call a graph; let it ask again if it rejects the answer that it is given."""

@@ -1,8 +1,8 @@
-"""Checkpoints that nobody needs any more are deleted, when a run has succeeded on its thread.
+"""Checkpoints that nobody needs any more are deleted, when a new run begins on their thread.
 
 Each step of a graph leaves a checkpoint with the whole state, so that what is kept of a conversation grows with the
-square of its length. To begin a run, also behind a failed one, only the last checkpoint of a run that succeeded is
-needed; runs that are not over keep all. Only LangGraph's savers for SQLite and PostgreSQL are known well enough.
+square of its length. A run begins at the last checkpoint, which is not that of an unsuccessful run; those before it are
+needed no more. Only LangGraph's savers for SQLite and PostgreSQL are known well enough.
 """
 
 import sys
@@ -11,11 +11,15 @@ from typing import Any, Final
 _DELTA: Final = "counters_since_delta_snapshot"
 """In the metadata of checkpoints that say only what has changed: each needs those before it."""
 _IS_DELTA: Final = "SELECT 1 FROM checkpoints WHERE thread_id = ? AND instr(CAST(metadata AS TEXT), ?) > 0 LIMIT 1"
+# So many at once that a run does not wait long for it; those of a thread that has grown for years go run by run.
 # A namespace with a colon is that of a graph inside a node, in one run; one without is a graph's that remembers.
 _OLD_CHECKPOINTS: Final = """
-    DELETE FROM checkpoints WHERE thread_id = ? AND (instr(checkpoint_ns, ':') > 0 OR checkpoint_id < (
-        SELECT max(newest.checkpoint_id) FROM checkpoints newest
-        WHERE newest.thread_id = checkpoints.thread_id AND newest.checkpoint_ns = checkpoints.checkpoint_ns))
+    DELETE FROM checkpoints WHERE rowid IN (
+        SELECT old.rowid FROM checkpoints old WHERE old.thread_id = ?
+        AND (instr(old.checkpoint_ns, ':') > 0 OR old.checkpoint_id < (
+            SELECT max(newest.checkpoint_id) FROM checkpoints newest
+            WHERE newest.thread_id = old.thread_id AND newest.checkpoint_ns = old.checkpoint_ns))
+        LIMIT 1000)
 """
 _OLD_WRITES: Final = """
     DELETE FROM writes WHERE thread_id = ? AND NOT EXISTS (

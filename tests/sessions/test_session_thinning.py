@@ -1,7 +1,11 @@
 """Checkpoints that nobody needs are deleted after a run, and nothing else."""
 
+import asyncio
+import sys
+import types
+
 import pytest
-from helpers import hourly, wait_until
+from helpers import PATIENCE, hourly, wait_until
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -29,14 +33,42 @@ async def run_of(scheduler, task_id="hourly"):
     return scheduler.get_run(run_id)
 
 
-async def test_one_checkpoint_is_left(new_scheduler, kept_in):
-    """However many runs there were; the conversation is whole."""
+async def test_only_the_last_run_keeps_its_checkpoints(new_scheduler, kept_in):
+    """However many runs there were: beside them, one is left, from which it began; the conversation is whole."""
     scheduler = new_scheduler(counting(), checkpointer=kept_in)
     scheduler.add_task(hourly())
     scheduler.start()
-    assert [(await run_of(scheduler)).response for _ in range(4)] == ["1", "3", "5", "7"]
-    [last] = await checkpoints(kept_in, "scheduler-task:hourly")
-    assert len(last.checkpoint["channel_values"]["messages"]) == 8
+    numbers = []
+    for expected in ("1", "3", "5", "7"):
+        assert (await run_of(scheduler)).response == expected
+        numbers.append(len(await checkpoints(kept_in, "scheduler-task:hourly")))
+    assert numbers == [3, 4, 4, 4]
+
+
+async def test_a_run_that_is_cancelled_after_its_graph_has_returned(new_scheduler, kept_in, monkeypatch):
+    """While its callback works: the run did not succeed, and the conversation is that of the runs before it."""
+    entered = asyncio.Event()
+
+    async def callback(task, result):
+        entered.set()
+        await asyncio.Event().wait()
+
+    name = f"callback_for_{type(kept_in).__name__}"  # a callback is loaded once
+    module = types.ModuleType(name)
+    module.callback = callback
+    monkeypatch.setitem(sys.modules, name, module)
+    scheduler = new_scheduler(counting(), checkpointer=kept_in)
+    scheduler.add_task(hourly())
+    scheduler.start()
+    assert [(await run_of(scheduler)).response for _ in range(2)] == ["1", "3"]
+    scheduler.add_task(hourly(result_callback=f"{name}:callback"))
+    run_id = scheduler.trigger_task("hourly")
+    await asyncio.wait_for(entered.wait(), PATIENCE)
+    scheduler.cancel_run(run_id)
+    await wait_until(lambda: scheduler.get_run(run_id).finished_at, scheduler)
+    assert scheduler.get_run(run_id).status is RunStatus.CANCELLED
+    scheduler.add_task(hourly())
+    assert (await run_of(scheduler)).response == "5"
 
 
 async def test_graphs_inside_nodes(new_scheduler, kept_in):
@@ -52,8 +84,8 @@ async def test_graphs_inside_nodes(new_scheduler, kept_in):
     everything = [each async for each in kept_in.alist({"configurable": {"thread_id": "scheduler-task:hourly"}})]
     assert responses == ["2", "5", "8"]
     spaces = sorted(each.config["configurable"]["checkpoint_ns"] for each in everything)
-    assert spaces.count("") == 1
-    assert spaces.count("remembering") == 1
+    assert spaces.count("") == 5
+    assert len({each for each in spaces if each.startswith("forgetful:")}) == 1, "of the last run alone"
 
 
 async def counting_node(state):
@@ -76,8 +108,8 @@ async def test_what_a_failed_run_begins_behind_stays(new_scheduler, kept_in):
     trouble += ["no", "no"]
     assert {(await run_of(scheduler)).status for _ in range(2)} == {RunStatus.FAILED}
     assert len(await checkpoints(kept_in, "scheduler-task:hourly")) > 1
-    assert (await run_of(scheduler)).response == "3"
-    assert len(await checkpoints(kept_in, "scheduler-task:hourly")) == 1
+    assert [(await run_of(scheduler)).response for _ in range(2)] == ["3", "5"]
+    assert len(await checkpoints(kept_in, "scheduler-task:hourly")) == 4
 
 
 async def test_open_runs_keep_all(new_scheduler, kept_in):
@@ -95,7 +127,6 @@ async def test_open_runs_keep_all(new_scheduler, kept_in):
     scheduler.answer_run(run_id, "yes")
     await wait_until(lambda: scheduler.get_run(run_id).finished_at, scheduler)
     assert scheduler.get_run(run_id).response == "yes"
-    assert len(await checkpoints(kept_in, "scheduler-task:hourly")) == 1
 
 
 @pytest.mark.parametrize("why", ["asked to", "a thread of the program's own", "another saver"])
@@ -123,5 +154,5 @@ async def test_a_saver_that_fails_does_not_fail_the_run(new_scheduler, kept_in, 
     scheduler = new_scheduler(counting(), checkpointer=kept_in)
     scheduler.add_task(hourly())
     scheduler.start()
-    assert (await run_of(scheduler)).status is RunStatus.SUCCEEDED
+    assert [(await run_of(scheduler)).status for _ in range(2)] == [RunStatus.SUCCEEDED] * 2
     assert "Thread scheduler-task:hourly: its old checkpoints were not deleted: OSError: no disk" in caplog.text
